@@ -1,0 +1,3 @@
+//! windlassctl: everything the window can do, for scripts.
+
+fn main() {}

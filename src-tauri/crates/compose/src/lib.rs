@@ -1,0 +1,1 @@
+//! Layers to a plan to an image.

@@ -1,0 +1,1 @@
+//! Disk images and file systems, read and written without booting anything.

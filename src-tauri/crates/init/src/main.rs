@@ -1,0 +1,3 @@
+//! The first program of a Linux guest, and the sample program hello.
+
+fn main() {}

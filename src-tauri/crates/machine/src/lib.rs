@@ -1,0 +1,1 @@
+//! Machines in QEMU: probe, start, watch, talk to, stop, and find again.

@@ -1,0 +1,1 @@
+//! Packages: manifests, run configurations, ignore rules, and packing programs with all they need.

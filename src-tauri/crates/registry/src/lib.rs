@@ -1,0 +1,1 @@
+//! The library: guest kernels and packages held on this computer.
