@@ -1,1 +1,44 @@
 //! Disk images and file systems, read and written without booting anything.
+//!
+//! Everything that is written starts as a [`Tree`]: the merged content of an appliance, sorted, with
+//! the sources of its files still unread. A writer turns the tree into bytes in one pass:
+//!
+//! ```text
+//!                 ┌─ rofs::write ──────────────────────┐
+//!   Tree ─────────┤                                    ├──> Write + Seek
+//!     │           └─ ext4::write ──────────────────────┤
+//!     └─ osv::write_disk = loader + command line + MBR + one of the two
+//! ```
+//!
+//! What the writers keep to:
+//! - **Limits first**: a tree that the file system cannot hold is refused before a byte is written.
+//! - **Same tree, same bytes**: no clock, no random number, no owner of this computer gets in.
+//! - **Constant memory** beyond the tree itself; files stream through a few buffers.
+//! - **Holes**: bytes that are zero by design are skipped with a seek, so the output must hold zeros
+//!   (a fresh file does) wherever it was not written.
+//! - Files are declared with their size. A file that has another size when it is read is an error.
+//!
+//! What is read ([`rofs::Reader`], [`mbr`], [`osv`], [`ext4::Superblock`]) may come from anybody:
+//! every offset and count is checked against what is really there, and an error says at which byte
+//! the image lies, what was found and what was expected.
+
+mod content;
+mod detect;
+mod entry;
+mod error;
+pub mod ext4;
+pub mod mbr;
+pub mod osv;
+mod path;
+pub mod rofs;
+mod section;
+mod tree;
+mod watch;
+
+pub use detect::{ImageKind, detect};
+pub use entry::{Entry, EntryKind};
+pub use error::{Error, Limit};
+pub use path::{GuestPath, PathError};
+pub use section::Section;
+pub use tree::{Node, Source, Tree, TreeError};
+pub use watch::{Unwatched, Watch};

@@ -1,0 +1,1 @@
+//! The bytes of files on their way into an image.

@@ -1,0 +1,260 @@
+//! The merged tree that a writer turns into a file system.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::GuestPath;
+
+/// The mode of directories that were implied by what is in them, and of the root.
+const IMPLIED_MODE: u32 = 0o755;
+
+/// Where the bytes of a file come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file of this computer, read when the image is written.
+    Path(PathBuf),
+    /// Bytes made up for the image.
+    Bytes(Arc<[u8]>),
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Directory {
+        /// Permission bits (`0o7777`); file systems without permissions drop them.
+        mode: u32,
+    },
+    /// A regular file.
+    File {
+        /// Where its bytes come from.
+        source: Source,
+        /// How many there are; a source that has more or fewer when it is read is an error.
+        size_bytes: u64,
+        /// Permission bits (`0o7777`); file systems without permissions drop them.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it points to, as the guest reads it.
+        target: Vec<u8>,
+    },
+}
+
+impl Node {
+    /// A file whose bytes are at hand.
+    pub fn bytes(bytes: impl Into<Arc<[u8]>>, mode: u32) -> Self {
+        let bytes = bytes.into();
+        let size_bytes = bytes.len() as u64;
+        Self::File {
+            source: Source::Bytes(bytes),
+            size_bytes,
+            mode,
+        }
+    }
+}
+
+/// Why a node cannot be where it was put.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// Something is there already.
+    #[error("{path} is there already")]
+    Occupied {
+        /// The path that is taken.
+        path: GuestPath,
+    },
+    /// A component on the way is not a directory.
+    #[error("{path} cannot be put under {ancestor}, which is not a directory")]
+    NotADirectory {
+        /// The path that was to be inserted.
+        path: GuestPath,
+        /// The file or symlink that stands in its way.
+        ancestor: GuestPath,
+    },
+}
+
+/// Files, directories and symlinks by path: sorted, parents before what is in them, root implied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    nodes: BTreeMap<GuestPath, Node>,
+    root_mode: u32,
+    total_bytes: u64,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tree {
+    /// An empty tree: a root directory with nothing in it.
+    pub fn new() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            root_mode: IMPLIED_MODE,
+            total_bytes: 0,
+        }
+    }
+
+    /// Puts a node at a path. Missing parents become directories of mode `0o755`; a directory may be
+    /// inserted again, which sets its mode.
+    ///
+    /// # Errors
+    /// [`TreeError`] where the path is taken, or lies under something that is not a directory.
+    pub fn insert(&mut self, path: GuestPath, node: Node) -> Result<(), TreeError> {
+        if path.is_root() {
+            let Node::Directory { mode } = node else {
+                return Err(TreeError::Occupied { path });
+            };
+            self.root_mode = mode;
+            return Ok(());
+        }
+        match self.nodes.get_mut(&path) {
+            Some(Node::Directory { mode }) if matches!(node, Node::Directory { .. }) => {
+                if let Node::Directory { mode: new } = node {
+                    *mode = new;
+                }
+                return Ok(());
+            }
+            Some(_) => return Err(TreeError::Occupied { path }),
+            None => {}
+        }
+        self.imply_parents(&path)?;
+        if let Node::File { size_bytes, .. } = node {
+            self.total_bytes = self.total_bytes.saturating_add(size_bytes);
+        }
+        self.nodes.insert(path, node);
+        Ok(())
+    }
+
+    fn imply_parents(&mut self, path: &GuestPath) -> Result<(), TreeError> {
+        let mut missing = Vec::new();
+        let mut ancestor = path.parent();
+        while let Some(directory) = ancestor.filter(|directory| !directory.is_root()) {
+            match self.nodes.get(&directory) {
+                Some(Node::Directory { .. }) => break,
+                Some(_) => {
+                    return Err(TreeError::NotADirectory {
+                        path: path.clone(),
+                        ancestor: directory,
+                    });
+                }
+                None => {}
+            }
+            ancestor = directory.parent();
+            missing.push(directory);
+        }
+        for directory in missing {
+            self.nodes
+                .insert(directory, Node::Directory { mode: IMPLIED_MODE });
+        }
+        Ok(())
+    }
+
+    /// What is at a path other than the root.
+    pub fn get(&self, path: &GuestPath) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// Everything but the root, sorted, each directory directly followed by what is in it.
+    pub fn iter(&self) -> btree_map::Iter<'_, GuestPath, Node> {
+        self.nodes.iter()
+    }
+
+    /// The permission bits of the root directory.
+    pub fn root_mode(&self) -> u32 {
+        self.root_mode
+    }
+
+    /// How many nodes there are, without the root.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is nothing but the root.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The sizes of all files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+}
+
+impl<'tree> IntoIterator for &'tree Tree {
+    type Item = (&'tree GuestPath, &'tree Node);
+    type IntoIter = btree_map::Iter<'tree, GuestPath, Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> GuestPath {
+        GuestPath::new(text).unwrap()
+    }
+
+    #[test]
+    fn parents_are_implied_and_come_first() {
+        let mut tree = Tree::new();
+        tree.insert(path("usr/lib/libz.so"), Node::bytes(*b"ELF", 0o644))
+            .unwrap();
+        tree.insert(
+            path("bin"),
+            Node::Symlink {
+                target: b"usr/bin".to_vec(),
+            },
+        )
+        .unwrap();
+        let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["/bin", "/usr", "/usr/lib", "/usr/lib/libz.so"]);
+        assert_eq!((tree.len(), tree.total_bytes()), (4, 3));
+    }
+
+    #[test]
+    fn a_directory_may_come_again_and_sets_its_mode() {
+        let mut tree = Tree::new();
+        tree.insert(path("tmp/x"), Node::bytes(*b"", 0o644))
+            .unwrap();
+        tree.insert(path("tmp"), Node::Directory { mode: 0o1777 })
+            .unwrap();
+        tree.insert(GuestPath::root(), Node::Directory { mode: 0o700 })
+            .unwrap();
+        assert_eq!(
+            tree.get(&path("tmp")),
+            Some(&Node::Directory { mode: 0o1777 })
+        );
+        assert_eq!(tree.root_mode(), 0o700);
+    }
+
+    #[test]
+    fn what_is_taken_and_what_is_no_directory_is_refused() {
+        let mut tree = Tree::new();
+        tree.insert(path("etc/hosts"), Node::bytes(*b"", 0o644))
+            .unwrap();
+        let mut refusal =
+            |at: &str, node: Node| tree.insert(path(at), node).unwrap_err().to_string();
+        insta::assert_snapshot!(
+            [
+                refusal("etc/hosts", Node::bytes(*b"again", 0o644)),
+                refusal("etc", Node::bytes(*b"", 0o644)),
+                refusal("etc/hosts/a/b", Node::Directory { mode: 0o755 }),
+                refusal("", Node::bytes(*b"", 0o644)),
+            ].join("\n"), @"
+        /etc/hosts is there already
+        /etc is there already
+        /etc/hosts/a/b cannot be put under /etc/hosts, which is not a directory
+        / is there already
+        ");
+        assert_eq!(tree.len(), 2, "a refusal leaves nothing behind");
+    }
+}
