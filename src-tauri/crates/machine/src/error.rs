@@ -1,0 +1,217 @@
+//! What can go wrong with a machine, and what to do then.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::spec::Protocol;
+use crate::status::MachineState;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A request that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No QEMU on this computer (or not where it was said to be).
+    #[error("QEMU was not found: {looked_for}")]
+    QemuMissing {
+        /// The path or name that was looked for.
+        looked_for: String,
+    },
+    /// The program that was found does not answer as QEMU does.
+    #[error("{} does not answer as QEMU does: {found}", path.display())]
+    NotQemu {
+        /// The program.
+        path: PathBuf,
+        /// What it said.
+        found: String,
+    },
+    /// No accelerator of this QEMU can run a guest.
+    #[error("{} cannot run a guest: {found}", path.display())]
+    NoAccelerator {
+        /// The QEMU binary.
+        path: PathBuf,
+        /// What was tried and what happened.
+        found: String,
+    },
+    /// A machine that cannot be.
+    #[error("machine's {field}: {problem}")]
+    Spec {
+        /// The part of the description.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no such machine (any more).
+    #[error("no machine {id}")]
+    NotFound {
+        /// The id asked for.
+        id: String,
+    },
+    /// There is a machine of this id already.
+    #[error("there is a machine {id} already")]
+    Exists {
+        /// The id asked for.
+        id: String,
+    },
+    /// The machine's state does not allow the request.
+    #[error("cannot {request} a machine that is {}", state_word(*.state))]
+    WrongState {
+        /// The request, as a verb.
+        request: &'static str,
+        /// The state it met.
+        state: MachineState,
+    },
+    /// A host port is in use.
+    #[error("port {port}/{protocol} of this computer is in use{}", holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
+    PortTaken {
+        /// The port on 127.0.0.1.
+        port: u16,
+        /// TCP or UDP.
+        protocol: Protocol,
+        /// Who has it, where that is known.
+        holder: Option<String>,
+    },
+    /// A file that the machine boots from is not there.
+    #[error("the {what} is not there: {}", path.display())]
+    FileMissing {
+        /// Kernel, initramfs, disk image.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// QEMU ended before the guest ran.
+    #[error("QEMU did not start: {message}")]
+    StartFailed {
+        /// What it said, in words.
+        message: String,
+        /// What to do about it.
+        remedy: Option<String>,
+    },
+    /// QEMU refused a command.
+    #[error("QEMU refused {command}: {message}")]
+    Qmp {
+        /// The QMP command.
+        command: String,
+        /// QEMU's description.
+        message: String,
+    },
+    /// QEMU could not be talked to.
+    #[error("QEMU does not answer: {what}")]
+    NoAnswer {
+        /// What was waited for.
+        what: String,
+    },
+    /// The runtime folder's path leaves no room for socket names.
+    #[error("{} is too long for a socket: {length} bytes of at most {max}", path.display())]
+    SocketPathTooLong {
+        /// The socket that would be.
+        path: PathBuf,
+        /// Its length.
+        length: usize,
+        /// The operating system's limit.
+        max: usize,
+    },
+    /// A machine's record does not read as one.
+    #[error("{} is not a machine's record", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the parser found.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A disk image that no overlay can be made over.
+    #[error("{} cannot be a base image: {problem}", path.display())]
+    BaseImage {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The machine has no screen.
+    #[error("machine {id} has no display")]
+    NoDisplay {
+        /// The machine.
+        id: String,
+    },
+    /// The machine's task is gone: the application is closing.
+    #[error("machines are being closed")]
+    Closed,
+    /// The operating system refused something.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// The operating system's words.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::QemuMissing { .. } => {
+                "Install it (Debian and Ubuntu: `apt install qemu-system-x86`), or name its path in the settings."
+            }
+            Self::NotQemu { .. } => "Name the path of qemu-system-x86_64 in the settings.",
+            Self::NoAccelerator { .. } => "Reinstall QEMU, or name another one in the settings.",
+            Self::Spec { .. } => "Change it in the run settings.",
+            Self::NotFound { .. } => "It may have been deleted from another window or terminal.",
+            Self::Exists { .. } => "Choose another id.",
+            Self::WrongState { state, .. } if state.is_live() => "Stop the machine first.",
+            Self::WrongState { .. } => "Start the machine first.",
+            Self::PortTaken { .. } => {
+                "Stop whoever uses the port, choose another one, or leave it empty: a free one is chosen then."
+            }
+            Self::FileMissing { .. } => "Build the appliance again.",
+            Self::StartFailed { remedy, .. } => return remedy.clone(),
+            Self::NoAnswer { .. } => "Switch the machine off (kill) and start it again.",
+            Self::SocketPathTooLong { .. } => {
+                "Set XDG_RUNTIME_DIR, or WINDLASS_HOME, to a folder with a shorter path."
+            }
+            Self::Record { .. } => "Delete the machine and run its appliance again.",
+            Self::BaseImage { .. } => "Build the image again.",
+            Self::NoDisplay { .. } => {
+                "Switch the display on in the run settings, and run it again."
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "Free some space on that disk."
+            }
+            Self::Qmp { .. } | Self::Closed | Self::Io { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+}
+
+/// The state as it reads in a sentence.
+fn state_word(state: MachineState) -> &'static str {
+    match state {
+        MachineState::Created => "not started",
+        MachineState::Starting => "starting",
+        MachineState::Running => "running",
+        MachineState::Paused => "paused",
+        MachineState::Stopping => "stopping",
+        MachineState::Stopped => "stopped",
+        MachineState::Failed => "failed",
+        MachineState::Crashed => "crashed",
+        MachineState::Lost => "lost",
+    }
+}

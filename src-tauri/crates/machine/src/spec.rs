@@ -1,0 +1,253 @@
+//! What a machine is made of: the part of its record that the user decides.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use windlass_guest::GuestOs;
+
+use crate::error::{Error, Result};
+
+/// The least memory that a machine may have.
+const MEMORY_MIN_MIB: u32 = 16;
+/// The most virtual processors of QEMU's `pc` machine.
+const VCPUS_MAX: u32 = 255;
+/// A machine's id names its folder; the limit keeps paths short.
+const ID_MAX_BYTES: usize = 64;
+/// A Linux kernel reads at most this much of its command line (`COMMAND_LINE_SIZE` on x86), NUL included.
+const LINUX_APPEND_MAX_BYTES: usize = 2048;
+
+/// Everything that is needed to start a machine, as kept in its folder's `machine.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSpec {
+    /// Unique name of the machine's folder: ASCII letters, digits, `-` and `_`.
+    pub id: String,
+    /// What people call it; any text.
+    pub name: String,
+    /// The kind of guest, which decides how it is booted, asked to stop, and understood.
+    #[serde(with = "guest_os")]
+    pub guest: GuestOs,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u32,
+    /// What boots.
+    pub boot: Boot,
+    /// Disks in the order in which the guest numbers them; the first one is the root and boots.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// The network card; `None` leaves it out. (An OSv guest with a card waits for DHCP before its program.)
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// Whether there is a screen (VGA, and a VNC socket to see it through).
+    #[serde(default)]
+    pub display: bool,
+    /// What the caller wants to remember with the machine (say: its appliance and build); not looked at here.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub labels: serde_json::Value,
+}
+
+/// What boots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Boot {
+    /// A kernel that QEMU loads itself: some ten times faster than a boot sector.
+    Kernel {
+        /// An OSv ELF kernel or a Linux bzImage.
+        kernel: PathBuf,
+        /// The initramfs of a Linux kernel.
+        initrd: Option<PathBuf>,
+        /// OSv: the whole command line, as is. Linux: kernel parameters beyond those every machine gets.
+        append: String,
+        /// Linux: the command line that our init runs; it rides in a second archive behind `initrd`.
+        command_line: Option<String>,
+    },
+    /// The first disk's own boot sector, with the command line that is written on that disk.
+    Disk,
+}
+
+/// A disk of the machine, attached as virtio-blk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The image file; an absolute path.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+    /// What the machine may do with it.
+    pub access: DiskAccess,
+}
+
+/// The format of a disk's image file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskFormat {
+    /// Byte for byte what the guest sees.
+    Raw,
+    /// QEMU's own format.
+    Qcow2,
+}
+
+/// What a machine may do with a disk's image file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DiskAccess {
+    /// The guest reads only (ROFS roots); any number of machines may share the file.
+    ReadOnly,
+    /// The guest writes into an overlay in the machine's own folder, which lasts from start to start;
+    /// the file itself is only read, and any number of machines may share it.
+    Overlay,
+    /// The guest writes into the file itself; one machine at a time.
+    Writable,
+}
+
+/// The machine's network: user mode, behind the host's own address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Ports of the guest that can be reached at 127.0.0.1.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+}
+
+/// A port that shall be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The port on 127.0.0.1; `None` takes one that is free at each start.
+    pub host: Option<u16>,
+    /// The port inside the guest.
+    pub guest: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+}
+
+/// A port that is forwarded: the host's side is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ForwardedPort {
+    /// The port on 127.0.0.1.
+    pub host: u16,
+    /// The port inside the guest.
+    pub guest: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+}
+
+/// A transport protocol that can be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl MachineSpec {
+    /// Checks what can be checked without looking at the computer.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] names the field that cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |field: &'static str, problem: String| Err(Error::Spec { field, problem });
+        validate_id(&self.id)?;
+        if self.vcpus == 0 || self.vcpus > VCPUS_MAX {
+            return refuse(
+                "vcpus",
+                format!("{} is not between 1 and {VCPUS_MAX}", self.vcpus),
+            );
+        }
+        if self.memory_mib < MEMORY_MIN_MIB {
+            return refuse(
+                "memory",
+                format!("{} MiB is less than {MEMORY_MIN_MIB} MiB", self.memory_mib),
+            );
+        }
+        if let Some(disk) = self.disks.iter().find(|disk| !disk.path.is_absolute()) {
+            return refuse(
+                "disks",
+                format!("{} is not an absolute path", disk.path.display()),
+            );
+        }
+        match &self.boot {
+            Boot::Disk if self.disks.is_empty() => {
+                return refuse("boot", "there is no disk to boot from".to_owned());
+            }
+            Boot::Kernel {
+                append,
+                command_line,
+                ..
+            } => {
+                if append.contains('\0') {
+                    return refuse("command line", "it contains a NUL byte".to_owned());
+                }
+                if self.guest == GuestOs::Linux && append.len() >= LINUX_APPEND_MAX_BYTES {
+                    return refuse(
+                        "kernel parameters",
+                        format!(
+                            "{} bytes; Linux reads {LINUX_APPEND_MAX_BYTES}",
+                            append.len()
+                        ),
+                    );
+                }
+                if self.guest == GuestOs::Osv && command_line.is_some() {
+                    return refuse("command line", "OSv takes it from the kernel's".to_owned());
+                }
+            }
+            Boot::Disk => {}
+        }
+        let ports = self.network.iter().flat_map(|network| &network.ports);
+        let mut taken = Vec::new();
+        for port in ports {
+            if port.guest == 0 || port.host == Some(0) {
+                return refuse("ports", "0 is not a port".to_owned());
+            }
+            if let Some(host) = port.host {
+                if taken.contains(&(host, port.protocol)) {
+                    return refuse(
+                        "ports",
+                        format!("{host}/{} is asked for twice", port.protocol),
+                    );
+                }
+                taken.push((host, port.protocol));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An id becomes a folder's name, so it is checked before it touches a path.
+pub(crate) fn validate_id(id: &str) -> Result<()> {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if id.is_empty() || id.len() > ID_MAX_BYTES || !id.bytes().all(letters) {
+        return Err(Error::Spec {
+            field: "id",
+            problem: format!(
+                "{id:?} is not 1 to {ID_MAX_BYTES} ASCII letters, digits, hyphens and underscores"
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// `GuestOs` is written as the name that people type.
+mod guest_os {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+    use windlass_guest::GuestOs;
+
+    pub(super) fn serialize<S: Serializer>(guest: &GuestOs, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(guest)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<GuestOs, D::Error> {
+        let name = String::deserialize(input)?;
+        name.parse()
+            .map_err(|_| D::Error::custom(format!("no such guest: {name:?}")))
+    }
+}
