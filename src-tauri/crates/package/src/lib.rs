@@ -1,1 +1,59 @@
 //! Packages: manifests, run configurations, ignore rules, and packing programs with all they need.
+//!
+//! A *package* is an ordinary folder. Its files are what will be in the guest, at the same paths;
+//! the folder `meta` says what it is, and never gets into an image:
+//!
+//! ```text
+//! my-service/
+//! ├── meta/
+//! │   ├── package.yaml    name, title, author, version, require         [manifest]
+//! │   ├── run.yaml        runtime and named run configurations          [run_file]
+//! │   ├── windlass.yaml   guest kernel, memory, ports ... (ours alone)  [settings]
+//! │   └── README.md       shown beside the package
+//! ├── .capstanignore      what stays out of the image                   [ignore]
+//! ├── server.js
+//! └── usr/lib/…
+//! ```
+//!
+//! The formats are Capstan's, both ways: what Capstan wrote is read here, and what is written here
+//! Capstan reads. Keys of our own are optional, begin with `x-`, and Capstan passes over them.
+//!
+//! ```text
+//!   a folder without a manifest ── propose ──> texts of package.yaml and run.yaml
+//!   an archive ───────────────── archive ───> a folder
+//!   a program of this computer ─ closure ───> host file -> guest path, and why
+//!                              └ pack ──────> a package folder (node-20, python-3.11, …)
+//!   packages, in order ───────── boot ──────> /run/NAME scripts and the boot command line
+//! ```
+//!
+//! Parsers take text or bytes and know no file system; what walks or writes folders is apart from
+//! them. Everything read here was written by a stranger: counts, sizes and depths are bounded.
+
+pub mod archive;
+pub mod boot;
+pub mod closure;
+mod error;
+mod finding;
+pub mod ignore;
+pub mod manifest;
+mod name;
+pub mod pack;
+mod package;
+pub mod propose;
+pub mod run_file;
+pub mod samples;
+pub mod settings;
+pub mod version;
+mod watch;
+pub mod yaml;
+
+pub use error::Error;
+pub use finding::{Finding, Severity};
+pub use ignore::Ignore;
+pub use manifest::Manifest;
+pub use name::{is_valid_name, name_from};
+pub use package::{META_DIRECTORY, Package};
+pub use propose::{Proposal, propose};
+pub use run_file::{RunConfiguration, RunFile, Runtime};
+pub use settings::BuildSettings;
+pub use watch::Watch;
