@@ -15,7 +15,10 @@
 //! Writer and reader are this one module, so that they cannot drift apart. A program in the guest can print such lines
 //! too; it can deceive its own user only.
 
-use std::fmt;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 /// What each line of ours begins with.
 pub const MARK: &str = "[windlass] ";
@@ -24,6 +27,8 @@ pub const MARK: &str = "[windlass] ";
 pub const TEXT_LIMIT_CHARACTERS: usize = 400;
 
 /// One thing that the Linux guest's first program says.
+///
+/// `Display` writes the line, mark and all, without a newline; [`Report::parse`] reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// It runs, on this kernel.
