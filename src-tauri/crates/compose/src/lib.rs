@@ -1,1 +1,44 @@
 //! Layers to a plan to an image.
+//!
+//! ```text
+//!   Layer, Layer, … , the appliance          folders, in order; later wins
+//!     │ scan            paths, kinds, sizes, times; nothing is read     [scan]
+//!     v
+//!   ScannedLayer …
+//!     │ Plan::compose   + the base layer of the guest, + /run/NAME      [plan], [base]
+//!     v
+//!   Plan                who wins each path, and over whom
+//!     ├─ check          what will not work there, and the remedy        [check]
+//!     ├─ list           one directory, for a tree that is unfolded step by step
+//!     │ build           tree -> writer -> temporary file -> renamed     [build]
+//!     v
+//!   <image>  +  <image>.files.json
+//! ```
+//!
+//! Invariants:
+//! - **Same layers, same bytes.** Times, owners, the order in which a folder lists its files and the place where it lies
+//!   do not get into an image.
+//! - **Old or new.** An image and its list of files get their names when they are complete and on the disk; a build that is
+//!   cancelled, fails or is killed leaves at most a temporary file, which the next build to the same place removes.
+//! - **What was scanned is what was written.** A file that changes between the scan and the end of the build is an error.
+//! - A file is digested once for each time that it changes: the [`DigestCache`] knows it by path, size, time of change and inode.
+
+pub mod base;
+mod build;
+mod check;
+mod digest;
+mod error;
+mod layer;
+mod plan;
+mod progress;
+mod scan;
+
+pub use build::{Build, FileList, FileRecord, Recipe, build, files_path, image_command_line};
+pub use check::{Boot, check};
+pub use digest::DigestCache;
+pub use error::{Error, Unusable};
+pub use layer::{Layer, LayerKind};
+pub use plan::{Entry, EntryKind, LayerSummary, Listed, Plan, plan};
+pub use progress::{Progress, Step};
+pub use scan::{ScannedLayer, scan};
+pub use windlass_package::{Finding, Severity};

@@ -1,0 +1,1 @@
+//! The lowest layer: what every image of a guest has.

@@ -1,0 +1,219 @@
+//! What can go wrong in the library.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::linux::AptError;
+
+/// Why a kernel or package could not be had, kept or made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that should be a guest kernel is none.
+    #[error("{} is not a guest kernel: {found}", path.display())]
+    NotAKernel {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, in words.
+        found: String,
+        /// What to do about it.
+        remedy: String,
+    },
+
+    /// A `.deb` does not hold what was looked for.
+    #[error("{} {found}", path.display())]
+    NotAKernelPackage {
+        /// The package file.
+        path: PathBuf,
+        /// What is wrong with it, as the rest of the sentence.
+        found: String,
+    },
+
+    /// There is no such kernel in the library.
+    #[error("there is no guest kernel {id} in the library")]
+    NoKernel {
+        /// What was asked for.
+        id: String,
+    },
+
+    /// An abbreviated id that several kernels have.
+    #[error("{count} guest kernels have an id that begins with {id}")]
+    Ambiguous {
+        /// What was asked for.
+        id: String,
+        /// How many there are.
+        count: usize,
+    },
+
+    /// An initramfs was asked for a kernel of another guest.
+    #[error("guest kernel {id} is not a Linux kernel")]
+    NotLinux {
+        /// The kernel.
+        id: String,
+    },
+
+    /// An OSv kernel was asked for, and this is another.
+    #[error("guest kernel {id} is not an OSv kernel")]
+    NotOsv {
+        /// The kernel.
+        id: String,
+    },
+
+    /// A record of the library cannot be read.
+    #[error("the record {} is damaged", path.display())]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+
+    /// A kernel's file is not what was added.
+    #[error("{} has changed since it was added: its digest is {found}, not {expected}", path.display())]
+    Damaged {
+        /// The kernel's id.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// The digest now.
+        found: String,
+        /// The digest when it was added.
+        expected: String,
+    },
+
+    /// There is no such package in the library.
+    #[error("there is no package {name} in the library{}", needed_by(required_by))]
+    NoPackage {
+        /// The package.
+        name: String,
+        /// The packages that lead to it, outermost first; empty when it was asked for itself.
+        required_by: Vec<String>,
+    },
+
+    /// A package needs itself.
+    #[error("packages need each other in a circle: {}", path.join(" -> "))]
+    Cycle {
+        /// The packages in the order in which they need each other; the first is the last again.
+        path: Vec<String>,
+    },
+
+    /// A name that no package can have.
+    #[error("`{name}` cannot be the name of a package")]
+    PackageName {
+        /// The name.
+        name: String,
+    },
+
+    /// A package cannot be read.
+    #[error("the package in {} cannot be read", path.display())]
+    Package {
+        /// Its folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<windlass_package::Error>,
+    },
+
+    /// The distribution's kernel could not be fetched.
+    #[error(transparent)]
+    Apt(#[from] AptError),
+
+    /// The operating system refused.
+    #[error("could not {doing} {}", path.display())]
+    Io {
+        /// What was being done, as a verb: "read", "write", "list".
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// Whoever waited ended it. Nothing was left behind.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The rest of the sentence that names who needs a missing package.
+fn needed_by(required_by: &[String]) -> String {
+    match required_by {
+        [] => String::new(),
+        path => format!(", which {} needs", path.join(" -> ")),
+    }
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotAKernel { remedy, .. } => remedy.clone(),
+            Self::NotAKernelPackage { .. } => {
+                "Choose the linux-image-….deb of a kernel, such as linux-image-6.1.0-56-cloud-amd64, \
+                 or fetch the distribution's own."
+                    .to_owned()
+            }
+            Self::NoKernel { .. } | Self::NotLinux { .. } | Self::NotOsv { .. } => {
+                "List the guest kernels, and choose one of them or add it.".to_owned()
+            }
+            Self::Ambiguous { .. } => "Give more digits of the id.".to_owned(),
+            Self::Record { .. } => {
+                "Remove the folder that it is in, and add the kernel again.".to_owned()
+            }
+            Self::Damaged { id, .. } => {
+                format!("Remove the kernel {id}, and add it again from a good file.")
+            }
+            Self::NoPackage { name, required_by } => match required_by.last() {
+                Some(by) => format!("Pack or import {name}, or take it out of the `require` list of {by}."),
+                None => format!("Pack or import {name}, or check how it is spelled."),
+            },
+            Self::Cycle { path } => format!(
+                "Take one of them out of the `require` list of the one before it, such as {} out of that of {}.",
+                path.last().map_or("", String::as_str),
+                path.iter().rev().nth(1).map_or("", String::as_str),
+            ),
+            Self::PackageName { .. } => {
+                "Use letters, digits, and any of . _ - + after the first.".to_owned()
+            }
+            Self::Package { source, .. } => return source.hint(),
+            Self::Apt(error) => return error.hint(),
+            Self::Io { source, path, .. } => return io_hint(source, path),
+            Self::Cancelled => return None,
+        })
+    }
+}
+
+/// The remedy for the refusals of the operating system that have an obvious one.
+pub(crate) fn io_hint(error: &io::Error, path: &Path) -> Option<String> {
+    Some(match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("Check that you may read and write {}.", path.display())
+        }
+        io::ErrorKind::NotFound => {
+            "It may have been moved or deleted meanwhile: look, and try again.".to_owned()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "Free some disk space, and try again.".to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "Choose a place that can be written, with WINDLASS_HOME.".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "Choose a file instead of a folder.".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Gives an I/O error the path that it is about and what was being done there.
+pub(crate) trait IoContext<T> {
+    fn context(self, doing: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, doing: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::Io {
+            doing,
+            path: path.to_path_buf(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! The folder that holds it all, and its lock.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext};
+
+/// The name of the lock file.
+const LOCK_FILE: &str = "library.lock";
+
+/// The beginning of the names of things that are not complete yet.
+pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
+
+/// Guest kernels and packages in a folder on this computer.
+///
+/// Cheap to clone; holds no file open. Its operations block: call them off an async runtime's
+/// threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    home: PathBuf,
+}
+
+/// What a folder of the library holds, and what in it could not be read.
+#[derive(Debug)]
+pub struct Listing<T> {
+    /// What is there, sorted.
+    pub entries: Vec<T>,
+    /// What could not be read, each with its path and reason.
+    pub broken: Vec<Error>,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            broken: Vec::new(),
+        }
+    }
+}
+
+/// The right to write, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct WriteLock {
+    _file: File,
+}
+
+impl Library {
+    /// The library in `home`, whose folders are made where they are missing.
+    ///
+    /// # Errors
+    /// When a folder cannot be made.
+    pub fn open(home: impl Into<PathBuf>) -> Result<Self, Error> {
+        let library = Self { home: home.into() };
+        for folder in [library.kernels_folder(), library.packages_folder()] {
+            std::fs::create_dir_all(&folder).context("create", &folder)?;
+        }
+        Ok(library)
+    }
+
+    /// The folder that was given to [`open`](Self::open).
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(crate) fn kernels_folder(&self) -> PathBuf {
+        self.home.join("kernels")
+    }
+
+    pub(crate) fn packages_folder(&self) -> PathBuf {
+        self.home.join("packages")
+    }
+
+    /// Waits for the right to write, and sweeps up after a writer that was killed.
+    pub(crate) fn lock(&self) -> Result<WriteLock, Error> {
+        let path = self.home.join(LOCK_FILE);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .context("open", &path)?;
+        file.lock().context("lock", &path)?;
+        for folder in [self.kernels_folder(), self.packages_folder()] {
+            sweep(&folder);
+        }
+        Ok(WriteLock { _file: file })
+    }
+}
+
+/// Removes what a killed writer left. What cannot be removed does no harm but take space.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if !entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(UNFINISHED_PREFIX)
+        {
+            continue;
+        }
+        if let Err(error) = crate::file::remove_tree(&entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "could not sweep");
+        }
+    }
+}
