@@ -1,12 +1,12 @@
 //! What can be wrong with a command line.
 
-use super::CommandLine;
+use super::{BootOption, CommandLine};
 
 /// Why a command line cannot be read. Each variant carries its position in bytes from the beginning of the line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandLineError {
     /// A word that begins with one dash stands among the options.
-    #[error("`{word}` at character {position} is not an option")]
+    #[error("`{word}` at byte {position} is not an option")]
     NotAnOption {
         /// Where it begins.
         position: usize,
@@ -14,7 +14,7 @@ pub enum CommandLineError {
         word: String,
     },
     /// `--key=` with nothing behind it.
-    #[error("the option `--{key}=` at character {position} has no value")]
+    #[error("the option `--{key}=` at byte {position} has no value")]
     EmptyValue {
         /// Where the option begins.
         position: usize,
@@ -22,9 +22,7 @@ pub enum CommandLineError {
         key: String,
     },
     /// One option is given both as a flag and with a value.
-    #[error(
-        "the option `--{key}` at character {position} is given both with a value and without one"
-    )]
+    #[error("the option `--{key}` at byte {position} is given both with a value and without one")]
     FlagAndValue {
         /// Where the second one begins.
         position: usize,
@@ -32,21 +30,21 @@ pub enum CommandLineError {
         key: String,
     },
     /// A `\` ends the line where it should take the next character as it is.
-    #[error("the `\\` at character {position} has nothing to escape")]
+    #[error("the `\\` at byte {position} has nothing to escape")]
     DanglingEscape {
         /// Where it stands.
         position: usize,
     },
     /// `;`, `&`, `&!` or `!` with no command before it.
-    #[error("there is no command before the `{found}` at character {position}")]
+    #[error("there is no command before the `{found}` at byte {position}")]
     EmptyCommand {
         /// Where the terminator stands.
         position: usize,
         /// The terminator.
         found: char,
     },
-    /// An `--env` that is not `KEY=VALUE`.
-    #[error("`--env={text}` at character {position} is not `--env=NAME=VALUE`")]
+    /// An `--env` of a script that is not `KEY=VALUE`.
+    #[error("`--env={text}` at byte {position} is not `--env=NAME=VALUE`")]
     BadEnv {
         /// Where it begins.
         position: usize,
@@ -54,7 +52,7 @@ pub enum CommandLineError {
         text: String,
     },
     /// An option that a script may not have.
-    #[error("`{word}` at character {position} is not an option that a script can have")]
+    #[error("`{word}` at byte {position} is not an option that a script can have")]
     NotAScriptOption {
         /// Where it begins.
         position: usize,
@@ -62,24 +60,11 @@ pub enum CommandLineError {
         word: String,
     },
     /// A NUL byte, at which a guest stops reading.
-    #[error("there is a NUL byte at character {position}")]
+    #[error("there is a NUL byte at byte {position}")]
     Nul {
         /// Where it stands.
         position: usize,
     },
-}
-
-/// What OSv would stumble over in a line that its grammar allows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// What is wrong, in words.
-    pub message: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-pub(super) fn problems(_line: &CommandLine) -> Vec<Problem> {
-    Vec::new()
 }
 
 impl CommandLineError {
@@ -99,6 +84,135 @@ impl CommandLineError {
 
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
-        None
+        Some(match self {
+            Self::NotAnOption { word, .. } => format!(
+                "options are `--name` or `--name=value`, and stand before the program; quote a program whose name \
+                 begins with a dash: `\"{word}\"`"
+            ),
+            Self::EmptyValue { key, .. } => {
+                format!("give it a value, as in `--{key}=VALUE`, or leave it out")
+            }
+            Self::FlagAndValue { .. } => "keep one of the two".to_owned(),
+            Self::DanglingEscape { .. } => {
+                "write `\\\\` for a backslash, or `\\ ` for a blank within a value".to_owned()
+            }
+            Self::EmptyCommand { .. } => {
+                "put a command there or take the sign away; within an argument it has to be quoted: `\"a;b\"`".to_owned()
+            }
+            Self::BadEnv { .. } => "write `--env=NAME=VALUE`, or `--env=NAME?=VALUE` for a default".to_owned(),
+            Self::NotAScriptOption { .. } => {
+                "a script knows `--env=NAME=VALUE` only; other options belong to the boot command line".to_owned()
+            }
+            Self::Nul { .. } => "take it away".to_owned(),
+        })
     }
+}
+
+/// What OSv would stumble over in a line that its grammar allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, in words.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// OSv's options (its `loader.cc`) that are flags.
+const FLAGS: &[&str] = &[
+    "bootchart",
+    "disable_rofs_cache",
+    "extra-zfs-pools",
+    "help",
+    "leak",
+    "noinit",
+    "nomount",
+    "nopci",
+    "nopivot",
+    "norandom",
+    "noshutdown",
+    "power-off-on-abort",
+    "preload-zfs-library",
+    "strace",
+    "trace-backtrace",
+    "trace-list",
+    "verbose",
+];
+
+/// OSv's options that take a value.
+const VALUED: &[&str] = &[
+    "console",
+    "cwd",
+    "defaultgw",
+    "delay",
+    "env",
+    "ip",
+    "maxnic",
+    "mount-fs",
+    "nameserver",
+    "redirect",
+    "rootfs",
+    "sampler",
+    "trace",
+];
+
+pub(super) fn problems(line: &CommandLine) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = line.options.iter().filter_map(option_problem).collect();
+    for command in &line.commands {
+        if let Some(word) = command.words.iter().find(|word| !word.is_ascii()) {
+            problems.push(Problem {
+                message: format!("OSv cannot read `{word}`: it takes ASCII only in commands"),
+                remedy: format!(
+                    "put it in a variable: `--env=NAME={word}`, and `$NAME` in the command"
+                ),
+            });
+        }
+        if let Some(word) = command.words.iter().find(|word| word.starts_with('"')) {
+            problems.push(Problem {
+                message: format!("the quote before `{}` is never closed", &word[1..]),
+                remedy: "close it, or write `\\\"` for a quote that is meant".to_owned(),
+            });
+        }
+    }
+    problems
+}
+
+fn option_problem(option: &BootOption) -> Option<Problem> {
+    let BootOption { key, value } = option;
+    let (message, remedy) = match value.as_deref() {
+        None if FLAGS.contains(&key.as_str()) => return None,
+        None if VALUED.contains(&key.as_str()) => (
+            format!("`--{key}` has no value"),
+            format!("write `--{key}=VALUE`"),
+        ),
+        Some(_) if FLAGS.contains(&key.as_str()) => (
+            format!("`--{key}` takes no value"),
+            format!("write `--{key}`"),
+        ),
+        None | Some(_) if !VALUED.contains(&key.as_str()) => (
+            format!("OSv does not know the option `--{key}`, and powers off when it meets it"),
+            "leave it out, or put it behind the program if it is the program's".to_owned(),
+        ),
+        Some(text)
+            if key == "env" && text.starts_with('=') || !text.contains('=') && key == "env" =>
+        {
+            (
+                format!("`--env={text}` sets no variable"),
+                "write `--env=NAME=VALUE`".to_owned(),
+            )
+        }
+        Some(text)
+            if key == "env" && text.split('=').next().is_some_and(|key| key.ends_with('?')) =>
+        {
+            (
+                format!("`--env={text}`: OSv knows `?=` in scripts only"),
+                "write `=` instead of `?=`".to_owned(),
+            )
+        }
+        Some(text) if key == "console" && !matches!(text, "serial" | "vga" | "all") => (
+            format!("OSv has no console `{text}`, and aborts"),
+            "use `serial`, `vga` or `all`".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some(Problem { message, remedy })
 }

@@ -20,12 +20,18 @@ use std::io::{Read, Seek};
 
 use crate::{GuestOs, RootFs};
 
+mod elf;
 mod error;
+mod fastlz;
+mod found;
 mod linux;
 mod osv;
 mod search;
+#[cfg(test)]
+mod tests;
 
-pub use error::{Found, NotAKernel};
+pub use error::NotAKernel;
+pub use found::Found;
 
 /// What is known of a guest kernel from its file alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,11 @@ impl fmt::Display for Text<'_> {
             if count == TEXT_LIMIT_CHARACTERS {
                 return f.write_char('…');
             }
-            f.write_char(if character.is_control() { ' ' } else { character })?;
+            f.write_char(if character.is_control() {
+                ' '
+            } else {
+                character
+            })?;
         }
         Ok(())
     }
@@ -50,7 +54,12 @@ impl fmt::Display for Report {
             Report::Booted { init, kernel } => {
                 write!(f, "init {} on Linux {}", Text(init), Text(kernel))
             }
-            Report::Address { interface, address, gateway, name_servers } => {
+            Report::Address {
+                interface,
+                address,
+                gateway,
+                name_servers,
+            } => {
                 write!(f, "{}: address {}", Text(interface), Text(address))?;
                 if let Some(gateway) = gateway {
                     write!(f, ", gateway {}", Text(gateway))?;
@@ -64,23 +73,48 @@ impl fmt::Display for Report {
                 write!(f, "{}: no address: {}", Text(interface), Text(reason))
             }
             Report::NoRoot { reason } => write!(f, "no root file system: {}", Text(reason)),
-            Report::CommandStarted { index, total, command } => {
+            Report::CommandStarted {
+                index,
+                total,
+                command,
+            } => {
                 write!(f, "command {index} of {total} started: {}", Text(command))
             }
-            Report::CommandExited { index, total, command, status } => {
+            Report::CommandExited {
+                index,
+                total,
+                command,
+                status,
+            } => {
                 let command = Text(command);
-                write!(f, "command {index} of {total} exited with status {status}: {command}")
+                write!(
+                    f,
+                    "command {index} of {total} exited with status {status}: {command}"
+                )
             }
-            Report::CommandKilled { index, total, command, signal } => {
+            Report::CommandKilled {
+                index,
+                total,
+                command,
+                signal,
+            } => {
                 write!(f, "command {index} of {total} ended by signal {signal}")?;
                 if let Some(name) = signal_name(*signal) {
                     write!(f, " ({name})")?;
                 }
                 write!(f, ": {}", Text(command))
             }
-            Report::CommandNotStarted { index, total, command, reason } => {
+            Report::CommandNotStarted {
+                index,
+                total,
+                command,
+                reason,
+            } => {
                 let (command, reason) = (Text(command), Text(reason));
-                write!(f, "command {index} of {total} not started: {command}: {reason}")
+                write!(
+                    f,
+                    "command {index} of {total} not started: {command}: {reason}"
+                )
             }
             Report::BadCommandLine { reason } => write!(f, "bad command line: {}", Text(reason)),
             Report::Stopping => f.write_str("stopping"),
@@ -95,7 +129,7 @@ impl fmt::Display for Report {
 impl Report {
     /// Reads a line; `None` where it is not one of ours.
     pub fn parse(line: &str) -> Option<Self> {
-        let text = line.trim_end().strip_prefix(MARK)?;
+        let text = line.trim_end_matches(['\r', '\n']).strip_prefix(MARK)?;
         match text {
             "stopping" => return Some(Report::Stopping),
             "powering off" => return Some(Report::PoweringOff),
@@ -106,10 +140,15 @@ impl Report {
         }
         if let Some(rest) = text.strip_prefix("init ") {
             let (init, kernel) = rest.split_once(" on Linux ")?;
-            return Some(Report::Booted { init: init.to_owned(), kernel: kernel.to_owned() });
+            return Some(Report::Booted {
+                init: init.to_owned(),
+                kernel: kernel.to_owned(),
+            });
         }
         if let Some(status) = text.strip_prefix("all ended with status ") {
-            return Some(Report::Ended { status: status.parse().ok()? });
+            return Some(Report::Ended {
+                status: status.parse().ok()?,
+            });
         }
         let (subject, rest) = text.split_once(": ")?;
         let words = rest.to_owned();
@@ -129,29 +168,51 @@ fn parse_command(text: &str) -> Option<Report> {
     let (total, text) = text.split_once(' ')?;
     let (index, total) = (index.parse().ok()?, total.parse().ok()?);
     if let Some(text) = text.strip_prefix("started: ") {
-        return Some(Report::CommandStarted { index, total, command: text.to_owned() });
+        return Some(Report::CommandStarted {
+            index,
+            total,
+            command: text.to_owned(),
+        });
     }
     if let Some(text) = text.strip_prefix("exited with status ") {
         let (status, command) = text.split_once(": ")?;
         let (status, command) = (status.parse().ok()?, command.to_owned());
-        return Some(Report::CommandExited { index, total, command, status });
+        return Some(Report::CommandExited {
+            index,
+            total,
+            command,
+            status,
+        });
     }
     if let Some(text) = text.strip_prefix("ended by signal ") {
         let (signal, command) = text.split_once(": ")?;
         let signal = signal.split(' ').next()?.parse().ok()?;
-        return Some(Report::CommandKilled { index, total, command: command.to_owned(), signal });
+        return Some(Report::CommandKilled {
+            index,
+            total,
+            command: command.to_owned(),
+            signal,
+        });
     }
     let text = text.strip_prefix("not started: ")?;
     let (command, reason) = text.split_once(": ")?;
     let (command, reason) = (command.to_owned(), reason.to_owned());
-    Some(Report::CommandNotStarted { index, total, command, reason })
+    Some(Report::CommandNotStarted {
+        index,
+        total,
+        command,
+        reason,
+    })
 }
 
 /// Reads what follows `eth0: `.
 fn parse_address(interface: &str, text: &str) -> Option<Report> {
     let interface = interface.to_owned();
     if let Some(reason) = text.strip_prefix("no address: ") {
-        return Some(Report::NoAddress { interface, reason: reason.to_owned() });
+        return Some(Report::NoAddress {
+            interface,
+            reason: reason.to_owned(),
+        });
     }
     let mut parts = text.strip_prefix("address ")?.split(", ");
     let address = parts.next()?.to_owned();
@@ -163,5 +224,10 @@ fn parse_address(interface: &str, text: &str) -> Option<Report> {
             name_servers = text.split(' ').map(str::to_owned).collect();
         }
     }
-    Some(Report::Address { interface, address, gateway, name_servers })
+    Some(Report::Address {
+        interface,
+        address,
+        gateway,
+        name_servers,
+    })
 }

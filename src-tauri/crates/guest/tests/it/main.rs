@@ -1,0 +1,3 @@
+//! Tests against real guest kernels, named by the environment.
+
+mod kernels;
