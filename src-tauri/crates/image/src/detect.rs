@@ -1,8 +1,8 @@
 //! Tells what an image is by its first bytes.
 
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 
-use crate::Error;
+use crate::{Error, ext4, mbr, osv, rofs};
 
 /// What an image holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,84 @@ pub enum ImageKind {
     Unknown,
 }
 
-/// Tells what an image is. Reads a few KiB at its start.
+/// Tells what an image is, by its first 2 KiB.
 ///
 /// # Errors
 /// [`Error::Read`] where it cannot be read.
 pub fn detect(image: &mut (impl Read + Seek)) -> Result<ImageKind, Error> {
-    let _ = image;
-    Ok(ImageKind::Unknown)
+    image.seek(SeekFrom::Start(0)).map_err(Error::read(0))?;
+    let mut start = Vec::new();
+    image
+        .take(2048)
+        .read_to_end(&mut start)
+        .map_err(Error::read(0))?;
+    Ok(kind_of(&start))
+}
+
+fn kind_of(start: &[u8]) -> ImageKind {
+    if start.starts_with(b"QFI\xfb") {
+        return ImageKind::Qcow2;
+    }
+    if start.starts_with(&[0x1F, 0x8B]) {
+        return ImageKind::Gzip;
+    }
+    if rofs::is_magic(start) {
+        return ImageKind::Rofs;
+    }
+    // A file system may have a boot sector before it, a partition table has no superblock behind it.
+    if ext4::is_magic(start) {
+        return ImageKind::Ext4;
+    }
+    let Some(sector) = start.first_chunk() else {
+        return ImageKind::Unknown;
+    };
+    let Ok(partitions) = mbr::parse(sector) else {
+        return ImageKind::Unknown;
+    };
+    match osv::recognise(sector) {
+        Some(osv::Boot::Loader) if partitions.is_empty() => ImageKind::OsvLoader,
+        Some(osv::Boot::Loader) => ImageKind::OsvDisk,
+        Some(osv::Boot::Kernel) => ImageKind::OsvKernelLessDisk,
+        None => ImageKind::MbrDisk,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_known_by_its_first_bytes() {
+        let with = |parts: &[(usize, &[u8])]| {
+            let mut start = vec![0; 2048];
+            for &(at, bytes) in parts {
+                start[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            kind_of(&start)
+        };
+        let osv: [(usize, &[u8]); 3] = [
+            (0, &[0xEA, 0x5E, 0x7C, 0, 0]),
+            (0x1B8, b"VSO"),
+            (510, &[0x55, 0xAA]),
+        ];
+        assert_eq!(with(&osv), ImageKind::OsvLoader);
+        assert_eq!(
+            with(&[&osv[..], &[(446 + 20, &[0x83])]].concat()),
+            ImageKind::OsvDisk
+        );
+        assert_eq!(with(&osv[1..]), ImageKind::OsvKernelLessDisk);
+        assert_eq!(with(&osv[2..]), ImageKind::MbrDisk);
+        assert_eq!(
+            with(&[(0, &[0xAD, 0xBE, 0xAD, 0xDE, 0, 0, 0, 0])]),
+            ImageKind::Rofs
+        );
+        assert_eq!(
+            with(&[(1024 + 0x38, &[0x53, 0xEF]), osv[2]]),
+            ImageKind::Ext4
+        );
+        assert_eq!(with(&[(0, b"QFI\xfb")]), ImageKind::Qcow2);
+        assert_eq!(with(&[(0, &[0x1F, 0x8B])]), ImageKind::Gzip);
+        assert_eq!(with(&[]), ImageKind::Unknown);
+        assert_eq!(kind_of(&[]), ImageKind::Unknown);
+    }
 }

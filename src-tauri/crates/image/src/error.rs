@@ -68,6 +68,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// A guest kernel that cannot be opened or read.
+    #[error("the guest kernel {} cannot be read", path.display())]
+    Kernel {
+        /// The file of this computer.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
     /// A file that is not a raw OSv loader image.
     #[error(
         "{what} is not a raw OSv loader image: at byte {offset}, {expected} was expected, {found} found"
@@ -209,6 +219,7 @@ impl Error {
             Self::CommandLine { .. } => {
                 "shorten it, or move part of it into a file and start that with `runscript FILE`"
             }
+            Self::Kernel { .. } => "choose another guest kernel, or add this one again",
             Self::NotALoader { .. } => {
                 "use OSv's loader.img as it was built (raw, not qcow2, not compressed, without a \
                  file system of its own)"
@@ -225,6 +236,14 @@ impl Error {
             | Self::NotFound { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// A reading thread is gone without a word, which only a panic in it could bring about.
+    pub(crate) fn reader_died() -> Self {
+        Self::Write {
+            offset: 0,
+            source: io::Error::other("a reading thread ended early"),
+        }
     }
 
     pub(crate) fn write(offset: u64) -> impl FnOnce(io::Error) -> Self {

@@ -29,6 +29,7 @@ mod error;
 pub mod ext4;
 pub mod mbr;
 pub mod osv;
+mod output;
 mod path;
 pub mod rofs;
 mod section;

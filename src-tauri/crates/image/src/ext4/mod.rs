@@ -77,3 +77,8 @@ impl Superblock {
         Err(Error::Cancelled)
     }
 }
+
+/// Whether an ext2, ext3 or ext4 file system starts with these bytes.
+pub(crate) fn is_magic(start: &[u8]) -> bool {
+    start.get(1024 + 0x38..1024 + 0x3A) == Some(&[0x53, 0xEF])
+}

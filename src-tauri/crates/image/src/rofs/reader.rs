@@ -1,44 +1,17 @@
 //! Reads ROFS, trusting nothing.
 
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek, SeekFrom};
 
-use crate::{Entry, Error, GuestPath};
+use super::tables::Tables;
+use super::{BLOCK_BYTES, ROOT_INODE, Superblock};
+use crate::{Entry, EntryKind, Error, GuestPath};
 
-/// The first block of a ROFS file system, checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Superblock {
-    /// Where the tables start, in blocks.
-    pub structure_first_block: u64,
-    /// How many blocks they take.
-    pub structure_blocks: u64,
-    /// How many directory entries there are.
-    pub directory_entries: u64,
-    /// How many symlinks there are.
-    pub symlinks: u64,
-    /// How many inodes there are; the first is the root directory.
-    pub inodes: u64,
-}
-
-/// An open ROFS file system.
+/// An open ROFS file system. Its tables are in memory, as they are in a guest; its files are not.
 #[derive(Debug)]
 pub struct Reader<R> {
     image: R,
     superblock: Superblock,
-}
-
-/// Everything in a file system but the root, in the order of a [`Tree`](crate::Tree).
-#[derive(Debug)]
-pub struct Walk<'reader> {
-    superblock: &'reader Superblock,
-}
-
-impl Iterator for Walk<'_> {
-    type Item = Result<Entry, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let _ = self.superblock;
-        None
-    }
+    tables: Tables,
 }
 
 impl<R: Read + Seek> Reader<R> {
@@ -46,10 +19,45 @@ impl<R: Read + Seek> Reader<R> {
     /// and checks its tables.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::WrongKind`], [`Error::Corrupt`].
-    pub fn open(image: R) -> Result<Self, Error> {
-        let _ = image;
-        Err(Error::Cancelled)
+    /// [`Error::Read`]; [`Error::WrongKind`] for what is no ROFS; [`Error::Corrupt`] for one that
+    /// contradicts itself or is cut short.
+    pub fn open(mut image: R) -> Result<Self, Error> {
+        let image_bytes = image.seek(SeekFrom::End(0)).map_err(Error::read(0))?;
+        if image_bytes < BLOCK_BYTES {
+            let found = format!("it has only {image_bytes} bytes");
+            return Err(Error::WrongKind {
+                expected: "a ROFS file system",
+                found,
+            });
+        }
+        image.seek(SeekFrom::Start(0)).map_err(Error::read(0))?;
+        let mut first = [0; Superblock::BYTES];
+        image.read_exact(&mut first).map_err(Error::read(0))?;
+        let superblock = Superblock::from_bytes(&first, image_bytes)?;
+        let start = superblock.structure_first_block * BLOCK_BYTES;
+        let length = superblock.structure_blocks * BLOCK_BYTES;
+        image
+            .seek(SeekFrom::Start(start))
+            .map_err(Error::read(start))?;
+        let mut bytes = Vec::new();
+        (&mut image)
+            .take(length)
+            .read_to_end(&mut bytes)
+            .map_err(Error::read(start))?;
+        if (bytes.len() as u64) < length {
+            return Err(Error::Corrupt {
+                structure: "ROFS structure",
+                offset: start,
+                expected: format!("{length} bytes"),
+                found: format!("{} before the end of the image", bytes.len()),
+            });
+        }
+        let tables = Tables::parse(bytes, &superblock, image_bytes)?;
+        Ok(Self {
+            image,
+            superblock,
+            tables,
+        })
     }
 
     /// What the first block says.
@@ -57,51 +65,166 @@ impl<R: Read + Seek> Reader<R> {
         &self.superblock
     }
 
+    /// The root directory.
+    pub fn root(&self) -> Entry {
+        self.entry(GuestPath::root(), ROOT_INODE)
+    }
+
     /// Walks over everything but the root, each directory directly followed by what is in it.
     pub fn walk(&self) -> Walk<'_> {
         Walk {
-            superblock: &self.superblock,
+            tables: &self.tables,
+            pending: Vec::new(),
+            enter: Some((GuestPath::root(), ROOT_INODE)),
         }
     }
 
-    /// What is at a path.
+    /// What is at a path; symlinks are not followed.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Corrupt`].
+    /// [`Error::NotFound`].
     pub fn find(&self, path: &GuestPath) -> Result<Entry, Error> {
-        Err(Error::NotFound { path: path.clone() })
+        let mut inode = ROOT_INODE;
+        for component in path.components() {
+            inode = self
+                .tables
+                .children(inode)
+                .map(|place| self.tables.entry(place))
+                .find_map(|(inode, name)| (name == component).then_some(inode))
+                .ok_or_else(|| Error::NotFound { path: path.clone() })?;
+        }
+        Ok(self.entry(path.clone(), inode))
     }
 
     /// What is directly in a directory, sorted.
     ///
     /// # Errors
-    /// [`Error::NotFound`] (also for what is not a directory), [`Error::Corrupt`].
+    /// [`Error::NotFound`], also for what is not a directory; [`Error::Corrupt`] for a path that is
+    /// too long or two entries of one name.
     pub fn list(&self, directory: &GuestPath) -> Result<Vec<Entry>, Error> {
-        Err(Error::NotFound {
-            path: directory.clone(),
-        })
+        let found = self.find(directory)?;
+        if !matches!(found.kind, EntryKind::Directory { .. }) {
+            return Err(Error::NotFound {
+                path: directory.clone(),
+            });
+        }
+        sorted_children(&self.tables, directory, found.inode)?
+            .into_iter()
+            .map(|child| Ok(self.entry(child_path(&self.tables, directory, child)?, child.1)))
+            .collect()
     }
 
     /// The bytes of a file.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for what is not a file, [`Error::Read`].
+    /// [`Error::NotFound`] for what is not a file; [`Error::Read`].
     pub fn read(&mut self, file: &Entry) -> Result<impl Read + '_, Error> {
-        if true {
+        let EntryKind::File {
+            offset_bytes,
+            size_bytes,
+        } = file.kind
+        else {
             return Err(Error::NotFound {
                 path: file.path.clone(),
             });
-        }
-        Ok((&mut self.image).take(0))
+        };
+        self.image
+            .seek(SeekFrom::Start(offset_bytes))
+            .map_err(Error::read(offset_bytes))?;
+        Ok((&mut self.image).take(size_bytes))
     }
 
-    /// Writes the file system as text: a line for the superblock, a line for each entry with its
-    /// inode, kind, size, the first half of its BLAKE3 digest and its path.
-    ///
-    /// # Errors
-    /// As [`walk`](Self::walk) and [`read`](Self::read); [`Error::Write`] for `text`.
-    pub fn dump(&mut self, text: &mut impl Write) -> Result<(), Error> {
-        let _ = text;
-        Ok(())
+    fn entry(&self, path: GuestPath, inode: u64) -> Entry {
+        Entry {
+            path,
+            inode,
+            kind: self.tables.kind(inode),
+        }
     }
+}
+
+/// Everything in a file system but the root, in the order of a [`Tree`](crate::Tree). Ends after the
+/// first error.
+#[derive(Debug)]
+pub struct Walk<'reader> {
+    tables: &'reader Tables,
+    /// For each open directory what of it is still to come, last first.
+    pending: Vec<(GuestPath, Vec<Child<'reader>>)>,
+    /// The directory to go into next.
+    enter: Option<(GuestPath, u64)>,
+}
+
+/// A name, its inode and its place in the table of directory entries.
+type Child<'reader> = (&'reader [u8], u64, usize);
+
+impl Walk<'_> {
+    fn step(&mut self) -> Result<Option<Entry>, Error> {
+        if let Some((directory, inode)) = self.enter.take() {
+            let mut children = sorted_children(self.tables, &directory, inode)?;
+            children.reverse();
+            self.pending.push((directory, children));
+        }
+        while let Some((directory, children)) = self.pending.last_mut() {
+            if let Some(child) = children.pop() {
+                let path = child_path(self.tables, directory, child)?;
+                let inode = child.1;
+                let kind = self.tables.kind(inode);
+                if matches!(kind, EntryKind::Directory { .. }) {
+                    self.enter = Some((path.clone(), inode));
+                }
+                return Ok(Some(Entry { path, inode, kind }));
+            }
+            self.pending.pop();
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            self.pending.clear();
+        }
+        step.transpose()
+    }
+}
+
+fn sorted_children<'reader>(
+    tables: &'reader Tables,
+    directory: &GuestPath,
+    inode: u64,
+) -> Result<Vec<Child<'reader>>, Error> {
+    let mut children: Vec<Child<'_>> = tables
+        .children(inode)
+        .map(|place| {
+            let (inode, name) = tables.entry(place);
+            (name, inode, place)
+        })
+        .collect();
+    children.sort_unstable();
+    match children.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        None => Ok(children),
+        Some(pair) => Err(Error::Corrupt {
+            structure: "ROFS directory entry",
+            offset: tables.entry_offset(pair[1].2),
+            expected: format!("one entry of each name in {directory}"),
+            found: format!("two of \"{}\"", pair[0].0.escape_ascii()),
+        }),
+    }
+}
+
+fn child_path(
+    tables: &Tables,
+    directory: &GuestPath,
+    (name, _, place): Child<'_>,
+) -> Result<GuestPath, Error> {
+    directory.join(name).map_err(|error| Error::Corrupt {
+        structure: "ROFS directory entry",
+        offset: tables.entry_offset(place),
+        expected: "a path that a guest can name".to_owned(),
+        found: error.to_string(),
+    })
 }
