@@ -9,14 +9,27 @@ use crate::linux::AptError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that should be a guest kernel is none.
-    #[error("{} is not a guest kernel: {found}", path.display())]
+    #[error("{} cannot be added as a guest kernel", path.display())]
     NotAKernel {
         /// The file.
         path: PathBuf,
-        /// What it is instead, in words.
-        found: String,
-        /// What to do about it.
-        remedy: String,
+        /// What it is instead.
+        #[source]
+        source: windlass_guest::NotAKernel,
+    },
+
+    /// A folder or device in the place of a file.
+    #[error("{} is not a file", path.display())]
+    NotAFile {
+        /// What it should be.
+        path: PathBuf,
+    },
+
+    /// A file that is being written.
+    #[error("{} changed while it was copied", path.display())]
+    Changing {
+        /// The file.
+        path: PathBuf,
     },
 
     /// A `.deb` does not hold what was looked for.
@@ -147,7 +160,13 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotAKernel { remedy, .. } => remedy.clone(),
+            Self::NotAKernel { source, .. } => return source.hint(),
+            Self::NotAFile { .. } => {
+                "Choose a kernel file: an OSv loader image or ELF kernel, a Linux bzImage (vmlinuz), or a \
+                 linux-image-….deb."
+                    .to_owned()
+            }
+            Self::Changing { .. } => "Wait until it is complete, then add it again.".to_owned(),
             Self::NotAKernelPackage { .. } => {
                 "Choose the linux-image-….deb of a kernel, such as linux-image-6.1.0-56-cloud-amd64, \
                  or fetch the distribution's own."

@@ -107,3 +107,28 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     }
     fs::remove_dir_all(path)
 }
+
+/// Copies a folder: files with their permissions, folders, symlinks.
+pub(crate) fn copy_tree(source: &Path, destination: &Path) -> Result<(), Error> {
+    fs::create_dir(destination).context("create", destination)?;
+    let mut folders = vec![(source.to_path_buf(), destination.to_path_buf())];
+    while let Some((from, to)) = folders.pop() {
+        for entry in fs::read_dir(&from).context("list", &from)? {
+            let entry = entry.context("list", &from)?;
+            let (path, copy) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type().context("read", &path)?;
+            if kind.is_dir() {
+                fs::create_dir(&copy).context("create", &copy)?;
+                folders.push((path, copy));
+            } else if kind.is_symlink() {
+                let target = fs::read_link(&path).context("read", &path)?;
+                std::os::unix::fs::symlink(target, &copy).context("create", &copy)?;
+            } else if kind.is_file() {
+                fs::copy(&path, &copy).context("copy", &path)?;
+            } else {
+                return Err(Error::NotAFile { path });
+            }
+        }
+    }
+    Ok(())
+}

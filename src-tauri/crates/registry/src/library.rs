@@ -1,12 +1,18 @@
 //! The folder that holds it all, and its lock.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, IoContext};
 
 /// The name of the lock file.
 const LOCK_FILE: &str = "library.lock";
+
+/// How often a writer looks whether the one before it is ready; it looks at the cancellation as often.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// The beginning of the names of things that are not complete yet.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
@@ -71,7 +77,7 @@ impl Library {
     }
 
     /// Waits for the right to write, and sweeps up after a writer that was killed.
-    pub(crate) fn lock(&self) -> Result<WriteLock, Error> {
+    pub(crate) fn lock(&self, cancel: &CancellationToken) -> Result<WriteLock, Error> {
         let path = self.home.join(LOCK_FILE);
         let file = OpenOptions::new()
             .create(true)
@@ -79,7 +85,16 @@ impl Library {
             .write(true)
             .open(&path)
             .context("open", &path)?;
-        file.lock().context("lock", &path)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
+                    return Err(Error::Cancelled);
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),
+                Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
+            }
+        }
         for folder in [self.kernels_folder(), self.packages_folder()] {
             sweep(&folder);
         }

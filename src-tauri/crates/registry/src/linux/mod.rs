@@ -1,43 +1,121 @@
-//! The distribution's own cloud kernel, fetched without root.
+//! Linux kernels of distributions: fetched without root, with the drivers that a micro-VM needs.
+//!
+//! ```text
+//!   linux-image-cloud-amd64             a name that stands for the newest     [apt]
+//!     └ linux-image-6.1.0-56-cloud-amd64      the package (Ubuntu: + linux-modules-…)
+//!         │ apt-get download                  into a temporary folder, checked by apt
+//!         v
+//!   .deb ── dpkg-deb --fsys-tarfile ── tar    read as a stream                [deb]
+//!             ├ boot/vmlinuz-…                the kernel
+//!             └ lib/modules/…/virtio_blk.ko   what WANTED names, and what these depend on   [modules]
+//! ```
 
-mod error;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
+use windlass_guest::GuestOs;
 
-pub use error::AptError;
-
-use crate::error::Error;
+use crate::error::{Error, IoContext};
 use crate::kernels::Kernel;
 use crate::library::Library;
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 
-/// How to reach the distribution's package manager; [`Default`] takes the programs of the search path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Apt {
-    /// Prepended to the arguments of `apt-get` and `apt-cache`, such as `-o Dir=…`.
-    pub options: Vec<String>,
-}
+mod apt;
+mod child;
+mod deb;
+mod error;
+mod modules;
 
-/// The package that holds the kernel, found without downloading anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinuxPackage {
-    /// Its name, such as `linux-image-6.1.0-56-cloud-amd64`.
-    pub name: String,
-    /// The package that holds the modules where it is another.
-    pub modules: Option<String>,
-}
+pub use apt::{Apt, LinuxPackage};
+pub use error::AptError;
+pub(crate) use modules::Modules;
 
 impl Library {
     /// Downloads the distribution's cloud kernel and adds it with the drivers that a micro-VM needs.
     ///
     /// # Errors
-    /// Where there is no apt, its lists are missing, there is no network or no space: each says so, with its remedy.
+    /// [`Error::Apt`] where there is no apt, its lists are missing, there is no network or no space: each says so, with
+    /// its remedy; [`Error::Cancelled`].
     pub fn fetch_linux_kernel(
         &self,
         progress: &mut dyn FnMut(Progress),
         cancel: &CancellationToken,
     ) -> Result<Kernel, Error> {
-        let _ = (progress, cancel);
-        todo!()
+        self.fetch_linux_kernel_by(&Apt::default(), progress, cancel)
     }
+
+    /// The same by a given apt.
+    ///
+    /// # Errors
+    /// As [`fetch_linux_kernel`](Self::fetch_linux_kernel).
+    pub fn fetch_linux_kernel_by(
+        &self,
+        apt: &Apt,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &CancellationToken,
+    ) -> Result<Kernel, Error> {
+        progress(Progress {
+            step: Step::Resolve,
+            done_bytes: 0,
+            total_bytes: None,
+        });
+        let package = apt.find_linux(cancel)?;
+        tracing::info!(
+            package = package.name,
+            modules = package.modules,
+            "fetching a kernel"
+        );
+        let folder = temporary_folder()?;
+        let files = apt.download(&package, folder.path(), progress, cancel)?;
+        let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+        add_packages(self, &files, progress, cancel)
+    }
+}
+
+/// Takes the kernel and its modules out of package files, and adds them.
+pub(crate) fn add_packages(
+    library: &Library,
+    packages: &[&Path],
+    progress: &mut dyn FnMut(Progress),
+    cancel: &CancellationToken,
+) -> Result<Kernel, Error> {
+    progress(Progress {
+        step: Step::Unpack,
+        done_bytes: 0,
+        total_bytes: None,
+    });
+    let folder = temporary_folder()?;
+    let unpacked = deb::unpack(packages, folder.path(), cancel)?;
+    if let Some(kernel) = &unpacked.kernel {
+        return library.store_kernel(kernel, &unpacked.modules, progress, cancel);
+    }
+    let package = packages
+        .first()
+        .map_or_else(PathBuf::new, |path| path.to_path_buf());
+    let Some(release) = unpacked.release.filter(|_| !unpacked.modules.is_empty()) else {
+        return Err(Error::NotAKernelPackage {
+            path: package,
+            found: "holds neither a kernel nor modules of one".to_owned(),
+        });
+    };
+    let lock = library.lock(cancel)?;
+    let kernels = library.kernels()?.entries;
+    let kernel = kernels
+        .iter()
+        .find(|kernel| {
+            kernel.guest == GuestOs::Linux && kernel.version.as_deref() == Some(&release)
+        })
+        .ok_or_else(|| Error::NotAKernelPackage {
+            path: package,
+            found: format!("holds modules for the kernel {release}, which is not in the library"),
+        })?;
+    library.give_modules(&lock, &kernel.id, &unpacked.modules)?;
+    library.kernel(&kernel.id)
+}
+
+fn temporary_folder() -> Result<tempfile::TempDir, Error> {
+    tempfile::Builder::new()
+        .prefix("windlass-kernel-")
+        .tempdir()
+        .context("create a folder in", &std::env::temp_dir())
 }
