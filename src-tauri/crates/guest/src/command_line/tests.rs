@@ -96,7 +96,13 @@ fn what_osv_would_stumble_over() {
         r#"--verbose --trace --bootchart=1 --hostname=a --env=A --env=B?=c --console=tty /bin/größe "open"#,
     );
     let show = |problem: &Problem| format!("{}\n  {}", problem.message, problem.remedy);
-    assert_snapshot!(line.problems().iter().map(show).collect::<Vec<_>>().join("\n"));
+    assert_snapshot!(
+        line.problems()
+            .iter()
+            .map(show)
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
     assert_eq!(parse("--rootfs=rofs --env=A=b --nopci /a").problems(), []);
 }
 

@@ -4,20 +4,38 @@
 //!   bytes, in pieces -> lines (bounded, escapes stripped) -> patterns of OSv, of Linux, of our init -> Notice
 //! ```
 //!
-//! A guest may be hostile or broken: a line without end costs no more memory than
-//! [`LINE_LIMIT_BYTES`], and a notice carries only text that is printable and short.
+//! A guest may be hostile or broken: a line without end costs no more memory than [`LINE_LIMIT_BYTES`], and a notice
+//! carries only text that is printable and short. What repeats without telling anything new (a file system that is
+//! still read-only) is noticed once per boot.
 
+mod line;
+mod linux;
 mod notice;
+mod osv;
+#[cfg(test)]
+mod tests;
 
+pub use line::LINE_LIMIT_BYTES;
 pub use notice::Notice;
 
-/// The longest line that is looked at, in bytes. What comes after it, up to the next newline, is passed over.
-pub const LINE_LIMIT_BYTES: usize = 4096;
+use crate::report::Report;
+use line::Lines;
 
 /// Reads a guest's console and notices what matters.
 #[derive(Debug, Default)]
 pub struct Recogniser {
-    line: Vec<u8>,
+    lines: Lines,
+    osv: osv::Reader,
+    /// What was said already since the guest booted, and need not be said again.
+    said: Said,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    booted: Option<Notice>,
+    panic: bool,
+    powering_off: bool,
+    read_only: bool,
 }
 
 impl Recogniser {
@@ -27,13 +45,54 @@ impl Recogniser {
     }
 
     /// Takes the next bytes of the console, in pieces of any size, and returns what they told, in order.
-    pub fn push(&mut self, _bytes: &[u8]) -> Vec<Notice> {
-        let _ = &mut self.line;
-        Vec::new()
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Notice> {
+        let Self { lines, osv, said } = self;
+        let mut notices = Vec::new();
+        lines.push(bytes, |line| recognise(line, osv, said, &mut notices));
+        notices
     }
 
     /// Takes the end of the console: a last line without newline counts too.
     pub fn finish(&mut self) -> Vec<Notice> {
         self.push(b"\n")
+    }
+}
+
+fn recognise(line: &str, osv: &mut osv::Reader, said: &mut Said, notices: &mut Vec<Notice>) {
+    let mut tell = |notice: Notice| {
+        if said.is_news(&notice) {
+            notices.push(notice);
+        }
+    };
+    if let Some(report) = Report::parse(line) {
+        tell(notice::of_report(report));
+        return;
+    }
+    osv.recognise(line, &mut tell);
+    linux::recognise(line, &mut tell);
+    // What the C library says for EROFS, in whichever program.
+    if line.contains("Read-only file system") {
+        tell(Notice::ReadOnlyFileSystem);
+    }
+}
+
+impl Said {
+    fn is_news(&mut self, notice: &Notice) -> bool {
+        match notice {
+            Notice::Booted { .. } => {
+                if self.booted.as_ref() == Some(notice) && !self.panic && !self.powering_off {
+                    return false;
+                }
+                *self = Said {
+                    booted: Some(notice.clone()),
+                    ..Said::default()
+                };
+                true
+            }
+            Notice::Panic { .. } => !std::mem::replace(&mut self.panic, true),
+            Notice::PoweringOff => !std::mem::replace(&mut self.powering_off, true),
+            Notice::ReadOnlyFileSystem => !std::mem::replace(&mut self.read_only, true),
+            _ => true,
+        }
     }
 }
