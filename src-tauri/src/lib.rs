@@ -1,1 +1,76 @@
-//! Windlass.
+//! The desktop shell: commands, events and byte streams between the window and the workshop.
+//!
+//! ```text
+//!  window (ui/)  ──invoke──►  commands/   one noun per file, no logic  ──►  windlass-workshop
+//!                ◄──events──  events.rs   what changed, typed          ◄──
+//!                ◄──bytes───  streams.rs  consoles and displays        ◄──  files, unix sockets
+//! ```
+//!
+//! The window opens no network connection and reads no file: all that it shows passes through
+//! here. [`commands::list`] is the one list of commands; the TypeScript bindings, the permissions
+//! and the tests are checked against it.
+
+pub mod commands;
+pub mod events;
+pub mod streams;
+
+mod logging;
+mod window;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tauri::{Builder, Manager, Runtime};
+use windlass_workshop::Workshop;
+use windlass_workshop::home::Home;
+
+/// Starts the application and returns when its window is closed.
+///
+/// # Errors
+/// When the state folder cannot be used or no window can be opened; the message says which.
+pub fn run() -> anyhow::Result<()> {
+    let home = Home::from_environment()?;
+    home.create()?;
+    let _log = logging::start(&home);
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
+    tauri::async_runtime::set(runtime.handle().clone());
+    let _entered = runtime.enter();
+    let workshop = Workshop::open(home)?;
+
+    let builder = tauri::Builder::default()
+        // First, so that a second start only raises the first one's window.
+        .plugin(tauri_plugin_single_instance::init(|app, _arguments, _folder| {
+            window::raise(app);
+        }))
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_window_state::Builder::default().build())
+        .on_window_event(window::on_event);
+    with_commands(builder, workshop)
+        .setup(|app| {
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), "window opens");
+            events::forward(app.handle());
+            Ok(())
+        })
+        .run(tauri::generate_context!())
+        .context("the window could not be opened")
+}
+
+/// Adds the commands and the state that they need, for the real runtime as for the tests' one.
+pub fn with_commands<R: Runtime>(builder: Builder<R>, workshop: Arc<Workshop>) -> Builder<R> {
+    let described = commands::list::<R>().invoke_handler();
+    // Raw bodies cannot be described to tauri-specta.
+    let raw = tauri::generate_handler![commands::machines::stream_write];
+    builder
+        .manage(workshop)
+        .manage(streams::Streams::default())
+        .manage(window::Closing::default())
+        .invoke_handler(move |invoke| match invoke.message.command() {
+            "stream_write" => raw(invoke),
+            _ => described(invoke),
+        })
+}
+
+/// The workshop that the commands work in.
+fn workshop<R: Runtime>(app: &impl Manager<R>) -> Arc<Workshop> {
+    Arc::clone(app.state::<Arc<Workshop>>().inner())
+}

@@ -1,3 +1,8 @@
-//! Windlass.
+//! The desktop application.
 
-fn main() {}
+// No console window beside the application on Windows.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+fn main() -> anyhow::Result<()> {
+    windlass::run()
+}

@@ -1,1 +1,151 @@
-//! The application core: appliances, builds, machines and jobs, behind one API for the window and the command line.
+//! The application core: appliances, builds, machines and jobs, behind one API for the window and
+//! the command line.
+//!
+//! ```text
+//!   window ─ shell ─┐                       ┌─ compose ─┬─ package, image
+//!                   ├─► Workshop ─ one API ─┼─ registry ┘
+//!   windlassctl ────┘     │   │             └─ machine ── guest
+//!                database ┘   └ jobs, events
+//! ```
+//!
+//! Everything that a person can do is a method of [`Workshop`]; what takes longer than a blink is a
+//! job ([`jobs`]); what changes is told as an event ([`events`]). The types are those that the window
+//! sees, and all errors are [`error::AppError`]. The crates below know nothing of any of this.
+//!
+//! Several processes may work on the same home at once: an open window and `windlassctl` beside it.
+
+pub mod appliances;
+pub mod builds;
+pub mod doctor;
+pub mod error;
+pub mod events;
+pub mod guests;
+pub mod home;
+pub mod jobs;
+pub mod kernels;
+pub mod machines;
+pub mod samples;
+pub mod settings;
+
+mod database;
+mod processes;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use windlass_machine::Machines;
+use windlass_registry::Library;
+
+use crate::database::Database;
+use crate::error::{AppError, ErrorKind, Result};
+use crate::events::Events;
+use crate::home::Home;
+use crate::processes::Process;
+
+/// All of Windlass, at one home.
+#[derive(Debug)]
+pub struct Workshop {
+    home: Home,
+    database: Database,
+    events: Events,
+    jobs: jobs::Jobs,
+    library: Library,
+    machines: Machines,
+    plans: appliances::Plans,
+    probing: tokio::sync::Mutex<()>,
+    process: Process,
+}
+
+impl Workshop {
+    /// Opens the workshop at a home, which is made where it is missing. Machines that run are found
+    /// again; jobs that a killed Windlass left are ended.
+    ///
+    /// # Errors
+    /// When the home cannot be written, or its database cannot be opened.
+    pub async fn open(home: Home) -> Result<Arc<Self>> {
+        home.create()?;
+        let database = Database::open(&home.database())?;
+        let process = Process::announce(&home.processes())?;
+        let library = Library::open(home.root())?;
+        let runtime = windlass_machine::runtime_folder(home.root());
+        let machines = Machines::open(&home.machines(), &runtime).await?;
+        let workshop = Arc::new(Self {
+            home,
+            database,
+            events: Events::new(),
+            jobs: jobs::Jobs::default(),
+            library,
+            machines,
+            plans: appliances::Plans::default(),
+            probing: tokio::sync::Mutex::new(()),
+            process,
+        });
+        workshop.bury_jobs()?;
+        workshop.watch_machines();
+        Ok(workshop)
+    }
+
+    /// Where the state lives.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// What changes, as it changes.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Opens a folder, or the folder of a file, in the file manager. Only what belongs to an
+    /// appliance, a build or a machine is opened.
+    ///
+    /// # Errors
+    /// `Input` for any other path; `Unavailable` when there is no file manager.
+    pub fn reveal(&self, path: &Path) -> Result<()> {
+        let known = path.starts_with(self.home.root())
+            || self
+                .appliances()?
+                .iter()
+                .any(|appliance| path.starts_with(&appliance.path));
+        if !known {
+            return Err(AppError::new(
+                ErrorKind::Input,
+                format!("`{}` does not belong to Windlass", path.display()),
+            ));
+        }
+        let folder = if path.is_dir() {
+            path
+        } else {
+            path.parent().unwrap_or(path)
+        };
+        open::that_detached(folder).map_err(|error| {
+            AppError::from_error(
+                ErrorKind::Unavailable,
+                &error,
+                Some(format!("Open `{}` yourself", folder.display())),
+            )
+        })
+    }
+}
+
+/// A new name for programs: unique, and in the order of time.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// The time now, as it is kept and shown (RFC 3339).
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+/// Runs work that blocks on a thread made for it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        AppError::from_error(
+            ErrorKind::Internal,
+            &error,
+            Some("This is a fault of Windlass: its log says more".to_owned()),
+        )
+    })
+}

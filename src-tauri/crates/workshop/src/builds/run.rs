@@ -1,0 +1,189 @@
+//! From an image to a running machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, Port};
+use windlass_package::BuildSettings;
+
+use super::{Build, GuestKernel};
+use crate::Workshop;
+use crate::appliances::{ApplianceSettings, Composition};
+use crate::error::{AppError, ErrorKind, Result};
+use crate::guests::{GuestOs, RootFs};
+use crate::jobs::{Job, JobKind, Reporter, Request};
+use crate::machines::{Labels, is_live, labels};
+
+/// What a run changes of an appliance's settings, for this once.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Settings instead of those that the folder keeps.
+    pub settings: Option<ApplianceSettings>,
+    /// The machine's name; the appliance's own, when nothing is said.
+    pub name: Option<String>,
+}
+
+impl Workshop {
+    /// Builds where needed and starts a machine, as a job.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such appliance.
+    pub fn start_run(self: &Arc<Self>, appliance: &str) -> Result<Job> {
+        self.start_run_with(appliance, RunOptions::default())
+    }
+
+    /// As [`start_run`](Self::start_run), with settings for this once.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such appliance.
+    pub fn start_run_with(self: &Arc<Self>, appliance: &str, options: RunOptions) -> Result<Job> {
+        let shown = self.appliance(appliance)?;
+        let record = self.appliance_record(&shown.id)?;
+        let workshop = Arc::clone(self);
+        self.start_job(
+            JobKind::Run,
+            format!("Run {}", shown.name),
+            Some(shown.id),
+            Some(Request::Run {
+                appliance: record.id.clone(),
+            }),
+            async move |reporter| {
+                let kept: Option<BuildSettings> = options
+                    .settings
+                    .as_ref()
+                    .map(ApplianceSettings::to_build_settings);
+                let (build, composition) = workshop.provide_build(record, kept, &reporter).await?;
+                reporter.check()?;
+                let id = workshop
+                    .run_build(&build, &composition, options.name, &reporter)
+                    .await?;
+                Ok(Some(id))
+            },
+        )
+    }
+
+    async fn run_build(
+        self: &Arc<Self>,
+        build: &Build,
+        composition: &Composition,
+        name: Option<String>,
+        reporter: &Reporter,
+    ) -> Result<String> {
+        let probe = self.probe(reporter.cancellation()).await?;
+        reporter.step("Starting the machine");
+        let kernel = self
+            .provide_kernel(composition.guest, composition.root_fs, reporter)
+            .await?;
+        let name = self
+            .machine_name(build, name.as_deref().unwrap_or(&composition.name))
+            .await?;
+        let spec = self.machine_spec(build, composition, &kernel, name)?;
+        let handle = self.machines.create(spec).await?;
+        if let Err(error) = handle.start(&probe).await {
+            // The machine stays, so that its page can say what happened.
+            reporter.log(&format!("The machine did not start: {error}"));
+            return Err(error.into());
+        }
+        Ok(handle.id().to_owned())
+    }
+
+    /// A name for the next machine of an appliance: the wanted one; `wanted-2` and so on while
+    /// others of that name run. One that has ended is replaced.
+    async fn machine_name(&self, build: &Build, wanted: &str) -> Result<String> {
+        let mut number = 1;
+        loop {
+            let name = if number == 1 {
+                wanted.to_owned()
+            } else {
+                format!("{wanted}-{number}")
+            };
+            let mut same = self.machines.list();
+            same.retain(|handle| handle.spec().name == name);
+            let ours = |handle: &windlass_machine::MachineHandle| {
+                labels(handle).appliance_id.as_deref() == Some(&build.appliance_id)
+            };
+            if same.iter().all(|handle| ours(handle) && !is_live(handle)) {
+                for handle in same {
+                    handle.delete().await?;
+                }
+                return Ok(name);
+            }
+            number += 1;
+        }
+    }
+
+    fn machine_spec(
+        &self,
+        build: &Build,
+        composition: &Composition,
+        kernel: &GuestKernel,
+        name: String,
+    ) -> Result<MachineSpec> {
+        let settings = self.settings_of(&composition.settings)?;
+        let boot = self.boot(composition, kernel)?;
+        let network = settings.network.then(|| Network {
+            ports: settings
+                .ports
+                .iter()
+                .map(|port| Port {
+                    host: port.host,
+                    guest: port.guest,
+                    protocol: port.protocol.into(),
+                })
+                .collect(),
+        });
+        let labels = Labels {
+            appliance_id: Some(build.appliance_id.clone()),
+            build_id: Some(build.id.clone()),
+        };
+        Ok(MachineSpec {
+            id: crate::new_id(),
+            name,
+            guest: composition.guest.into(),
+            vcpus: settings.vcpus,
+            memory_mib: settings.memory_mib,
+            boot,
+            disks: vec![Disk {
+                path: PathBuf::from(&build.path),
+                format: DiskFormat::Raw,
+                access: match composition.root_fs {
+                    RootFs::Rofs => DiskAccess::ReadOnly,
+                    RootFs::Ext4 => DiskAccess::Overlay,
+                },
+            }],
+            network,
+            display: true,
+            labels: serde_json::to_value(labels)
+                .map_err(|error| AppError::from_error(ErrorKind::Internal, &error, None))?,
+        })
+    }
+
+    fn boot(&self, composition: &Composition, kernel: &GuestKernel) -> Result<Boot> {
+        let line = windlass_compose::image_command_line(
+            composition.guest.into(),
+            composition.root_fs.into(),
+            &composition.command_line,
+        );
+        Ok(match kernel {
+            // The image carries the same command line, so that its own boot sector will do.
+            GuestKernel::Osv(kernel) => match &kernel.elf {
+                Some(elf) => Boot::Kernel {
+                    kernel: elf.path.clone(),
+                    initrd: None,
+                    append: line.to_string(),
+                    command_line: None,
+                },
+                None => Boot::Disk,
+            },
+            GuestKernel::Linux(kernel) => {
+                debug_assert_eq!(composition.guest, GuestOs::Linux);
+                Boot::Kernel {
+                    kernel: kernel.path.clone(),
+                    initrd: Some(self.library.initramfs(&kernel.id)?),
+                    append: String::new(),
+                    command_line: Some(line.to_string()),
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! The database: what Windlass remembers of appliances, builds, jobs and settings.
+//!
+//! Files and folders are the truth for everything that has one (an appliance's manifest, a
+//! machine's record); the database holds what has no other place. Several processes may have it
+//! open: write-ahead log, short transactions, and a busy timeout.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite_migration::{M, Migrations};
+
+use crate::error::{AppError, ErrorKind, Result};
+
+/// How long a writer waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const STEPS: &[M<'static>] = &[M::up(
+    "CREATE TABLE appliance (
+        id TEXT PRIMARY KEY,
+        path TEXT NOT NULL UNIQUE,
+        added_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE build (
+        id TEXT PRIMARY KEY,
+        appliance_id TEXT NOT NULL,
+        guest TEXT NOT NULL,
+        root_fs TEXT NOT NULL,
+        kernel_id TEXT NOT NULL,
+        path TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        content_bytes INTEGER NOT NULL,
+        file_count INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        duration_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX build_by_appliance ON build (appliance_id, started_at DESC);
+    CREATE TABLE job (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        title TEXT NOT NULL,
+        subject TEXT,
+        state TEXT NOT NULL,
+        process TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        ended_at TEXT,
+        done INTEGER NOT NULL DEFAULT 0,
+        total INTEGER,
+        unit TEXT NOT NULL,
+        error TEXT,
+        produced TEXT,
+        retry TEXT
+    ) STRICT;
+    CREATE INDEX job_by_start ON job (started_at DESC, id DESC);
+    CREATE INDEX job_by_state ON job (state);
+    CREATE TABLE setting (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT;",
+)];
+
+const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+/// The open database. Queries are short; the lock is never held across an `await`.
+#[derive(Debug)]
+pub(crate) struct Database {
+    connection: Mutex<Connection>,
+}
+
+impl Database {
+    /// Opens or creates it and brings its tables up to date.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Self::prepare(Connection::open(path)?).map_err(|error| {
+            let mut error = error.hinted(format!(
+                "If `{}` is damaged, move it away: appliances stay in their folders",
+                path.display()
+            ));
+            error.message = "The database of Windlass cannot be opened".to_owned();
+            error
+        })
+    }
+
+    fn prepare(mut connection: Connection) -> Result<Self> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        MIGRATIONS.to_latest(&mut connection).map_err(|error| {
+            AppError::from_error(
+                ErrorKind::Internal,
+                &error,
+                Some("It may have been written by a newer Windlass".to_owned()),
+            )
+        })?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// The connection, for one short piece of work.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic elsewhere does not spoil the connection: SQLite rolls back what was open.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_valid() {
+        MIGRATIONS.validate().unwrap();
+    }
+
+    #[test]
+    fn opening_a_file_that_is_no_database_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("windlass.db");
+        std::fs::write(
+            &path,
+            "not a database, but long enough to have a header page",
+        )
+        .unwrap();
+        let error = Database::open(&path).unwrap_err();
+        assert_eq!(error.message, "The database of Windlass cannot be opened");
+        assert!(error.hints[0].contains("windlass.db"), "{error:?}");
+    }
+}

@@ -1,0 +1,334 @@
+//! Jobs: everything that takes longer than a blink.
+//!
+//! ```text
+//!            ┌──► done ──────┐
+//! running ───┼──► failed ────┼──► history (database), log (jobs/<id>.log)
+//!            └──► cancelled ─┘
+//! ```
+//!
+//! A job is a future that gets a [`Reporter`]: through it the work says how far it is, writes its
+//! log, and learns that it was cancelled. The job's row is written when it starts and when it ends;
+//! progress in between lives in memory and reaches listeners at most [`PROGRESS_RATE`] times a
+//! second. A row that says "running" although its process is gone becomes "failed" at the next
+//! start (see [`crate::processes`]).
+
+mod reporter;
+mod store;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use reporter::Reporter;
+
+use crate::Workshop;
+use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::events::Event;
+
+/// How often progress is told, per second.
+pub const PROGRESS_RATE: u32 = 10;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum JobKind {
+    /// Composes an image from an appliance.
+    Build,
+    /// Builds where needed, then starts a machine.
+    Run,
+    /// Fetches the distribution's Linux kernel.
+    FetchKernel,
+    /// Makes a sample appliance.
+    Sample,
+    /// Adds kernel files to the library.
+    AddKernel,
+    /// Unpacks an archive into an appliance.
+    Unpack,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum JobState {
+    /// It works.
+    Running,
+    /// It did what it was to do.
+    Done,
+    /// It could not; `error` says why.
+    Failed,
+    /// The user cancelled it; nothing was left behind.
+    Cancelled,
+}
+
+/// What progress is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Things.
+    Items,
+}
+
+/// A job as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Its name for programs.
+    pub id: String,
+    /// What it does.
+    pub kind: JobKind,
+    /// What it does, in words.
+    pub title: String,
+    /// The appliance that it works for.
+    pub subject: Option<String>,
+    /// Where it stands.
+    pub state: JobState,
+    /// What it is doing just now, in words.
+    pub step: Option<String>,
+    /// How far it is.
+    pub done: u64,
+    /// How far it has to go, where that is known.
+    pub total: Option<u64>,
+    /// What `done` and `total` count.
+    pub unit: Unit,
+    /// When it started (RFC 3339).
+    pub started_at: String,
+    /// When it ended (RFC 3339).
+    pub ended_at: Option<String>,
+    /// Why it failed.
+    pub error: Option<AppError>,
+    /// What it made: the id of a build, machine, appliance or kernel.
+    pub produced: Option<String>,
+    /// Whether it can be tried again as it was.
+    pub retry: bool,
+}
+
+/// What a job is asked to do, kept so that it can be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "do")]
+pub enum Request {
+    /// Compose an image.
+    Build {
+        /// The appliance's id.
+        appliance: String,
+    },
+    /// Build where needed and start a machine.
+    Run {
+        /// The appliance's id.
+        appliance: String,
+    },
+    /// Fetch the distribution's kernel.
+    FetchKernel,
+    /// Make a sample.
+    Sample {
+        /// The sample's id.
+        sample: String,
+    },
+}
+
+/// What is known of a job that this process runs.
+#[derive(Debug)]
+struct Running {
+    cancel: CancellationToken,
+    state: watch::Receiver<Job>,
+}
+
+/// The jobs that this process runs.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    running: Mutex<HashMap<String, Running>>,
+}
+
+impl Jobs {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Workshop {
+    /// Starts a job and returns it at once; `work` goes on by itself.
+    ///
+    /// `work` ends with the id of what it made. Cancelling is a request: the work sees it in its
+    /// [`Reporter`], takes back what is half done, and ends with [`ErrorKind::Cancelled`].
+    pub(crate) fn start_job<Work, Fut>(
+        self: &Arc<Self>,
+        kind: JobKind,
+        title: String,
+        subject: Option<String>,
+        request: Option<Request>,
+        work: Work,
+    ) -> Result<Job>
+    where
+        Work: FnOnce(Reporter) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<String>>> + Send + 'static,
+    {
+        let job = Job {
+            id: crate::new_id(),
+            kind,
+            title,
+            subject,
+            state: JobState::Running,
+            step: None,
+            done: 0,
+            total: None,
+            unit: Unit::Items,
+            started_at: crate::now(),
+            ended_at: None,
+            error: None,
+            produced: None,
+            retry: request.is_some(),
+        };
+        store::insert(&self.database, &job, self.process.id(), request.as_ref())?;
+        let (sender, state) = watch::channel(job.clone());
+        let cancel = CancellationToken::new();
+        let reporter = Reporter::new(
+            sender,
+            cancel.clone(),
+            self.events.clone(),
+            self.home.jobs(),
+            &job.id,
+        )?;
+        self.jobs
+            .lock()
+            .insert(job.id.clone(), Running { cancel, state });
+        self.events.send(Event::JobChanged(Box::new(job.clone())));
+        tracing::info!(job = job.id, title = job.title, "job started");
+
+        let workshop = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = work(reporter.clone()).await;
+            let ended = reporter.end(outcome);
+            if let Err(error) = store::finish(&workshop.database, &ended) {
+                tracing::error!(job = ended.id, %error, "the end of a job could not be recorded");
+            }
+            workshop.jobs.lock().remove(&ended.id);
+            tracing::info!(job = ended.id, state = ?ended.state, "job ended");
+            workshop.events.send(Event::JobChanged(Box::new(ended)));
+        });
+        Ok(job)
+    }
+
+    /// The newest jobs, running ones first, at most `limit`; with `before`, those older than that
+    /// job.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn jobs(&self, limit: u32, before: Option<&str>) -> Result<Vec<Job>> {
+        let mut jobs = store::list(&self.database, limit, before)?;
+        let running = self.jobs.lock();
+        for job in &mut jobs {
+            if let Some(live) = running.get(&job.id) {
+                *job = live.state.borrow().clone();
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of this id.
+    pub fn job(&self, id: &str) -> Result<Job> {
+        if let Some(live) = self.jobs.lock().get(id) {
+            return Ok(live.state.borrow().clone());
+        }
+        store::get(&self.database, id)?.ok_or_else(|| AppError::not_found("job", id))
+    }
+
+    /// Waits until a job of this process has ended, calling `watch` at each of its changes.
+    ///
+    /// # Errors
+    /// The job's own error when it failed or was cancelled.
+    pub async fn finish_job(&self, id: &str, mut watch: impl FnMut(&Job)) -> Result<Job> {
+        let receiver = self
+            .jobs
+            .lock()
+            .get(id)
+            .map(|running| running.state.clone());
+        if let Some(mut receiver) = receiver {
+            loop {
+                let job = receiver.borrow_and_update().clone();
+                watch(&job);
+                if job.state != JobState::Running || receiver.changed().await.is_err() {
+                    break;
+                }
+            }
+            let job = receiver.borrow().clone();
+            return match (job.state, &job.error) {
+                (JobState::Failed, Some(error)) => Err(error.clone()),
+                (JobState::Cancelled, _) => Err(AppError::cancelled()),
+                _ => Ok(job),
+            };
+        }
+        self.job(id)
+    }
+
+    /// Asks a job to stop and take back what is half done. A job that has ended is left alone.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of this id, `Conflict` when another process runs it.
+    pub fn cancel_job(&self, id: &str) -> Result<()> {
+        if let Some(running) = self.jobs.lock().get(id) {
+            running.cancel.cancel();
+            return Ok(());
+        }
+        match self.job(id)?.state {
+            JobState::Running => Err(AppError::new(
+                ErrorKind::Conflict,
+                "This job belongs to another Windlass that is running now",
+            )
+            .hinted("Cancel it there: in its window, or with Ctrl+C in its terminal")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts a failed or cancelled job again, as it was asked for.
+    ///
+    /// # Errors
+    /// `Conflict` when it still runs or cannot be repeated.
+    pub fn retry_job(self: &Arc<Self>, id: &str) -> Result<Job> {
+        if self.job(id)?.state == JobState::Running {
+            return Err(AppError::new(ErrorKind::Conflict, "This job still runs"));
+        }
+        match store::request(&self.database, id)? {
+            Some(Request::Build { appliance }) => self.start_build(&appliance),
+            Some(Request::Run { appliance }) => self.start_run(&appliance),
+            Some(Request::FetchKernel) => self.start_kernel_fetch(),
+            Some(Request::Sample { sample }) => self.start_sample(&sample),
+            None => Err(
+                AppError::new(ErrorKind::Conflict, "This job cannot be repeated")
+                    .hinted("Start it anew where it was started"),
+            ),
+        }
+    }
+
+    /// What a job said, line by line.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such job.
+    pub fn job_log(&self, id: &str) -> Result<String> {
+        let job = self.job(id)?;
+        let path = reporter::log_path(&self.home.jobs(), &job.id);
+        match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            text => text.doing("read the log", &path),
+        }
+    }
+
+    /// Ends the jobs of processes that are gone: they did not finish, and say so.
+    pub(crate) fn bury_jobs(&self) -> Result<()> {
+        crate::processes::Process::gone(&self.home.processes())?;
+        let alive: Vec<String> = std::fs::read_dir(self.home.processes())
+            .doing("list the folder", &self.home.processes())?
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        store::bury(&self.database, &alive)
+    }
+}

@@ -1,0 +1,171 @@
+//! The library's guest kernels, as the window and the command line show them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use tokio_util::sync::CancellationToken;
+use windlass_guest::kernel::KernelForm as GuestKernelForm;
+use windlass_registry::Library;
+
+use crate::error::{AppError, ErrorKind, Result};
+use crate::events::Event;
+use crate::guests::{GuestOs, RootFs};
+use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
+use crate::{Workshop, blocking};
+
+/// Which sort of file a kernel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum KernelForm {
+    /// The loader image that an OSv disk begins with.
+    OsvLoader,
+    /// OSv's ELF kernel, which QEMU boots directly.
+    OsvElf,
+    /// A Linux kernel.
+    Linux,
+}
+
+/// A guest kernel of the library.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Kernel {
+    /// Its name for programs: the beginning of its digest.
+    pub id: String,
+    /// What boots from it.
+    pub guest: GuestOs,
+    /// Which sort of file it is.
+    pub form: KernelForm,
+    /// Its own version, or `unknown`.
+    pub version: String,
+    /// The BLAKE3 digest of its file, in hexadecimal.
+    pub digest: String,
+    /// The size of its file.
+    pub size_bytes: u64,
+    /// The root file systems that it can mount.
+    pub root_fs: Vec<RootFs>,
+    /// What it can run, as a sentence.
+    pub runs: String,
+    /// When it was added (RFC 3339).
+    pub added_at: String,
+}
+
+impl From<windlass_registry::Kernel> for Kernel {
+    fn from(kernel: windlass_registry::Kernel) -> Self {
+        let added = i64::try_from(kernel.added_at)
+            .ok()
+            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+            .unwrap_or_default();
+        Self {
+            id: kernel.id,
+            guest: kernel.guest.into(),
+            form: match kernel.form {
+                GuestKernelForm::OsvLoader => KernelForm::OsvLoader,
+                GuestKernelForm::OsvElf => KernelForm::OsvElf,
+                GuestKernelForm::LinuxBzImage => KernelForm::Linux,
+            },
+            version: kernel.version.unwrap_or_else(|| "unknown".to_owned()),
+            digest: kernel.digest,
+            size_bytes: kernel.size_bytes,
+            root_fs: kernel
+                .root_file_systems
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+            runs: kernel.runs,
+            added_at: added.to_string(),
+        }
+    }
+}
+
+impl From<windlass_registry::Error> for AppError {
+    fn from(error: windlass_registry::Error) -> Self {
+        use windlass_registry::Error;
+        let kind = match &error {
+            Error::Cancelled => ErrorKind::Cancelled,
+            Error::NoKernel { .. } => ErrorKind::NotFound,
+            Error::NotAKernel { .. } => ErrorKind::Input,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::from_error(kind, &error, error.hint())
+    }
+}
+
+impl Workshop {
+    /// The guest kernels of the library, newest version first.
+    ///
+    /// # Errors
+    /// When the library cannot be read.
+    pub fn kernels(&self) -> Result<Vec<Kernel>> {
+        let listing = self.library.kernels()?;
+        for error in &listing.broken {
+            tracing::warn!(%error, "a kernel of the library cannot be read");
+        }
+        Ok(listing.entries.into_iter().map(Kernel::from).collect())
+    }
+
+    /// Adds kernel files; each is recognised by what it holds. The first that is none ends it.
+    ///
+    /// # Errors
+    /// `Input` with what the file seems to be; I/O errors.
+    pub async fn add_kernels(&self, paths: &[PathBuf]) -> Result<Vec<Kernel>> {
+        let mut added = Vec::new();
+        for path in paths {
+            let library = self.library.clone();
+            let path = path.clone();
+            let kernel =
+                blocking(move || library.add_kernel(&path, &mut |_| {}, &CancellationToken::new()))
+                    .await??;
+            added.push(kernel.into());
+            self.events.send(Event::KernelsChanged);
+        }
+        Ok(added)
+    }
+
+    /// Removes a kernel from the library.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of this id.
+    pub fn remove_kernel(&self, id: &str) -> Result<()> {
+        self.library.remove_kernel(id)?;
+        self.events.send(Event::KernelsChanged);
+        Ok(())
+    }
+
+    /// Fetches the distribution's own Linux kernel as a job.
+    ///
+    /// # Errors
+    /// When the job cannot be recorded.
+    pub fn start_kernel_fetch(self: &Arc<Self>) -> Result<Job> {
+        let workshop = Arc::clone(self);
+        self.start_job(
+            JobKind::FetchKernel,
+            "Fetch a Linux kernel".to_owned(),
+            None,
+            Some(Request::FetchKernel),
+            async move |reporter| {
+                let kernel = fetch_linux_kernel(workshop.library.clone(), reporter).await?;
+                workshop.events.send(Event::KernelsChanged);
+                Ok(Some(kernel.id))
+            },
+        )
+    }
+}
+
+/// Fetches the kernel, telling `reporter` of each step.
+pub(crate) async fn fetch_linux_kernel(
+    library: Library,
+    reporter: Reporter,
+) -> Result<windlass_registry::Kernel> {
+    let cancel = reporter.cancellation().clone();
+    let mut step = None;
+    let mut progress = move |progress: windlass_registry::Progress| {
+        if step != Some(progress.step) {
+            step = Some(progress.step);
+            reporter.step(&progress.step.to_string());
+        }
+        reporter.progress(progress.done_bytes, progress.total_bytes, Unit::Bytes);
+    };
+    Ok(blocking(move || library.fetch_linux_kernel(&mut progress, &cancel)).await??)
+}

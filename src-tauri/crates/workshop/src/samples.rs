@@ -1,0 +1,136 @@
+//! The samples: appliances that run offline on the first start.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use specta::Type;
+use windlass_package::{pack, samples};
+
+use crate::Workshop;
+use crate::appliances::Appliance;
+use crate::error::{AppError, ErrorKind, Result};
+use crate::jobs::{Job, JobKind, Request};
+
+/// A sample that can be made here, or why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// Its name for programs, and its folder's.
+    pub id: String,
+    /// Its name for people.
+    pub title: String,
+    /// What it shows.
+    pub description: String,
+    /// Whether it can be made here.
+    pub available: bool,
+    /// What is missing when it cannot.
+    pub missing: Option<String>,
+}
+
+/// What makes a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Hello,
+    Node,
+    Python,
+}
+
+const KINDS: [(&str, Kind, &str, &str); 3] = [
+    (
+        "hello",
+        Kind::Hello,
+        "Hello",
+        "A native program that greets you and ends",
+    ),
+    (
+        "node-microservice",
+        Kind::Node,
+        "Node microservice",
+        "A small HTTP service, with this computer's Node.js packed beside it",
+    ),
+    (
+        "python",
+        Kind::Python,
+        "Python service",
+        "A small HTTP service, with this computer's Python packed beside it",
+    ),
+];
+
+impl Workshop {
+    /// The samples.
+    pub fn samples(&self) -> Vec<Sample> {
+        KINDS
+            .iter()
+            .map(|(id, kind, title, description)| {
+                let missing = match kind {
+                    Kind::Hello => None,
+                    Kind::Node => pack::find_node().is_none().then_some("Node.js"),
+                    Kind::Python => pack::find_python().is_none().then_some("Python 3"),
+                };
+                Sample {
+                    id: (*id).to_owned(),
+                    title: (*title).to_owned(),
+                    description: (*description).to_owned(),
+                    available: missing.is_none(),
+                    missing: missing
+                        .map(|what| format!("{what} is not installed on this computer")),
+                }
+            })
+            .collect()
+    }
+
+    /// Makes a sample as a job. One that is there already is simply returned.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such sample.
+    pub fn start_sample(self: &Arc<Self>, id: &str) -> Result<Job> {
+        let (id, kind, title, _) = KINDS
+            .iter()
+            .find(|(name, ..)| *name == id)
+            .ok_or_else(|| AppError::not_found("sample", id))?;
+        let workshop = Arc::clone(self);
+        self.start_job(
+            JobKind::Sample,
+            format!("Make the sample {title}"),
+            None,
+            Some(Request::Sample {
+                sample: (*id).to_owned(),
+            }),
+            async move |reporter| {
+                let folder = workshop.home.appliances().join(id);
+                if !folder.join(windlass_package::manifest::FILE).is_file() {
+                    let package = match kind {
+                        Kind::Hello => String::new(),
+                        Kind::Node => interpreter(pack::find_node(), "Node.js", "nodejs")?,
+                        Kind::Python => interpreter(pack::find_python(), "Python 3", "python3")?,
+                    };
+                    if !package.is_empty() && workshop.library.package(&package).is_err() {
+                        workshop.pack_from_host(&package, &reporter).await?;
+                    }
+                    reporter.step("Writing the appliance");
+                    let into = folder.clone();
+                    crate::blocking(move || match kind {
+                        Kind::Hello => samples::hello(&into, windlass_registry::HELLO),
+                        Kind::Node => samples::node_microservice(&into, &package),
+                        Kind::Python => samples::python(&into, &package),
+                    })
+                    .await??;
+                }
+                let appliance: Appliance = workshop.register(&folder)?;
+                Ok(Some(appliance.id))
+            },
+        )
+    }
+}
+
+fn interpreter(found: Option<pack::Interpreter>, title: &str, package: &str) -> Result<String> {
+    found.map(|interpreter| interpreter.package).ok_or_else(|| {
+        AppError::new(
+            ErrorKind::Unavailable,
+            format!("{title} is not installed on this computer"),
+        )
+        .hinted(format!(
+            "Install it (Debian and Ubuntu: `apt install {package}`)"
+        ))
+    })
+}

@@ -1,0 +1,146 @@
+//! What the user chose for Windlass as a whole.
+
+use std::path::PathBuf;
+
+use rusqlite::OptionalExtension;
+use serde::{Deserialize, Serialize};
+use specta::Type;
+
+use crate::Workshop;
+use crate::error::{AppError, ErrorKind, Result};
+use crate::events::Event;
+
+/// Light, dark, or as the desktop says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum Theme {
+    /// As the desktop says.
+    #[default]
+    System,
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
+/// The language of the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum Language {
+    /// As the desktop says, where we have it.
+    #[default]
+    System,
+    /// English.
+    En,
+    /// German.
+    De,
+}
+
+/// What closing the window does with machines that run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum OnClose {
+    /// Asks each time.
+    #[default]
+    Ask,
+    /// They go on running.
+    Leave,
+    /// They are stopped.
+    Stop,
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Settings {
+    /// Light, dark, or as the desktop says.
+    pub theme: Theme,
+    /// The language of the window.
+    pub language: Language,
+    /// What closing the window does with machines that run.
+    pub on_close: OnClose,
+    /// Memory of a machine whose appliance does not say, in MiB.
+    pub default_memory_mib: u32,
+    /// QEMU's program, where it is not the one on `PATH`.
+    pub qemu_path: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            theme: Theme::default(),
+            language: Language::default(),
+            on_close: OnClose::default(),
+            default_memory_mib: 512,
+            qemu_path: None,
+        }
+    }
+}
+
+/// The least memory that any guest of ours boots in, in MiB.
+const LEAST_MEMORY_MIB: u32 = 64;
+/// More than this is a slip of the keyboard.
+const MOST_MEMORY_MIB: u32 = 1 << 20;
+
+/// Reads or writes one JSON value under a name.
+impl Workshop {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn settings(&self) -> Result<Settings> {
+        Ok(self.remembered("settings")?.unwrap_or_default())
+    }
+
+    /// Checks and keeps new settings.
+    ///
+    /// # Errors
+    /// `Input` when a value makes no sense; nothing is changed then.
+    pub fn set_settings(&self, settings: Settings) -> Result<Settings> {
+        let memory = settings.default_memory_mib;
+        if !(LEAST_MEMORY_MIB..=MOST_MEMORY_MIB).contains(&memory) {
+            return Err(AppError::new(
+                ErrorKind::Input,
+                format!("A machine cannot have {memory} MiB of memory"),
+            )
+            .hinted(format!(
+                "Give between {LEAST_MEMORY_MIB} and {MOST_MEMORY_MIB} MiB"
+            )));
+        }
+        self.remember("settings", &settings)?;
+        self.events.send(Event::SettingsChanged(settings.clone()));
+        Ok(settings)
+    }
+
+    /// What is kept under a name. A value that an older or newer Windlass wrote and that cannot be
+    /// understood counts as absent.
+    pub(crate) fn remembered<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>> {
+        let text: Option<String> = self
+            .database
+            .lock()
+            .query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(text.and_then(|text| {
+            serde_json::from_str(&text)
+                .inspect_err(|error| tracing::warn!(name, %error, "a kept value is not understood"))
+                .ok()
+        }))
+    }
+
+    /// Keeps a value under a name.
+    pub(crate) fn remember<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| AppError::from_error(ErrorKind::Internal, &error, None))?;
+        self.database.lock().execute(
+            "INSERT INTO setting (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, text),
+        )?;
+        Ok(())
+    }
+}

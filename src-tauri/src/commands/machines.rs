@@ -1,0 +1,175 @@
+//! Machines, their consoles and displays.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tauri::State;
+use tauri::ipc::{Channel, InvokeBody, Request};
+use windlass_workshop::Workshop;
+use windlass_workshop::error::{AppError, ErrorKind, Result};
+use windlass_workshop::machines::{Machine, MachineDetails};
+
+use crate::streams::{Bytes, Streams};
+
+/// All machines.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_list(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<Machine>> {
+    workshop.machines()
+}
+
+/// Starts a machine that is not running.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_start(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.start_machine(&id).await
+}
+
+/// Halts the guest where it is.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_pause(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.pause_machine(&id).await
+}
+
+/// Lets a paused guest go on.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_resume(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.resume_machine(&id).await
+}
+
+/// Asks the guest to end, and ends it when it does not.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_stop(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.stop_machine(&id).await
+}
+
+/// Ends a machine at once.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_kill(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.kill_machine(&id).await
+}
+
+/// Deletes a machine with its console log and its writes.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_delete(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.delete_machine(&id).await
+}
+
+/// Gives a machine another name.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_rename(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    name: String,
+) -> Result<()> {
+    workshop.rename_machine(&id, &name).await
+}
+
+/// The exact QEMU command, and where things are.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_details(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+) -> Result<MachineDetails> {
+    workshop.machine_details(&id)
+}
+
+/// What the display shows now, as PNG.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_screenshot(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+) -> Result<Bytes> {
+    Ok(Bytes(workshop.machine_screenshot(&id).await?))
+}
+
+/// Opens a forwarded port in the browser.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_open_port(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    guest_port: u16,
+) -> Result<()> {
+    workshop.open_port(&id, guest_port)
+}
+
+/// Streams the console from a byte on; the stream's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn console_open(
+    workshop: State<'_, Arc<Workshop>>,
+    streams: State<'_, Streams>,
+    id: String,
+    from_byte: u64,
+    on_bytes: Channel<Bytes>,
+) -> Result<String> {
+    Ok(streams.open_console(workshop.console(&id, from_byte)?, on_bytes))
+}
+
+/// Says that so many bytes of a console were drawn.
+#[tauri::command]
+#[specta::specta]
+pub async fn console_acknowledge(
+    streams: State<'_, Streams>,
+    stream: String,
+    bytes: u32,
+) -> Result<()> {
+    streams.acknowledge(&stream, bytes as usize)
+}
+
+/// Saves the whole console log as a file.
+#[tauri::command]
+#[specta::specta]
+pub async fn console_save(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    path: PathBuf,
+) -> Result<()> {
+    workshop.save_console(&id, &path).await
+}
+
+/// Streams the display; the stream's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn display_open(
+    workshop: State<'_, Arc<Workshop>>,
+    streams: State<'_, Streams>,
+    id: String,
+    on_bytes: Channel<Bytes>,
+) -> Result<String> {
+    Ok(streams.open_display(workshop.display(&id).await?, on_bytes))
+}
+
+/// Closes a stream.
+#[tauri::command]
+#[specta::specta]
+pub async fn stream_close(streams: State<'_, Streams>, stream: String) -> Result<()> {
+    streams.close(&stream);
+    Ok(())
+}
+
+/// Sends raw bytes into a stream, which the header `stream` names. Raw bodies cannot be described
+/// to tauri-specta: the window's wrapper for this command is written by hand.
+#[tauri::command]
+pub async fn stream_write(
+    streams: State<'_, Streams>,
+    request: Request<'_>,
+) -> Result<()> {
+    let stream = request.headers().get("stream").and_then(|value| value.to_str().ok());
+    match (stream, request.body()) {
+        (Some(stream), InvokeBody::Raw(bytes)) => streams.write(stream, bytes.clone()).await,
+        _ => Err(AppError::new(
+            ErrorKind::Input,
+            "A stream takes raw bytes and a header that names it",
+        )),
+    }
+}

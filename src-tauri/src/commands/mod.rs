@@ -1,0 +1,73 @@
+//! The commands that the window may give: one noun per file, thin, no logic.
+
+pub mod appliances;
+pub mod builds;
+pub mod desktop;
+pub mod jobs;
+pub mod kernels;
+pub mod machines;
+pub mod settings;
+
+use tauri::Runtime;
+use tauri_specta::{Builder, collect_commands};
+
+/// The one list of commands and events, from which the handler and the TypeScript bindings come.
+pub fn list<R: Runtime>() -> Builder<R> {
+    Builder::<R>::new()
+        // Sizes are bytes of this computer's disks: far below 2^53.
+        .dangerously_cast_bigints_to_number()
+        // The window sends back what it was given: one type for both directions.
+        .disable_serde_phases()
+        .commands(collect_commands![
+            appliances::inspect,
+            appliances::appliance_list,
+            appliances::appliance_get,
+            appliances::appliance_add,
+            appliances::appliance_remove,
+            appliances::appliance_contents,
+            appliances::appliance_tree,
+            appliances::appliance_run_form,
+            appliances::appliance_save_settings,
+            appliances::appliance_preview_boot,
+            appliances::sample_list,
+            appliances::sample_create,
+            builds::build_list,
+            builds::build_delete,
+            builds::appliance_build,
+            builds::appliance_run,
+            kernels::doctor,
+            kernels::kernel_list,
+            kernels::kernel_add,
+            kernels::kernel_fetch_linux,
+            kernels::kernel_remove,
+            machines::machine_list,
+            machines::machine_start,
+            machines::machine_pause,
+            machines::machine_resume,
+            machines::machine_stop,
+            machines::machine_kill,
+            machines::machine_delete,
+            machines::machine_rename,
+            machines::machine_details,
+            machines::machine_screenshot,
+            machines::machine_open_port,
+            machines::console_open,
+            machines::console_acknowledge,
+            machines::console_save,
+            machines::display_open,
+            machines::stream_close,
+            jobs::job_list,
+            jobs::job_log,
+            jobs::job_cancel,
+            jobs::job_retry,
+            settings::settings_get,
+            settings::settings_set,
+            settings::about,
+            desktop::pick_folder::<R>,
+            desktop::pick_files::<R>,
+            desktop::pick_save_path::<R>,
+            desktop::reveal_path,
+            desktop::window_close_answer::<R>,
+        ])
+        .events(crate::events::list())
+}
