@@ -206,7 +206,7 @@ impl Pattern {
 }
 
 /// Matches one name against a pattern with `*`, in time linear in both but for the stars.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while n < name.len() {

@@ -1,0 +1,128 @@
+//! The interpreters of this computer: found, and asked who they are.
+
+use std::env;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// An interpreter that does not say its version within this time is none.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_MAX_BYTES: u64 = 64 << 10;
+
+/// An interpreter of this computer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interpreter {
+    /// The program.
+    pub program: PathBuf,
+    /// Its version, such as `20.20.2`.
+    pub version: String,
+    /// The name of the package made of it, such as `node-20`.
+    pub package: String,
+}
+
+pub(super) fn find_node() -> Option<Interpreter> {
+    candidates(&["node", "nodejs"])
+        .into_iter()
+        .find_map(|program| {
+            let answer = ask(
+                &program,
+                &["-p", "process.versions.node + '\\n' + process.execPath"],
+            )?;
+            let mut lines = answer.lines();
+            let version = version(lines.next()?)?;
+            // A version manager's front is asked for the program that it runs.
+            let program = Path::new(lines.next()?.trim());
+            let major = version.split('.').next()?;
+            Some(Interpreter {
+                program: program.is_absolute().then(|| program.to_path_buf())?,
+                package: format!("node-{major}"),
+                version,
+            })
+        })
+}
+
+pub(super) fn find_python() -> Option<Interpreter> {
+    candidates(&["python3"]).into_iter().find_map(|program| {
+        let question =
+            "import sys; print('%d.%d.%d' % sys.version_info[:3]); print(sys.executable)";
+        let answer = ask(&program, &["-I", "-S", "-c", question])?;
+        let mut lines = answer.lines();
+        let version = version(lines.next()?)?;
+        let program = Path::new(lines.next()?.trim());
+        let (minor, _) = version.rsplit_once('.')?;
+        Some(Interpreter {
+            program: program.is_absolute().then(|| program.to_path_buf())?,
+            package: format!("python-{minor}"),
+            version,
+        })
+    })
+}
+
+/// Three numbers with dots, or nothing: it becomes part of a folder's name.
+fn version(text: &str) -> Option<String> {
+    let text = text.trim();
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_number = |part: &&str| {
+        !part.is_empty() && part.len() < 6 && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    (parts.len() == 3 && parts.iter().all(|part| is_number(part))).then(|| text.to_owned())
+}
+
+/// The programs of these names: the distribution's first, then along `PATH`.
+fn candidates(names: &[&str]) -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = [PathBuf::from("/usr/bin")]
+        .into_iter()
+        .chain(env::split_paths(&path));
+    let mut found: Vec<PathBuf> = Vec::new();
+    for directory in directories.filter(|directory| directory.is_absolute()) {
+        for name in names {
+            let program = directory.join(name);
+            let is_program = fs::metadata(&program).is_ok_and(|metadata| {
+                metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+            });
+            if is_program && !found.contains(&program) {
+                found.push(program);
+            }
+        }
+    }
+    found
+}
+
+/// What a program prints, unless it fails or takes too long.
+pub(super) fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let output = child.stdout.take()?;
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        output
+            .take(ANSWER_MAX_BYTES)
+            .read_to_string(&mut text)
+            .map(|_| text)
+    });
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            _ => {
+                // Nobody waits for an answer any more; that it cannot be killed changes nothing.
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    };
+    let text = reader.join().ok()?.ok()?;
+    status.success().then_some(text)
+}

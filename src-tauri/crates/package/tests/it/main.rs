@@ -1,0 +1,3 @@
+//! The crate from outside: real folders, real programs of this computer.
+
+mod packing;
