@@ -168,6 +168,9 @@ pub enum Limit {
     /// A name that is not UTF-8, where the writer takes only that.
     #[error("its name is not valid UTF-8")]
     NameNotUtf8,
+    /// A name that the file system keeps for itself.
+    #[error("the file system keeps {0} for itself")]
+    NameReserved(&'static str),
     /// A symlink's target that is too long.
     #[error("its target is {found_bytes} bytes long, at most {limit_bytes} are possible")]
     TargetTooLong {
@@ -207,7 +210,7 @@ impl Error {
                  build again"
             }
             Self::Limit { limit, .. } => match limit {
-                Limit::NameTooLong { .. } | Limit::NameNotUtf8 => {
+                Limit::NameTooLong { .. } | Limit::NameNotUtf8 | Limit::NameReserved(_) => {
                     "rename the file, or leave it out with a line in .capstanignore"
                 }
                 Limit::TargetTooLong { .. } | Limit::TargetInvalid(_) => {

@@ -1,16 +1,69 @@
-//! ext4 for a writable root or a volume, laid out by [`mkext4`].
+//! ext4 for a writable root or a volume: laid out by [`mkext4`], filled by us.
+//!
+//! ```text
+//!   Tree ──> declare ──> seal ──> metadata ──> (journal taken out) ──┐
+//!                          └───> where each file's bytes go ──> copy ┴──> Write + Seek
+//! ```
+//!
+//! mkext4 fixes every byte of metadata before a file is opened, and hands it over at once; the files
+//! stream behind it through the same copying as for ROFS. Its output depends on nothing but our
+//! input: the UUID is derived from what is in the tree, every time is [`EPOCH_SECONDS`], and all
+//! belongs to root.
+//!
+//! It has one set of features (blocks of 4 KiB; extents, `flex_bg`, `dir_index`, `metadata_csum`,
+//! `has_journal`; without `64bit` and `resize_inode`), and takes names in UTF-8 only.
+//!
+//! A file system that OSv writes must have no journal: OSv's ext4 ignores one, so that a journal left
+//! unplayed by a crash of Linux would later undo what OSv wrote. [`WrittenBy::Osv`] asks for that.
 
-use std::io::{Read, Seek, Write};
+mod layout;
+mod metadata;
+mod superblock;
+mod without_journal;
 
-use crate::{Error, GuestPath, Node, Tree, Watch};
+use std::io::{Seek, Write};
+
+pub use superblock::Superblock;
+pub(crate) use superblock::is_magic;
+
+use crate::content;
+use crate::output::Output;
+use crate::{Error, GuestPath, Limit, Node, Tree, Watch};
+use layout::Plan;
+use metadata::MetadataSink;
+
+/// The time of everything in the file system: 2024-01-01 00:00:00 UTC. Zero makes some programs
+/// (archivers, build tools) believe that a file has no date.
+pub const EPOCH_SECONDS: i64 = 1_704_067_200;
+
+/// The longest name.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// The longest target of a symlink: a block, less a NUL.
+pub const TARGET_BYTES_MAX: usize = 4095;
+
+/// The largest file: 2^32 blocks, less one.
+pub const FILE_BYTES_MAX: u64 = (u32::MAX as u64 - 1) * BLOCK_BYTES;
+
+/// The longest label.
+pub const LABEL_BYTES_MAX: usize = 16;
+
+/// The smallest file system.
+pub const SIZE_BYTES_MIN: u64 = 8 << 20;
+
+const BLOCK_BYTES: u64 = 4096;
+
+/// The directory that every ext4 has, and into which a repair puts what it finds.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// What an ext4 file system is to be like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ext4Options {
-    /// Its size; fitted to the content, with [`headroom_bytes`](Self::headroom_bytes), where `None`.
+    /// Its size, a multiple of 4 KiB; fitted to the content with
+    /// [`headroom_bytes`](Self::headroom_bytes) where `None`.
     pub size_bytes: Option<u64>,
-    /// Free space to leave for the guest, where the size is fitted; a quarter of the content, 64 MiB
-    /// at least, where `None`.
+    /// Free space to leave for the guest where the size is fitted; a quarter of the content, 64 MiB
+    /// at least, where `None`. Free space is a hole in the image.
     pub headroom_bytes: Option<u64>,
     /// The volume's label, at most 16 bytes.
     pub label: String,
@@ -18,11 +71,10 @@ pub struct Ext4Options {
     pub written_by: WrittenBy,
 }
 
-/// Who writes to a file system: OSv's ext4 (lwext4) ignores a journal, so that a journal that Linux
-/// left unplayed would later undo what OSv wrote.
+/// Who writes to a file system once it is made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WrittenBy {
-    /// Linux alone: with a journal.
+    /// Linux alone: with a journal (from 16 MiB on, the smallest that holds one).
     #[default]
     Linux,
     /// OSv, or OSv and Linux by turns: without a journal.
@@ -34,51 +86,86 @@ pub enum WrittenBy {
 /// # Errors
 /// [`Error::Limit`] says what it cannot hold.
 pub fn check_entry(path: &GuestPath, node: &Node) -> Result<(), Error> {
-    let _ = (path, node);
-    Ok(())
+    let refuse = |limit| {
+        Err(Error::Limit {
+            path: path.clone(),
+            file_system: "ext4",
+            limit,
+        })
+    };
+    let name = path.name();
+    if name.len() > NAME_BYTES_MAX {
+        let found_bytes = name.len();
+        return refuse(Limit::NameTooLong {
+            found_bytes,
+            limit_bytes: NAME_BYTES_MAX,
+        });
+    }
+    if str::from_utf8(name).is_err() {
+        return refuse(Limit::NameNotUtf8);
+    }
+    // The writer makes its own, which a tree's empty one stands for.
+    let first = path.components().next();
+    let is_lost_and_found = path.as_bytes() == LOST_AND_FOUND;
+    if first == Some(LOST_AND_FOUND)
+        && !(is_lost_and_found && matches!(node, Node::Directory { .. }))
+    {
+        return refuse(Limit::NameReserved("lost+found"));
+    }
+    match node {
+        Node::Directory { .. } => Ok(()),
+        Node::File { size_bytes, .. } if *size_bytes > FILE_BYTES_MAX => {
+            refuse(Limit::FileTooLarge {
+                found_bytes: *size_bytes,
+                limit_bytes: FILE_BYTES_MAX,
+            })
+        }
+        Node::File { .. } => Ok(()),
+        Node::Symlink { target } if target.len() > TARGET_BYTES_MAX => {
+            let found_bytes = target.len();
+            refuse(Limit::TargetTooLong {
+                found_bytes,
+                limit_bytes: TARGET_BYTES_MAX,
+            })
+        }
+        Node::Symlink { target } if target.is_empty() => refuse(Limit::TargetInvalid("empty")),
+        Node::Symlink { target } if target.contains(&0) => {
+            refuse(Limit::TargetInvalid("cut off by a NUL byte"))
+        }
+        Node::Symlink { target } if str::from_utf8(target).is_err() => {
+            refuse(Limit::TargetInvalid("not valid UTF-8"))
+        }
+        Node::Symlink { .. } => Ok(()),
+    }
 }
 
 /// Writes a tree as an ext4 file system, from the position of `out` on, and returns its size.
 ///
 /// # Errors
-/// See [`Error`]; the output is unfinished then.
+/// [`Error::Limit`], [`Error::TooSmall`] and [`Error::Ext4`] before anything is written;
+/// [`Error::Source`], [`Error::Changed`], [`Error::Write`] and [`Error::Cancelled`] leave the output
+/// unfinished.
 pub fn write(
     tree: &Tree,
     out: &mut (impl Write + Seek),
     options: &Ext4Options,
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<u64, Error> {
-    let _ = (tree, out, options, watch);
-    Err(Error::Cancelled)
-}
-
-/// What matters of an ext4 superblock before a guest gets the file system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Superblock {
-    /// The size of the file system.
-    pub size_bytes: u64,
-    /// The volume's label.
-    pub label: String,
-    /// Whether it was unmounted properly and no error was seen.
-    pub clean: bool,
-    /// Whether it has a journal.
-    pub has_journal: bool,
-    /// Whether the journal holds changes that are not in place yet: OSv must not write to it then.
-    pub needs_recovery: bool,
-}
-
-impl Superblock {
-    /// Reads the superblock of a file system that is all of `image`.
-    ///
-    /// # Errors
-    /// [`Error::Read`], [`Error::WrongKind`], [`Error::Corrupt`].
-    pub fn read(image: &mut (impl Read + Seek)) -> Result<Self, Error> {
-        let _ = image;
-        Err(Error::Cancelled)
+    for (path, node) in tree {
+        check_entry(path, node)?;
     }
+    let plan = Plan::new(tree, options)?;
+    let mut output = Output::new(out)?;
+    let mut sink = MetadataSink::new(&mut output, plan.journal_is_to_go);
+    // Only the metadata is taken from mkext4's writer; dropping it unfinished is harmless.
+    let emitted = plan.layout.writer(&mut sink).map(drop);
+    sink.finish(emitted)?;
+    content::copy(plan.pieces(tree), &mut output, watch)?;
+    let size_bytes = plan.layout.image_len();
+    output.finish(size_bytes)?;
+    Ok(size_bytes)
 }
 
-/// Whether an ext2, ext3 or ext4 file system starts with these bytes.
-pub(crate) fn is_magic(start: &[u8]) -> bool {
-    start.get(1024 + 0x38..1024 + 0x3A) == Some(&[0x53, 0xEF])
-}
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
