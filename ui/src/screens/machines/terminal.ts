@@ -1,0 +1,216 @@
+/** A terminal on the serial console of a machine. This module is loaded only when a console is opened. */
+import { FitAddon } from "@xterm/addon-fit";
+import { SearchAddon, type ISearchOptions } from "@xterm/addon-search";
+import { Terminal, type ITheme } from "@xterm/xterm";
+import "@xterm/xterm/css/xterm.css";
+import { openConsole, type ByteStream } from "../../backend";
+import { copyText } from "../../clipboard";
+
+export interface TerminalEvents {
+  onfound: (index: number, count: number) => void;
+  /** Whether the last line is in sight. */
+  onscroll: (atEnd: boolean) => void;
+  onoutput: () => void;
+  /** The keys for searching were pressed. */
+  onfind: () => void;
+  /** The key for leaving the terminal was pressed: Tab belongs to the guest. */
+  onleave: () => void;
+}
+
+export interface MachineTerminal {
+  fit(): void;
+  focus(): void;
+  /** Whether what is typed goes to the guest. */
+  setInput(on: boolean): void;
+  find(text: string, direction: "next" | "previous"): void;
+  clearSearch(): void;
+  toEnd(): void;
+  /** What is selected, or else all of it. */
+  text(): string;
+  dispose(): void;
+}
+
+/** Lines kept in memory; the log on disk has all of them. */
+const SCROLLBACK = 50_000;
+/** Acknowledged in portions, so that a flood of small writes does not make a flood of calls. */
+const ACKNOWLEDGE_BYTES = 32 * 1024;
+const ACKNOWLEDGE_MS = 50;
+
+export async function openTerminal(
+  place: HTMLElement,
+  id: string,
+  events: TerminalEvents,
+): Promise<MachineTerminal> {
+  const terminal = new Terminal({
+    fontFamily: cssValue("--font-mono"),
+    fontSize: 13,
+    lineHeight: 1.2,
+    scrollback: SCROLLBACK,
+    convertEol: false,
+    cursorBlink: false,
+    screenReaderMode: false,
+    minimumContrastRatio: 4.5,
+    allowProposedApi: true,
+    theme: theme(),
+  });
+  const fit = new FitAddon();
+  const search = new SearchAddon();
+  terminal.loadAddon(fit);
+  terminal.loadAddon(search);
+  await document.fonts?.load?.(`13px ${cssValue("--font-mono")}`).catch(() => undefined);
+  terminal.open(place);
+
+  const fitNow = () => {
+    if (place.clientWidth > 0 && place.clientHeight > 0) fit.fit();
+  };
+  const sized = new ResizeObserver(fitNow);
+  sized.observe(place);
+
+  // The theme follows the window, whether the setting or the system changes.
+  const scheme = window.matchMedia("(prefers-color-scheme: dark)");
+  const recolour = () => (terminal.options.theme = theme());
+  scheme.addEventListener("change", recolour);
+  const root = new MutationObserver(recolour);
+  root.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+
+  terminal.attachCustomKeyEventHandler((event) => {
+    if (event.type !== "keydown") return true;
+    const key = event.key.toLowerCase();
+    if (event.key === "F6") events.onleave();
+    else if (event.ctrlKey && event.shiftKey && key === "f") events.onfind();
+    else if (event.ctrlKey && event.shiftKey && key === "c") void copyText(terminal.getSelection());
+    else return true;
+    event.preventDefault();
+    return false;
+  });
+
+  const atEnd = () => {
+    const buffer = terminal.buffer.active;
+    events.onscroll(buffer.viewportY >= buffer.baseY);
+  };
+  terminal.onScroll(atEnd);
+  terminal.onRender(atEnd);
+  search.onDidChangeResults(({ resultIndex, resultCount }) =>
+    events.onfound(resultIndex, resultCount),
+  );
+
+  let stream: ByteStream | null = null;
+  let shown = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const acknowledge = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    // Bytes may come before the stream has its name; they are acknowledged then.
+    if (!stream || shown === 0) return;
+    stream.acknowledge(shown);
+    shown = 0;
+  };
+
+  let disposed = false;
+  try {
+    stream = await openConsole(id, 0, (bytes) => {
+      if (disposed) return;
+      events.onoutput();
+      terminal.write(bytes, () => {
+        shown += bytes.length;
+        if (shown >= ACKNOWLEDGE_BYTES) acknowledge();
+        else timer ??= setTimeout(acknowledge, ACKNOWLEDGE_MS);
+      });
+    });
+  } catch (thrown) {
+    dispose();
+    throw thrown;
+  }
+  acknowledge();
+
+  const encoder = new TextEncoder();
+  terminal.onData((text) => stream?.write(encoder.encode(text)));
+  terminal.onBinary((text) =>
+    stream?.write(Uint8Array.from(text, (character) => character.charCodeAt(0))),
+  );
+  fitNow();
+  if (document.activeElement === document.body) terminal.focus();
+
+  function dispose() {
+    disposed = true;
+    clearTimeout(timer);
+    sized.disconnect();
+    root.disconnect();
+    scheme.removeEventListener("change", recolour);
+    stream?.close();
+    terminal.dispose();
+  }
+
+  return {
+    fit: fitNow,
+    focus: () => terminal.focus(),
+    setInput: (on) => {
+      terminal.options.disableStdin = !on;
+    },
+    find: (text, direction) => {
+      const options: ISearchOptions = { decorations: decorations(), incremental: false };
+      if (direction === "next") search.findNext(text, options);
+      else search.findPrevious(text, options);
+    },
+    clearSearch: () => search.clearDecorations(),
+    toEnd: () => terminal.scrollToBottom(),
+    text: () => {
+      const selection = terminal.getSelection();
+      if (selection !== "") return selection;
+      terminal.selectAll();
+      const all = terminal.getSelection();
+      terminal.clearSelection();
+      return all;
+    },
+    dispose,
+  };
+}
+
+function cssValue(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** The colour that a token has just now, as the terminal wants it. */
+function colour(token: string): string {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${token})`;
+  probe.style.display = "none";
+  document.body.append(probe);
+  const computed = getComputedStyle(probe).color;
+  probe.remove();
+  const channels = computed
+    .match(/[\d.]+/g)
+    ?.slice(0, 3)
+    .map(Number);
+  if (!channels || channels.length < 3) return "#808080";
+  return `#${channels.map((channel) => Math.round(channel).toString(16).padStart(2, "0")).join("")}`;
+}
+
+function theme(): ITheme {
+  return {
+    background: colour("--terminal-background"),
+    foreground: colour("--terminal-text"),
+    cursor: colour("--accent"),
+    cursorAccent: colour("--terminal-background"),
+    selectionBackground: colour("--terminal-selection"),
+    red: colour("--danger"),
+    green: colour("--good"),
+    yellow: colour("--warning"),
+    blue: colour("--accent"),
+    brightRed: colour("--danger"),
+    brightGreen: colour("--good"),
+    brightYellow: colour("--warning"),
+    brightBlue: colour("--accent"),
+  };
+}
+
+function decorations(): NonNullable<ISearchOptions["decorations"]> {
+  return {
+    matchBackground: colour("--accent-soft"),
+    matchBorder: colour("--accent"),
+    matchOverviewRuler: colour("--accent"),
+    activeMatchBackground: colour("--terminal-selection"),
+    activeMatchBorder: colour("--accent"),
+    activeMatchColorOverviewRuler: colour("--accent"),
+  };
+}

@@ -1,0 +1,57 @@
+/** Which place of the window is open, and how to get back. */
+export type ApplianceTab = "contents" | "run" | "builds";
+export type MachineTab = "console" | "display" | "ports" | "details";
+
+export type Place =
+  | { at: "appliances" }
+  | { at: "appliance"; id: string; tab: ApplianceTab }
+  | { at: "machines" }
+  | { at: "machine"; id: string; tab: MachineTab }
+  | { at: "activity"; job: string | null }
+  | { at: "settings" };
+
+const REMEMBERED = "windlass.place";
+
+class Navigation {
+  place = $state.raw<Place>({ at: "appliances" });
+  #past: Place[] = [];
+
+  /** Opens the place that was open when the window was last closed. */
+  restore(): void {
+    try {
+      const remembered: unknown = JSON.parse(localStorage.getItem(REMEMBERED) ?? "null");
+      if (typeof remembered === "object" && remembered !== null && "at" in remembered)
+        this.place = remembered as Place;
+    } catch {
+      // What cannot be read is as good as nothing: the window opens at its first place.
+    }
+  }
+
+  go(place: Place): void {
+    if (JSON.stringify(place) === JSON.stringify(this.place)) return;
+    this.#past.push(this.place);
+    if (this.#past.length > 100) this.#past.shift();
+    this.#open(place);
+  }
+
+  /** Changes the tab or the selection within the same place: going back leaves the place as a whole. */
+  replace(place: Place): void {
+    this.#open(place);
+  }
+
+  back(): void {
+    const place = this.#past.pop();
+    if (place) this.#open(place);
+  }
+
+  #open(place: Place): void {
+    this.place = place;
+    try {
+      localStorage.setItem(REMEMBERED, JSON.stringify(place));
+    } catch {
+      // Private storage may be off; then the window opens at its first place next time.
+    }
+  }
+}
+
+export const navigation = new Navigation();
