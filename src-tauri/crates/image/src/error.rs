@@ -80,7 +80,7 @@ pub enum Error {
 
     /// A file that is not a raw OSv loader image.
     #[error(
-        "{what} is not a raw OSv loader image: at byte {offset}, {expected} was expected, {found} found"
+        "{what} is not a raw OSv loader image: at byte {offset}, expected {expected}, found {found}"
     )]
     NotALoader {
         /// The file.
@@ -123,7 +123,7 @@ pub enum Error {
 
     /// The image contradicts itself.
     #[error(
-        "the image is damaged: {structure} at byte {offset}: {expected} was expected, {found} found"
+        "the image is damaged: {structure} at byte {offset}: expected {expected}, found {found}"
     )]
     Corrupt {
         /// The structure that lies.

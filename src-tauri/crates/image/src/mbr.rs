@@ -227,7 +227,7 @@ mod tests {
         this is not a disk with a partition table: it has only 0 bytes
         this is not a disk with a partition table: it has only 511 bytes
         this is not a disk with a partition table: 00 00 is at byte 510 instead of 55 AA
-        the image is damaged: partition table at byte 462: a partition within the 1024 bytes of the disk was expected, 1024 bytes from 512 found
+        the image is damaged: partition table at byte 462: expected a partition within the 1024 bytes of the disk, found 1024 bytes from 512
         ");
         assert_eq!(read(&mut Cursor::new(sector().to_vec())).unwrap(), []);
     }

@@ -14,6 +14,8 @@ const SIZE_STEP_BYTES: u64 = 1 << 20;
 const HEADROOM_BYTES_MIN: u64 = 64 << 20;
 
 const GROUP_BLOCKS: u64 = 32_768;
+/// 16 groups, whose metadata lies in the first of them.
+const SPAN_BYTES: u64 = 16 * GROUP_BLOCKS * BLOCK_BYTES;
 const GROUP_INODES_MAX: u64 = 32_768;
 const INODES_PER_BLOCK: u64 = 16;
 /// Reserved inodes and lost+found.
@@ -37,6 +39,8 @@ const ATTEMPTS: u32 = 6;
 /// A sealed layout, and the handles of the files in the order of the tree.
 pub(super) struct Plan {
     pub(super) layout: Layout,
+    /// The size of the image, which may be a little more than the file system uses.
+    pub(super) size_bytes: u64,
     pub(super) journal_is_to_go: bool,
     files: Vec<InodeHandle>,
 }
@@ -53,22 +57,39 @@ impl Plan {
         }
         let needs = Needs::of(tree);
         if let Some(size_bytes) = options.size_bytes {
-            let needed_bytes = (needs.blocks * BLOCK_BYTES).max(SIZE_BYTES_MIN);
-            let too_small = || Error::TooSmall {
-                what: "ext4 file system",
-                needed_bytes,
-                size_bytes,
+            let size_bytes = size_bytes - size_bytes % BLOCK_BYTES;
+            let too_small = |needed_bytes| {
+                let what = "ext4 file system";
+                Err(Error::TooSmall {
+                    what,
+                    needed_bytes,
+                    size_bytes,
+                })
             };
-            if size_bytes < needed_bytes || size_bytes % BLOCK_BYTES != 0 {
-                return Err(too_small());
+            let least = (needs.blocks * BLOCK_BYTES).max(SIZE_BYTES_MIN);
+            if size_bytes < least {
+                return too_small(least);
             }
-            return Self::sealed(tree, options, size_bytes, needs.inodes).map_err(|error| {
-                if matches!(error, mkext4::Error::Invalid(_)) {
-                    too_small()
-                } else {
-                    refusal(error)
+            // The inode tables of 16 groups lie together; those of a short rest may find no room in
+            // it, and the rest is left unused then.
+            let rest = size_bytes % SPAN_BYTES;
+            let whole = if rest < size_bytes / 16 {
+                size_bytes - rest
+            } else {
+                size_bytes
+            };
+            for used_bytes in [size_bytes, whole] {
+                match Self::sealed(tree, options, used_bytes, needs.inodes) {
+                    Ok(plan) => return Ok(Self { size_bytes, ..plan }),
+                    Err(mkext4::Error::Invalid(_)) => {}
+                    Err(error) => return Err(refusal(error)),
                 }
-            });
+            }
+            let tight = Ext4Options {
+                headroom_bytes: Some(0),
+                ..options.clone()
+            };
+            return too_small(needs.fitted_bytes(&tight).max(enlarged(size_bytes)));
         }
         let mut size_bytes = needs.fitted_bytes(options);
         for _ in 1..ATTEMPTS {
@@ -105,6 +126,7 @@ impl Plan {
         let files = declare(tree, &mut builder)?;
         Ok(Self {
             layout: builder.seal()?,
+            size_bytes,
             journal_is_to_go,
             files,
         })

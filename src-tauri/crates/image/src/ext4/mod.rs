@@ -59,7 +59,7 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 /// What an ext4 file system is to be like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ext4Options {
-    /// Its size, a multiple of 4 KiB; fitted to the content with
+    /// Its size, of which whole blocks of 4 KiB are used; fitted to the content with
     /// [`headroom_bytes`](Self::headroom_bytes) where `None`.
     pub size_bytes: Option<u64>,
     /// Free space to leave for the guest where the size is fitted; a quarter of the content, 64 MiB
@@ -161,9 +161,8 @@ pub fn write(
     let emitted = plan.layout.writer(&mut sink).map(drop);
     sink.finish(emitted)?;
     content::copy(plan.pieces(tree), &mut output, watch)?;
-    let size_bytes = plan.layout.image_len();
-    output.finish(size_bytes)?;
-    Ok(size_bytes)
+    output.finish(plan.size_bytes)?;
+    Ok(plan.size_bytes)
 }
 
 #[cfg(test)]

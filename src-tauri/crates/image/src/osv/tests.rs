@@ -108,13 +108,9 @@ fn the_partition_is_where_osv_looks_for_it() {
     let mut hidden = bytes.clone();
     hidden[446 + 16 + 1..446 + 16 + 4].fill(0);
     let error = root_partition(Cursor::new(hidden)).unwrap_err();
-    insta::assert_snapshot!(error, @"
-    the image is damaged: partition table at byte 462: a CHS address with a sector, without which OSv skips the partition was expected, sector 0 found
-    ");
+    insta::assert_snapshot!(error, @"the image is damaged: partition table at byte 462: expected a CHS address with a sector, without which OSv skips the partition, found sector 0");
     let error = root_partition(Cursor::new(loader_bytes())).unwrap_err();
-    insta::assert_snapshot!(error, @"
-    this is not an OSv disk with a root file system: entry 2 of its partition table is not used
-    ");
+    insta::assert_snapshot!(error, @"this is not an OSv disk with a root file system: entry 2 of its partition table is not used");
 }
 
 #[test]
@@ -147,18 +143,12 @@ fn the_longest_command_line_fits_and_a_longer_one_is_refused() {
         longest
     );
     let error = disk(None, &"x".repeat(COMMAND_LINE_BYTES_MAX + 1)).unwrap_err();
-    insta::assert_snapshot!(error, @"
-    the command line cannot be stored: it has 32256 bytes, the boot sector reads 32255
-    ");
+    insta::assert_snapshot!(error, @"the command line cannot be stored: it has 32256 bytes, the boot sector reads 32255");
     assert!(error.hint().unwrap().contains("runscript"));
-    insta::assert_snapshot!(disk(None, "/a\0b").unwrap_err(), @"
-    the command line cannot be stored: its byte 2 is a NUL, which would end it
-    ");
+    insta::assert_snapshot!(disk(None, "/a\0b").unwrap_err(), @"the command line cannot be stored: its byte 2 is a NUL, which would end it");
     let mut endless = bytes;
     endless[512..32 << 10].fill(b'x');
-    insta::assert_snapshot!(read_command_line(&mut Cursor::new(endless)).unwrap_err(), @"
-    the image is damaged: command line at byte 32768: a NUL at its end was expected, none found
-    ");
+    insta::assert_snapshot!(read_command_line(&mut Cursor::new(endless)).unwrap_err(), @"the image is damaged: command line at byte 32768: expected a NUL at its end, found none");
 }
 
 #[test]
@@ -167,9 +157,7 @@ fn no_command_line_is_written_to_the_disk_of_another_system() {
     grub[..4].copy_from_slice(&[0xEB, 0x63, 0x90, 0x10]);
     grub[510..512].copy_from_slice(&[0x55, 0xAA]);
     let error = set_command_line(&mut Cursor::new(&mut grub[..]), "/hello").unwrap_err();
-    insta::assert_snapshot!(error, @"
-    this is not an OSv disk: its boot sector starts with [EB, 63, 90, 10, 00]
-    ");
+    insta::assert_snapshot!(error, @"this is not an OSv disk: its boot sector starts with [EB, 63, 90, 10, 00]");
     assert!(grub[512..].iter().all(|&byte| byte == 0));
 }
 
@@ -211,13 +199,13 @@ fn what_is_not_a_raw_loader_is_refused_before_anything_is_written() {
         })
         .collect();
     insta::assert_snapshot!(words.join("\n"), @"
-    the loader is not a raw OSv loader image: at byte 0, a boot sector of 512 bytes was expected, 0 bytes found
-    the loader is not a raw OSv loader image: at byte 0, a boot sector was expected, a qcow2 disk found
-    the loader is not a raw OSv loader image: at byte 0, a boot sector was expected, gzip-compressed data found
-    the loader is not a raw OSv loader image: at byte 0, a boot sector was expected, an ELF kernel found
-    the loader is not a raw OSv loader image: at byte 0, [EA, 5E, 7C, 00, 00] was expected, [EB, 5E, 7C, 00, 00] found
-    the loader is not a raw OSv loader image: at byte 510, 55 AA was expected, 00 00 found
-    the loader is not a raw OSv loader image: at byte 446, an empty partition table was expected, partition 2 of 0 bytes found
-    the loader is not a raw OSv loader image: at byte 16, a kernel that ends at byte 131072 was expected, 100000 bytes in all found
+    the loader is not a raw OSv loader image: at byte 0, expected a boot sector of 512 bytes, found 0 bytes
+    the loader is not a raw OSv loader image: at byte 0, expected a boot sector, found a qcow2 disk
+    the loader is not a raw OSv loader image: at byte 0, expected a boot sector, found gzip-compressed data
+    the loader is not a raw OSv loader image: at byte 0, expected a boot sector, found an ELF kernel
+    the loader is not a raw OSv loader image: at byte 0, expected [EA, 5E, 7C, 00, 00], found [EB, 5E, 7C, 00, 00]
+    the loader is not a raw OSv loader image: at byte 510, expected 55 AA, found 00 00
+    the loader is not a raw OSv loader image: at byte 446, expected an empty partition table, found partition 2 of 0 bytes
+    the loader is not a raw OSv loader image: at byte 16, expected a kernel that ends at byte 131072, found 100000 bytes in all
     ");
 }

@@ -1,0 +1,203 @@
+//! ext4, judged by e2fsprogs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use windlass_image::ext4::{Ext4Options, WrittenBy};
+use windlass_image::{GuestPath, Node, Tree, Unwatched, ext4};
+
+use crate::trees::{Content, any_tree, contents_of_tree, path, sampler, text_name};
+
+/// Finds a tool that may be where only root looks.
+fn tool(name: &str) -> Option<Command> {
+    let found = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|file| file.exists());
+    if found.is_none() {
+        eprintln!("skipped: {name} is not installed (package e2fsprogs)");
+    }
+    found.map(Command::new)
+}
+
+fn written(tree: &Tree, options: &Ext4Options) -> (TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let mut file = fs::File::create(&image).unwrap();
+    let size = ext4::write(tree, &mut file, options, &mut Unwatched).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), size);
+    (folder, image)
+}
+
+/// Whether `e2fsck -fn` has nothing to say.
+fn check(image: &Path) {
+    let Some(mut e2fsck) = tool("e2fsck") else {
+        return;
+    };
+    let output = e2fsck.arg("-fn").arg(image).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{words}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// What debugfs takes out of the image.
+fn extracted(image: &Path) -> Option<BTreeMap<GuestPath, Content>> {
+    let target = tempfile::tempdir().unwrap();
+    let mut debugfs = tool("debugfs")?;
+    let request = format!("rdump / {}", target.path().display());
+    let output = debugfs.arg("-R").arg(request).arg(image).output().unwrap();
+    assert!(output.status.success());
+    let mut found = BTreeMap::new();
+    collect(target.path(), &GuestPath::root(), &mut found);
+    found.remove(&path("lost+found"));
+    Some(found)
+}
+
+fn collect(folder: &Path, at: &GuestPath, found: &mut BTreeMap<GuestPath, Content>) {
+    use std::os::unix::ffi::OsStrExt;
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = at.join(entry.file_name().as_bytes()).unwrap();
+        let kind = entry.file_type().unwrap();
+        let content = if kind.is_dir() {
+            collect(&entry.path(), &path, found);
+            Content::Directory
+        } else if kind.is_symlink() {
+            let target = fs::read_link(entry.path()).unwrap();
+            Content::Symlink(target.as_os_str().as_bytes().to_vec())
+        } else {
+            Content::File(fs::read(entry.path()).unwrap())
+        };
+        found.insert(path, content);
+    }
+}
+
+fn round_trip(tree: &Tree, options: &Ext4Options) {
+    let (_folder, image) = written(tree, options);
+    check(&image);
+    if let Some(found) = extracted(&image) {
+        assert_eq!(found, contents_of_tree(tree));
+    }
+}
+
+fn for_osv() -> Ext4Options {
+    Ext4Options {
+        written_by: WrittenBy::Osv,
+        ..Ext4Options::default()
+    }
+}
+
+#[test]
+fn a_tree_of_everything_is_sound_for_linux_and_for_osv() {
+    round_trip(&sampler(), &Ext4Options::default());
+    round_trip(&sampler(), &for_osv());
+}
+
+#[test]
+fn every_size_is_sound() {
+    for mib in [
+        8, 9, 15, 16, 17, 127, 128, 129, 300, 2048, 2049, 2050, 2176, 5000, 20_000,
+    ] {
+        for written_by in [WrittenBy::Linux, WrittenBy::Osv] {
+            let size_bytes = Some(mib << 20);
+            let options = Ext4Options {
+                size_bytes,
+                written_by,
+                ..Ext4Options::default()
+            };
+            let mut tree = Tree::new();
+            tree.insert(path("x"), Node::bytes(*b"x", 0o644)).unwrap();
+            let (_folder, image) = written(&tree, &options);
+            check(&image);
+        }
+    }
+}
+
+#[test]
+fn a_tight_fit_holds_what_it_has_to() {
+    let mut many = Tree::new();
+    for number in 0..9000 {
+        let name = format!("folder {}/{number:0>200}", number % 3);
+        many.insert(path(&name), Node::bytes(*b"x", 0o644)).unwrap();
+    }
+    let mut empty = Tree::new();
+    for number in 0..40_000 {
+        empty
+            .insert(path(&format!("{number}")), Node::bytes(*b"", 0o644))
+            .unwrap();
+    }
+    let mut large = Tree::new();
+    large
+        .insert(path("large"), Node::bytes(vec![7; 300 << 20], 0o644))
+        .unwrap();
+    for tree in [many, empty, large] {
+        for written_by in [WrittenBy::Linux, WrittenBy::Osv] {
+            let headroom_bytes = Some(0);
+            let options = Ext4Options {
+                headroom_bytes,
+                written_by,
+                ..Ext4Options::default()
+            };
+            let (_folder, image) = written(&tree, &options);
+            check(&image);
+        }
+    }
+}
+
+#[test]
+fn permissions_are_kept() {
+    let mut tree = Tree::new();
+    tree.insert(path("bin/su"), Node::bytes(*b"x", 0o4755))
+        .unwrap();
+    tree.insert(path("tmp"), Node::Directory { mode: 0o1777 })
+        .unwrap();
+    tree.insert(GuestPath::root(), Node::Directory { mode: 0o711 })
+        .unwrap();
+    let (_folder, image) = written(&tree, &Ext4Options::default());
+    if tool("debugfs").is_none() {
+        return;
+    }
+    let mode = |at: &str| {
+        let mut debugfs = tool("debugfs").unwrap();
+        let output = debugfs
+            .arg("-R")
+            .arg(format!("stat {at}"))
+            .arg(&image)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mode = text
+            .split("Mode:")
+            .nth(1)
+            .unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap();
+        mode.to_owned()
+    };
+    assert_eq!(
+        [mode("/bin/su"), mode("/tmp"), mode("/")],
+        ["04755", "01777", "0711"]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_tree_is_sound(
+        tree in any_tree(text_name(), "[a-z/]{1,200}".prop_map(String::into_bytes)),
+        for_osv in any::<bool>(),
+    ) {
+        // debugfs quotes nothing: names that its command line could not hold are no matter here.
+        let written_by = if for_osv { WrittenBy::Osv } else { WrittenBy::Linux };
+        round_trip(&tree, &Ext4Options { written_by, ..Ext4Options::default() });
+    }
+}
