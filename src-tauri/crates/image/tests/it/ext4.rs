@@ -34,7 +34,7 @@ fn written(tree: &Tree, options: &Ext4Options) -> (TempDir, std::path::PathBuf) 
 }
 
 /// Whether `e2fsck -fn` has nothing to say.
-fn check(image: &Path) {
+pub fn check(image: &Path) {
     let Some(mut e2fsck) = tool("e2fsck") else {
         return;
     };
