@@ -1,17 +1,32 @@
 //! One machine, as those who use it see it.
 
-use crate::{error::Result, probe::Probe, spec::MachineSpec, status::Status};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::console::{ConsoleFollower, type_into};
+use crate::error::{Error, Result};
+use crate::lifecycle::Request;
+use crate::machines::Known;
+use crate::probe::Probe;
+use crate::spec::{MachineSpec, Protocol};
+use crate::status::{MachineState, Status};
+use crate::task::{Message, Reply, Shared};
 
 /// A machine. Cheap to clone; requests go to the machine's own task.
 #[derive(Clone, Debug)]
-pub struct MachineHandle {}
+pub struct MachineHandle {
+    shared: Arc<Shared>,
+    messages: mpsc::Sender<Message>,
+}
 
 /// What a machine was started with, for those who want to know exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
-    /// QEMU's command line of the present or last run.
+    /// QEMU's command line of the present or last run, program first; empty before the first.
     pub command: Vec<String>,
     /// QEMU's process.
     pub pid: Option<i32>,
@@ -23,104 +38,238 @@ pub struct Details {
     pub console_log: PathBuf,
     /// Where in that file the present or last run begins, in bytes.
     pub console_start: u64,
+    /// The file with what QEMU itself said in the present or last run.
+    pub qemu_log: PathBuf,
 }
 
 impl MachineHandle {
+    pub(crate) fn new(shared: Arc<Shared>, messages: mpsc::Sender<Message>) -> Self {
+        Self { shared, messages }
+    }
+
     /// The machine's id.
     pub fn id(&self) -> &str {
-        todo!()
+        &self.shared.id
     }
+
     /// What it is made of.
     pub fn spec(&self) -> MachineSpec {
-        todo!()
+        self.shared.record().spec
     }
-    /// Its status now and whenever it changes. The sender goes away with the machine.
+
+    /// When it was made.
+    pub fn created_at(&self) -> jiff::Timestamp {
+        self.shared.record().created_at
+    }
+
+    /// Its status now and whenever it changes (or its name does). For a machine that is deleted, the last one stays.
     pub fn status(&self) -> watch::Receiver<Status> {
-        todo!()
+        self.shared.status.subscribe()
     }
+
     /// Starts it, and returns when QEMU runs the guest.
     ///
     /// # Errors
-    /// [`crate::Error::WrongState`] if it runs, or what kept it from starting, in words.
+    /// [`Error::WrongState`] if it runs, or what kept it from starting, in words.
     pub async fn start(&self, probe: &Probe) -> Result<()> {
-        let _ = probe;
-        todo!()
+        let probe = Some(Box::new(probe.clone()));
+        self.ask(|reply| Message::Request {
+            request: Request::Start,
+            probe,
+            reply,
+        })
+        .await
     }
+
     /// Lets the guest stand still.
     ///
     /// # Errors
-    /// [`crate::Error::WrongState`] unless it runs.
+    /// [`Error::WrongState`] unless it runs.
     pub async fn pause(&self) -> Result<()> {
-        todo!()
+        self.request(Request::Pause).await
     }
+
     /// Lets a paused guest go on.
     ///
     /// # Errors
-    /// [`crate::Error::WrongState`] unless it is paused.
+    /// [`Error::WrongState`] unless it is paused.
     pub async fn resume(&self) -> Result<()> {
-        todo!()
+        self.request(Request::Resume).await
     }
-    /// Asks the guest to stop; after a while its power is cut. Returns when it was asked; watch the status.
+
+    /// Asks the guest to stop; after a while ([`crate::Patience::stop_ms`]) its power is cut. Returns when it was
+    /// asked; the status tells the rest.
     ///
     /// # Errors
-    /// [`crate::Error::WrongState`] if it does not run.
+    /// [`Error::WrongState`] if it does not run.
     pub async fn stop(&self) -> Result<()> {
-        todo!()
+        self.request(Request::Stop).await
     }
+
     /// Cuts the power. Returns when QEMU is gone.
     ///
     /// # Errors
-    /// [`crate::Error::WrongState`] if it does not run; [`crate::Error::NoAnswer`] if QEMU would not go.
+    /// [`Error::WrongState`] if it does not run; [`Error::NoAnswer`] if QEMU would not go.
     pub async fn kill(&self) -> Result<()> {
-        todo!()
+        self.request(Request::Kill).await
     }
-    /// Removes the machine with its overlay, console log and record; cuts its power first if it runs.
+
+    /// Removes the machine with its overlays, console log and record; cuts its power first if it runs.
     ///
     /// # Errors
     /// If its folder cannot be removed.
     pub async fn delete(&self) -> Result<()> {
-        todo!()
+        self.ask(|reply| Message::Delete { reply }).await
     }
+
     /// Gives it another name.
     ///
     /// # Errors
-    /// If its record cannot be written.
+    /// If its record cannot be written; [`Error::WrongState`] while it is driven elsewhere.
     pub async fn rename(&self, name: &str) -> Result<()> {
-        let _ = name;
-        todo!()
+        let name = name.to_owned();
+        self.ask(|reply| Message::Rename { name, reply }).await
     }
+
     /// Waits until it is not live any more, and says how it ended.
     pub async fn ended(&self) -> Status {
-        todo!()
+        let mut status = self.status();
+        let ended = status.wait_for(|status| !status.state.is_live()).await;
+        match ended {
+            Ok(status) => status.clone(),
+            // Cannot be: the sender lives in `self`.
+            Err(_) => self.shared.status.borrow().clone(),
+        }
     }
+
     /// Its command line, files and process.
     pub fn details(&self) -> Details {
-        todo!()
+        let run = self.shared.record().run;
+        Details {
+            command: run
+                .as_ref()
+                .map(|run| run.command.clone())
+                .unwrap_or_default(),
+            pid: self.shared.status.borrow().pid,
+            folder: self.shared.folder.path().to_owned(),
+            qemu_version: run.as_ref().map(|run| run.qemu_version.clone()),
+            console_log: self.console_log(),
+            console_start: run.as_ref().map_or(0, |run| run.console_start),
+            qemu_log: self.shared.folder.qemu_log(),
+        }
     }
+
     /// What its screen shows, as PNG.
     ///
     /// # Errors
-    /// [`crate::Error::NoDisplay`], [`crate::Error::WrongState`], or QEMU's refusal (PNG needs QEMU 7.1).
+    /// [`Error::NoDisplay`], [`Error::WrongState`], or QEMU's refusal (PNG needs QEMU 7.1).
     pub async fn screenshot(&self) -> Result<Vec<u8>> {
-        todo!()
+        self.must_have_display()?;
+        self.ask(|reply| Message::Screenshot { reply }).await
     }
+
     /// The file that the guest's console goes to; exists from creation on.
     pub fn console_log(&self) -> PathBuf {
-        todo!()
+        self.shared.folder.console_log()
     }
+
+    /// Follows the console log from an offset in bytes on; [`Details::console_start`] is where the present run begins.
+    ///
+    /// # Errors
+    /// If the log cannot be opened.
+    pub fn follow_console(&self, from_byte: u64) -> io::Result<ConsoleFollower> {
+        ConsoleFollower::open(&self.console_log(), from_byte)
+    }
+
     /// Types into the guest's console. Works for a machine that is driven elsewhere, too.
     ///
     /// # Errors
-    /// [`crate::Error::WrongState`] if it does not run.
+    /// [`Error::WrongState`] if it does not run; [`Error::Io`] if nobody takes the input.
     pub async fn console_input(&self, bytes: &[u8]) -> Result<()> {
-        let _ = bytes;
-        todo!()
+        self.must_be_live("type into")?;
+        let sockets = self.shared.sockets()?;
+        type_into(&sockets, bytes)
+            .await
+            .map_err(Error::io("type into", sockets.input()))
     }
+
     /// The VNC (RFB) socket of its screen, while it runs.
     ///
     /// # Errors
-    /// [`crate::Error::NoDisplay`], [`crate::Error::WrongState`].
+    /// [`Error::NoDisplay`], [`Error::WrongState`].
     pub fn vnc_socket(&self) -> Result<PathBuf> {
-        todo!()
+        self.must_have_display()?;
+        self.must_be_live("look at")?;
+        Ok(self.shared.sockets()?.vnc())
+    }
+
+    fn must_have_display(&self) -> Result<()> {
+        if self.spec().display {
+            return Ok(());
+        }
+        Err(Error::NoDisplay {
+            id: self.shared.id.clone(),
+        })
+    }
+
+    fn must_be_live(&self, request: &'static str) -> Result<()> {
+        let state = self.shared.status.borrow().state;
+        if state.is_live() && state != MachineState::Starting {
+            return Ok(());
+        }
+        Err(Error::WrongState { request, state })
+    }
+
+    async fn request(&self, request: Request) -> Result<()> {
+        self.ask(|reply| Message::Request {
+            request,
+            probe: None,
+            reply,
+        })
+        .await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::NotFound {
+            id: self.shared.id.clone(),
+        };
+        self.messages
+            .send(message(reply))
+            .await
+            .map_err(|_| gone())?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    pub(crate) fn try_send(&self, message: Message) -> bool {
+        self.messages.try_send(message).is_ok()
+    }
+}
+
+/// The other machines, as far as a machine that starts wants to know of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbours(Weak<Mutex<BTreeMap<String, Known>>>);
+
+impl Neighbours {
+    pub(crate) fn new(known: &Arc<Mutex<BTreeMap<String, Known>>>) -> Self {
+        Self(Arc::downgrade(known))
+    }
+
+    /// Who of them has a port of this computer.
+    pub(crate) fn holder_of(&self, own_id: &str, port: u16, protocol: Protocol) -> Option<String> {
+        let known = self.0.upgrade()?;
+        let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .values()
+            .map(|known| &known.handle)
+            .find_map(|handle| {
+                let status = handle.shared.status.borrow();
+                let has = status
+                    .ports
+                    .iter()
+                    .any(|held| held.host == port && held.protocol == protocol);
+                (handle.id() != own_id && status.state.is_live() && has)
+                    .then(|| format!("machine {}", handle.spec().name))
+            })
     }
 }

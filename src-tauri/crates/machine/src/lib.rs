@@ -1,20 +1,53 @@
 //! Machines in QEMU: probe, start, watch, talk to, stop, and find again.
+//!
+//! ```text
+//!   Qemu::find ──▶ probe ──▶ Probe (which accelerator works, found by running a guest)
+//!                              │
+//!   MachineSpec ──▶ Machines::create ──▶ MachineHandle::start ──▶ QEMU, a process that outlives us
+//!                      │                      │    ▲                 │ QMP events, console log, its end
+//!                      ▼                      ▼    └──── task ◀──────┘
+//!              machines/<id>/          watch::Receiver<Status>   one owner per machine: `task`,
+//!              (module paths)                                    which does as `lifecycle` decides
+//! ```
+//!
+//! - A machine is a folder; its record there is written whole or not at all, so that any process may be killed at any
+//!   point, and the next one finds what is true.
+//! - QEMU goes on without us. Whoever opens the folder next finds it by its socket, and the process behind that by id, start
+//!   time and boot, never by an id alone.
+//! - Several processes may have the same folder open (the window and `windlassctl`): one drives a live machine, the others
+//!   watch, and every one of them can have it paused, stopped or killed.
+//! - Nothing here listens on a network address but the ports that the user forwards, and those on 127.0.0.1.
 
-pub mod error;
-pub mod handle;
-pub mod lifecycle;
-pub mod machines;
-pub mod probe;
-pub mod qemu;
-pub mod spec;
-pub mod status;
+mod command_line;
+mod console;
+mod control;
+mod error;
+mod failure;
+mod handle;
+mod initramfs;
+mod lifecycle;
+mod machines;
+mod overlay;
+mod paths;
+mod ports;
+mod probe;
+mod process;
+mod qemu;
+mod qmp;
+mod readiness;
+mod record;
+mod spec;
+mod status;
+mod task;
 
+pub use console::ConsoleFollower;
 pub use error::{Error, Result};
 pub use handle::{Details, MachineHandle};
 pub use machines::{Machines, runtime_folder};
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
 pub use spec::{
-    Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec, Network, Port, Protocol,
+    Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec, Network, Patience, Port,
+    Protocol,
 };
 pub use status::{MachineState, Status};

@@ -1,1 +1,436 @@
-//! The state machine.
+//! The state machine of one machine: decisions only, no I/O.
+//!
+//! ```text
+//!                    start                  QMP answers
+//!   created ─────────────────▶ starting ───────────────▶ running ◀──────────▶ paused
+//!      ▲                          │ ▲                     │   pause, resume      │
+//!      │ create                   │ │                     │                      │
+//!                                 │ │ start               │ stop, kill, ACPI,    │
+//!        could not be started ────┤ │                     │ SHUTDOWN             │
+//!                                 │ │                     ▼                      │
+//!                                 │ │                  stopping ◀────────────────┘
+//!                                 │ │                     │
+//!                                 │ │                     │ QEMU's process is gone (from any live state)
+//!                                 ▼ │                     ▼
+//!                  stopped │ failed │ crashed │ lost  ◀── the verdict
+//! ```
+//!
+//! - *Stop* goes through three stages, each after a time: the guest is asked (a paused one is let go on, to hear it), QEMU is
+//!   told to quit, its process is killed. *Kill* begins with the second.
+//! - A machine leaves the live states only when its process is gone, never by what it says of itself. What it was told
+//!   and what was seen on the way is evidence ([`Evidence`]); the verdict is drawn from it at the end.
+//! - A guest that says it panicked may be right, or a program may have printed those words. So its processors are looked
+//!   at: only when all of them are halted with interrupts off, which nothing but a reset ends, is it given up.
+//!
+//! The driver feeds in requests, QEMU's events, notices from the console, the end of the process and its own timers, and
+//! carries out the [`Action`]s. Any order of inputs is allowed; those that make no sense any more change nothing.
+
+mod evidence;
+#[cfg(test)]
+mod tests;
+
+use windlass_guest::Notice;
+
+pub(crate) use evidence::{Evidence, Exit, Verdict};
+
+use crate::status::MachineState;
+
+/// A guest that seems dead is looked at this many times before it is left to the user.
+const HALT_CHECKS_MAX: u32 = 5;
+
+/// What the user wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Start,
+    Pause,
+    Resume,
+    Stop,
+    Kill,
+}
+
+impl Request {
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+            Self::Kill => "switch off",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// QEMU answered for the first time; whether its processors run.
+    Connected { running: bool },
+    /// QEMU's process is there, but it does not answer.
+    Unreachable,
+    /// The processors were stopped (`STOP`).
+    Paused,
+    /// They go on (`RESUME`).
+    Resumed,
+    /// The guest's power button was pressed (`POWERDOWN`), by us or by another process.
+    PowerButton,
+    /// The guest is over and QEMU is ending (`SHUTDOWN`).
+    ShutDown { reason: String },
+    /// The guest told `pvpanic` (`GUEST_PANICKED`).
+    Panicked,
+    /// A disk could not be written, and the processors were stopped for it (`BLOCK_IO_ERROR`).
+    DiskError { reason: String },
+    /// The console told something.
+    Noticed(Notice),
+    /// All processors were looked at; whether they are halted for good.
+    Halted(bool),
+    /// The process is gone.
+    Gone(Exit),
+    /// A timer that was armed ran out.
+    TimeUp(Timer),
+}
+
+/// What the driver waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Timer {
+    /// QEMU's first answer.
+    Connect,
+    /// The guest's own end, after it was asked.
+    Guest,
+    /// QEMU's end, after it was told to quit.
+    Quit,
+    /// The process' end, after it was killed.
+    Kill,
+    /// The guest's address.
+    Address,
+    /// The moment to look whether the guest is dead.
+    Halt,
+}
+
+/// What the driver has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Launch,
+    Pause,
+    Resume,
+    AskGuest,
+    Quit,
+    KillProcess,
+    LookIfHalted,
+    Arm(Timer),
+    Disarm(Timer),
+}
+
+/// A machine's state and what led to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Lifecycle {
+    state: MachineState,
+    has_network: bool,
+    evidence: Evidence,
+    halt_checks: u32,
+    verdict: Option<Verdict>,
+    advice: Option<Advice>,
+}
+
+/// Something the user should know while the machine lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Advice {
+    about: About,
+    message: String,
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Address,
+    Guest,
+    Disk,
+    Stopping,
+}
+
+impl Lifecycle {
+    /// A machine that was found in `state`; live states are for a QEMU that is to be taken over.
+    pub(crate) fn new(state: MachineState, has_network: bool) -> Self {
+        Self {
+            state,
+            has_network,
+            evidence: Evidence::default(),
+            halt_checks: 0,
+            verdict: None,
+            advice: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> MachineState {
+        self.state
+    }
+
+    /// How the run ended, once it has.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// What to tell the user: message and remedy.
+    pub(crate) fn words(&self) -> (Option<String>, Option<String>) {
+        match (&self.verdict, &self.advice) {
+            (Some(verdict), _) => (verdict.message.clone(), verdict.remedy.clone()),
+            (None, Some(advice)) => (Some(advice.message.clone()), advice.remedy.clone()),
+            (None, None) => (None, None),
+        }
+    }
+
+    /// The machine was found live and taken over: what its last driver was waiting for has to be waited for again.
+    pub(crate) fn taken_over(&mut self) -> Vec<Action> {
+        match self.state {
+            MachineState::Stopping => self.ask_guest(Vec::new()),
+            MachineState::Starting => {
+                self.state = MachineState::Running;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes a request; `Err` is the state that does not allow it, and nothing has changed then.
+    pub(crate) fn request(&mut self, request: Request) -> Result<Vec<Action>, MachineState> {
+        use MachineState::{Paused, Running, Starting, Stopping};
+        let actions = match (request, self.state) {
+            (Request::Start, state) if !state.is_live() => {
+                *self = Self::new(Starting, self.has_network);
+                vec![Action::Launch, Action::Arm(Timer::Connect)]
+            }
+            (Request::Pause, Running) => vec![Action::Pause],
+            (Request::Resume, Paused) => vec![Action::Resume],
+            (Request::Stop, Running) => self.ask_guest(vec![Action::AskGuest]),
+            (Request::Stop, Paused) => self.ask_guest(vec![Action::Resume, Action::AskGuest]),
+            (Request::Stop, Stopping) => Vec::new(),
+            (Request::Stop | Request::Kill, Starting) => {
+                self.evidence.killed = true;
+                self.kill_process()
+            }
+            (Request::Kill, Running | Paused | Stopping) => {
+                self.evidence.killed = true;
+                self.quit("Its power is being cut.")
+            }
+            (_, state) => return Err(state),
+        };
+        Ok(actions)
+    }
+
+    /// Takes what happened, and says what is to be done about it.
+    pub(crate) fn event(&mut self, event: Event) -> Vec<Action> {
+        if !self.state.is_live() {
+            return Vec::new();
+        }
+        match event {
+            Event::Connected { running } => self.connected(running),
+            Event::Unreachable => {
+                self.evidence.ran = true;
+                self.advise(
+                    About::Guest,
+                    "QEMU runs, but does not answer.".to_owned(),
+                    Some("Switch the machine off and start it again.".to_owned()),
+                );
+                Vec::new()
+            }
+            Event::Paused => self.paused(),
+            Event::Resumed => {
+                if self.state == MachineState::Paused {
+                    self.state = MachineState::Running;
+                    self.withdraw(About::Disk);
+                }
+                Vec::new()
+            }
+            Event::PowerButton => match self.state {
+                MachineState::Running | MachineState::Paused => self.ask_guest(Vec::new()),
+                _ => Vec::new(),
+            },
+            Event::ShutDown { reason } => {
+                self.evidence.shutdown.get_or_insert(reason);
+                self.state = MachineState::Stopping;
+                vec![Action::Disarm(Timer::Guest), Action::Arm(Timer::Quit)]
+            }
+            Event::Panicked => {
+                self.evidence.panicked = true;
+                Vec::new()
+            }
+            Event::DiskError { reason } => {
+                self.advise(
+                    About::Disk,
+                    format!("The guest was paused because its disk cannot be written: {reason}."),
+                    Some("Free some space on this computer's disk, then resume it.".to_owned()),
+                );
+                Vec::new()
+            }
+            Event::Noticed(notice) => self.noticed(&notice),
+            Event::Halted(halted) => self.looked(halted),
+            Event::Gone(exit) => self.gone(exit),
+            Event::TimeUp(timer) => self.time_up(timer),
+        }
+    }
+
+    fn connected(&mut self, running: bool) -> Vec<Action> {
+        if self.state != MachineState::Stopping {
+            self.state = if running {
+                MachineState::Running
+            } else {
+                MachineState::Paused
+            };
+        }
+        self.evidence.ran = true;
+        let mut actions = vec![Action::Disarm(Timer::Connect)];
+        if self.has_network && !self.evidence.has_address {
+            actions.push(Action::Arm(Timer::Address));
+        }
+        actions
+    }
+
+    fn paused(&mut self) -> Vec<Action> {
+        if self.state == MachineState::Running {
+            self.state = MachineState::Paused;
+        }
+        Vec::new()
+    }
+
+    fn noticed(&mut self, notice: &Notice) -> Vec<Action> {
+        self.evidence.noticed(notice);
+        match notice {
+            Notice::Address { .. } => {
+                self.withdraw(About::Address);
+                return vec![Action::Disarm(Timer::Address)];
+            }
+            Notice::NoAddress { .. } => {
+                self.advise(About::Address, notice.to_string(), notice.remedy());
+                return vec![Action::Disarm(Timer::Address)];
+            }
+            Notice::Panic { .. } => {
+                self.advise(About::Guest, notice.to_string(), notice.remedy());
+                self.halt_checks = 0;
+                return vec![Action::Arm(Timer::Halt)];
+            }
+            notice if notice.remedy().is_some() => {
+                self.advise(About::Guest, notice.to_string(), notice.remedy());
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn looked(&mut self, halted: bool) -> Vec<Action> {
+        if halted && self.state != MachineState::Stopping {
+            self.evidence.halted = true;
+            return self.quit("The guest has halted; its power is being cut.");
+        }
+        self.halt_checks += 1;
+        if self.evidence.panic.is_some() && self.halt_checks < HALT_CHECKS_MAX {
+            return vec![Action::Arm(Timer::Halt)];
+        }
+        Vec::new()
+    }
+
+    fn gone(&mut self, exit: Exit) -> Vec<Action> {
+        let verdict = self.evidence.verdict(self.state, exit);
+        self.state = verdict.state;
+        self.verdict = Some(verdict);
+        self.advice = None;
+        [
+            Timer::Connect,
+            Timer::Guest,
+            Timer::Quit,
+            Timer::Kill,
+            Timer::Address,
+            Timer::Halt,
+        ]
+        .map(Action::Disarm)
+        .to_vec()
+    }
+
+    fn time_up(&mut self, timer: Timer) -> Vec<Action> {
+        match timer {
+            Timer::Connect if self.state == MachineState::Starting => {
+                self.evidence.silent = true;
+                self.kill_process()
+            }
+            Timer::Guest if self.state == MachineState::Stopping => {
+                self.evidence.cut = true;
+                self.quit("The guest did not stop by itself in time; its power is being cut.")
+            }
+            Timer::Quit => {
+                self.evidence.cut = true;
+                self.kill_process()
+            }
+            Timer::Kill => {
+                self.advise(
+                    About::Stopping,
+                    "QEMU's process does not go away, not even killed.".to_owned(),
+                    Some("It may be waiting for a disk or network that is gone; it ends when that comes back.".to_owned()),
+                );
+                Vec::new()
+            }
+            Timer::Address => {
+                self.advise(
+                    About::Address,
+                    "The guest has not got an address, as far as its console tells.".to_owned(),
+                    Some("Look at its console. A guest that waits for DHCP for ever is run without a network card, or with an address of its own.".to_owned()),
+                );
+                vec![Action::LookIfHalted]
+            }
+            Timer::Halt => vec![Action::LookIfHalted],
+            Timer::Connect | Timer::Guest => Vec::new(),
+        }
+    }
+
+    fn ask_guest(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
+        self.state = MachineState::Stopping;
+        self.evidence.asked = true;
+        self.advise(
+            About::Stopping,
+            "The guest was asked to stop.".to_owned(),
+            None,
+        );
+        actions.push(Action::Arm(Timer::Guest));
+        actions
+    }
+
+    fn quit(&mut self, message: &str) -> Vec<Action> {
+        self.state = MachineState::Stopping;
+        self.advise(About::Stopping, message.to_owned(), None);
+        vec![
+            Action::Disarm(Timer::Guest),
+            Action::Quit,
+            Action::Arm(Timer::Quit),
+        ]
+    }
+
+    fn kill_process(&mut self) -> Vec<Action> {
+        self.state = MachineState::Stopping;
+        self.advise(
+            About::Stopping,
+            "QEMU's process is being killed.".to_owned(),
+            None,
+        );
+        vec![
+            Action::Disarm(Timer::Connect),
+            Action::Disarm(Timer::Quit),
+            Action::KillProcess,
+            Action::Arm(Timer::Kill),
+        ]
+    }
+
+    fn advise(&mut self, about: About, message: String, remedy: Option<String>) {
+        self.advice = Some(Advice {
+            about,
+            message,
+            remedy,
+        });
+    }
+
+    fn withdraw(&mut self, about: About) {
+        if self
+            .advice
+            .as_ref()
+            .is_some_and(|advice| advice.about == about)
+        {
+            self.advice = None;
+        }
+    }
+}

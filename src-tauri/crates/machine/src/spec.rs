@@ -42,9 +42,31 @@ pub struct MachineSpec {
     /// Whether there is a screen (VGA, and a VNC socket to see it through).
     #[serde(default)]
     pub display: bool,
+    /// How long things may take before something is done or said about it.
+    #[serde(default)]
+    pub patience: Patience,
     /// What the caller wants to remember with the machine (say: its appliance and build); not looked at here.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub labels: serde_json::Value,
+}
+
+/// How long things may take before something is done or said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Patience {
+    /// A guest that was asked to stop gets this long before its power is cut, in milliseconds.
+    pub stop_ms: u64,
+    /// A guest with a network card gets this long to say its address before the user is told, in milliseconds.
+    pub address_ms: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            stop_ms: 10_000,
+            address_ms: 45_000,
+        }
+    }
 }
 
 /// What boots.

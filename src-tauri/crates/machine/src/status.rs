@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::ForwardedPort;
 
-/// Where a machine is in its life. The module [`crate::lifecycle`] draws how they follow each other.
+/// Where a machine is in its life. The module `lifecycle` draws how they follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MachineState {

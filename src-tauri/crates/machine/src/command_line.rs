@@ -1,0 +1,220 @@
+//! QEMU's command line: a value that is made from the machine's description alone, and can be shown.
+//!
+//! Every device is chosen on purpose (`-nodefaults`). The choices, and where they come from:
+//! - `-machine pc`: OSv hangs on q35's SATA controller when a CD-ROM hangs on it, and needs the HPET or kvmclock that
+//!   microvm lacks under TCG. Disks are virtio-blk, the first one boots.
+//! - A panicking guest says so through `pvpanic` (OSv's and Linux' kernels both know it); QEMU then ends, as it does when the
+//!   guest restarts: a machine whose guest is dead never looks alive.
+//! - Everything we talk through is a unix socket in a folder that only the user can enter. Forwarded ports are bound to
+//!   127.0.0.1.
+//! - The serial port's bytes go to the console log whether or not anybody is connected to its socket.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use windlass_guest::GuestOs;
+
+use crate::paths::{MachineFolder, Sockets};
+use crate::probe::{Accelerator, Probe};
+use crate::spec::{Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec};
+
+/// QEMU may not start programs, gain rights or touch others' scheduling.
+pub(crate) const SANDBOX: &str =
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// What every Linux guest is told. The console that comes last is `/dev/console`; -1 restarts at once after a
+/// panic, which ends QEMU.
+const LINUX_PARAMETERS: &str = "quiet loglevel=4 panic=-1 no_timer_check rdinit=/init";
+
+/// A program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// What a command line is made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) spec: &'a MachineSpec,
+    pub(crate) probe: &'a Probe,
+    pub(crate) folder: &'a MachineFolder,
+    pub(crate) sockets: &'a Sockets,
+    /// The forwarded ports, with those that were chosen.
+    pub(crate) ports: &'a [ForwardedPort],
+}
+
+impl CommandLine {
+    pub(crate) fn new(launch: Launch<'_>) -> Self {
+        let mut line = Self {
+            program: launch.probe.qemu.path.clone().into_os_string(),
+            arguments: Vec::new(),
+        };
+        line.machine(launch);
+        line.boot(launch);
+        for (index, disk) in launch.spec.disks.iter().enumerate() {
+            line.disk(index, disk, launch.folder);
+        }
+        line.network(launch);
+        line.monitors_and_console(launch);
+        line.display(launch);
+        line
+    }
+
+    /// The command line as text, one word per argument.
+    pub(crate) fn words(&self) -> Vec<String> {
+        std::iter::once(&self.program)
+            .chain(&self.arguments)
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    fn option(&mut self, name: &str, value: impl Into<OsString>) {
+        self.arguments.push(name.into());
+        self.arguments.push(value.into());
+    }
+
+    fn machine(&mut self, Launch { spec, probe, .. }: Launch<'_>) {
+        self.option("-name", format!("guest={},debug-threads=on", spec.id));
+        self.arguments
+            .extend(["-nodefaults".into(), "-no-user-config".into()]);
+        if probe.sandbox {
+            self.option("-sandbox", SANDBOX);
+        }
+        self.option("-machine", "pc");
+        for argument in accelerator_arguments(probe.accelerator) {
+            self.arguments.push(argument.into());
+        }
+        self.option("-smp", spec.vcpus.to_string());
+        self.option("-m", format!("{}M", spec.memory_mib));
+        self.option("-action", "reboot=shutdown,panic=shutdown");
+        self.option("-device", "pvpanic");
+        self.option("-device", "virtio-rng-pci");
+    }
+
+    fn boot(&mut self, Launch { spec, folder, .. }: Launch<'_>) {
+        let Boot::Kernel {
+            kernel,
+            initrd,
+            append,
+            command_line,
+        } = &spec.boot
+        else {
+            return;
+        };
+        self.option("-kernel", kernel);
+        match (initrd, command_line) {
+            (_, Some(_)) => self.option("-initrd", folder.initramfs()),
+            (Some(initrd), None) => self.option("-initrd", initrd),
+            (None, None) => {}
+        }
+        let append = match spec.guest {
+            GuestOs::Osv => append.clone(),
+            GuestOs::Linux => {
+                let screen = if spec.display { "console=tty0 " } else { "" };
+                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {append}")
+                    .trim_end()
+                    .to_owned()
+            }
+        };
+        if !append.is_empty() {
+            self.option("-append", append);
+        }
+    }
+
+    fn disk(&mut self, index: usize, disk: &Disk, folder: &MachineFolder) {
+        let overlay = folder.overlay(index);
+        let (path, format, read_only) = match disk.access {
+            DiskAccess::ReadOnly => (disk.path.as_path(), disk.format, "on"),
+            DiskAccess::Writable => (disk.path.as_path(), disk.format, "off"),
+            DiskAccess::Overlay => (overlay.as_path(), DiskFormat::Qcow2, "off"),
+        };
+        let driver = match format {
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
+        };
+        let node = format!(
+            "driver={driver},node-name=disk{index},read-only={read_only},discard=unmap,\
+             file.driver=file,file.filename="
+        );
+        self.option("-blockdev", option_with_path(&node, path, ""));
+        self.option(
+            "-device",
+            format!("virtio-blk-pci,drive=disk{index},bootindex={index}"),
+        );
+    }
+
+    fn network(&mut self, Launch { spec, ports, .. }: Launch<'_>) {
+        if spec.network.is_none() {
+            return;
+        }
+        let mut backend = "user,id=net0".to_owned();
+        for ForwardedPort {
+            host,
+            guest,
+            protocol,
+        } in ports
+        {
+            backend += &format!(",hostfwd={protocol}:127.0.0.1:{host}-:{guest}");
+        }
+        self.option("-netdev", backend);
+        // No boot from the network: without its ROM the firmware is done sooner.
+        self.option("-device", "virtio-net-pci,netdev=net0,romfile=");
+    }
+
+    fn monitors_and_console(
+        &mut self,
+        Launch {
+            folder, sockets, ..
+        }: Launch<'_>,
+    ) {
+        for (name, path) in [("qmp", sockets.qmp()), ("control", sockets.control())] {
+            let chardev = format!("socket,id={name},server=on,wait=off,path=");
+            self.option("-chardev", option_with_path(&chardev, &path, ""));
+            self.option("-mon", format!("chardev={name},mode=control"));
+        }
+        let mut console = option_with_path(
+            "socket,id=serial,server=on,wait=off,path=",
+            &sockets.serial(),
+            ",logappend=on",
+        );
+        console.push(option_with_path(",logfile=", &folder.console_log(), ""));
+        self.option("-chardev", console);
+        self.option("-device", "isa-serial,chardev=serial");
+    }
+
+    fn display(&mut self, Launch { spec, sockets, .. }: Launch<'_>) {
+        self.option("-display", "none");
+        if spec.display {
+            self.option("-device", "VGA");
+            self.option("-vnc", option_with_path("unix:", &sockets.vnc(), ""));
+        }
+    }
+}
+
+/// The processor that each accelerator gives its guests.
+pub(crate) fn accelerator_arguments(accelerator: Accelerator) -> [&'static str; 4] {
+    match accelerator {
+        Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host,+x2apic"],
+        Accelerator::Hvf => ["-accel", "hvf", "-cpu", "host"],
+        Accelerator::Whpx => ["-accel", "whpx", "-cpu", "max"],
+        Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+    }
+}
+
+/// An option's text with a path in it; QEMU reads a doubled comma as a comma.
+fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
+    let mut text = before.as_bytes().to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        text.push(*byte);
+        if *byte == b',' {
+            text.push(b',');
+        }
+    }
+    text.extend_from_slice(OsStr::new(after).as_bytes());
+    OsString::from_vec(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! A guest's console: everything it ever wrote is in one file, and whoever wants to see it follows that file.
+//!
+//! QEMU appends to the file itself, so nothing is lost when no window is open, and any number of readers, in any number of
+//! processes, read at their own pace from their own offset. Typing goes the other way through the serial port's
+//! socket, which takes one connection only: the process that drives the machine holds it, and passes on what comes to the
+//! `input` socket beside it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::inotify;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::paths::Sockets;
+use crate::readiness::watch_readable;
+
+/// The most that is read at once.
+const CHUNK_MAX_BYTES: usize = 256 << 10;
+/// A guest writes byte by byte; readers are woken at most this often.
+const WAKE_INTERVAL: Duration = Duration::from_millis(4);
+/// Where no change is announced (network file systems), the file is looked at this often.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Follows a console log from an offset on.
+#[derive(Debug)]
+pub struct ConsoleFollower {
+    file: File,
+    offset: u64,
+    changes: Option<AsyncFd<OwnedFd>>,
+    last_chunk: Option<Instant>,
+}
+
+impl ConsoleFollower {
+    /// Follows `log` from `from_byte` on. Has to be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(log: &Path, from_byte: u64) -> io::Result<Self> {
+        let file = File::open(log)?;
+        // Without notification there is still the regular look.
+        let changes = watch(log).ok();
+        Ok(Self {
+            file,
+            offset: from_byte,
+            changes,
+            last_chunk: None,
+        })
+    }
+
+    /// Where the next chunk begins, in bytes from the file's beginning.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What comes next; waits for it. `None` once the file was removed and all of it was read. May be dropped and called
+    /// again without loss.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(last) = self.last_chunk {
+                sleep_until(last + WAKE_INTERVAL).await;
+            }
+            let chunk = self.read_now()?;
+            if !chunk.is_empty() {
+                self.last_chunk = Some(Instant::now());
+                return Ok(Some(chunk));
+            }
+            if self.file.metadata()?.nlink() == 0 {
+                return Ok(None);
+            }
+            match &mut self.changes {
+                Some(changes) => {
+                    let _look_anyway = timeout(LOOK_INTERVAL * 4, changed(changes)).await;
+                }
+                None => sleep(LOOK_INTERVAL).await,
+            }
+        }
+    }
+
+    /// What is there already; empty if there is nothing new.
+    pub(crate) fn read_now(&mut self) -> io::Result<Vec<u8>> {
+        let mut chunk = vec![0; CHUNK_MAX_BYTES];
+        let count = self.file.read_at(&mut chunk, self.offset)?;
+        chunk.truncate(count);
+        self.offset += count as u64;
+        Ok(chunk)
+    }
+}
+
+fn watch(log: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let changes = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
+    let what = inotify::WatchFlags::MODIFY | inotify::WatchFlags::ATTRIB;
+    inotify::add_watch(&changes, log, what)?;
+    watch_readable(changes)
+}
+
+/// Waits for a change, and takes all that are announced.
+async fn changed(changes: &mut AsyncFd<OwnedFd>) -> io::Result<()> {
+    let mut ready = changes.readable_mut().await?;
+    let mut buffer = [0; 4096];
+    while rustix::io::read(ready.get_inner(), &mut buffer).is_ok_and(|count| count > 0) {}
+    ready.clear_ready();
+    Ok(())
+}
+
+/// Holds the serial port's socket: takes off what the guest writes there (it is in the log already), and passes on what
+/// is typed. Ends when QEMU closes the socket.
+pub(crate) async fn hold_serial(sockets: Sockets) -> io::Result<()> {
+    let input = sockets.input();
+    let _not_there = std::fs::remove_file(&input);
+    let listener = UnixListener::bind(&input)?;
+    let (mut from_guest, mut to_guest) = UnixStream::connect(sockets.serial()).await?.into_split();
+    let (keys, mut typed) = mpsc::channel::<Vec<u8>>(16);
+    let drain = async {
+        let mut buffer = vec![0; 64 << 10];
+        while from_guest.read(&mut buffer).await? > 0 {}
+        Ok(())
+    };
+    let pass_on = async {
+        while let Some(bytes) = typed.recv().await {
+            to_guest.write_all(&bytes).await?;
+        }
+        Ok(())
+    };
+    let accept = async {
+        loop {
+            let (mut typist, _) = listener.accept().await?;
+            let keys = keys.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = typist.read(&mut buffer).await {
+                    if keys.send(buffer[..count].to_vec()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    };
+    tokio::select! {
+        ended = drain => ended,
+        ended = pass_on => ended,
+        ended = accept => ended,
+    }
+}
+
+/// Types into the console of a machine, whichever process drives it.
+pub(crate) async fn type_into(sockets: &Sockets, bytes: &[u8]) -> io::Result<()> {
+    let mut stream = UnixStream::connect(sockets.input()).await?;
+    stream.write_all(bytes).await?;
+    stream.shutdown().await
+}

@@ -1,0 +1,129 @@
+//! Talking to a QEMU whose driving connection is held by another process: through its second monitor, one process at a
+//! time, for as long as it takes to say a few commands.
+
+use std::fs::{File, TryLockError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+use windlass_guest::GuestOs;
+
+use crate::error::{Error, Result};
+use crate::paths::Sockets;
+use crate::qmp::{Command, Qmp};
+
+/// Others hold the monitor for milliseconds; a screenshot takes longest.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+const TURN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Carries out commands one after the other; stops at the first that is refused.
+pub(crate) async fn execute(sockets: &Sockets, commands: Vec<Command>) -> Result<Vec<Value>> {
+    let lock_path = sockets.control_lock();
+    let lock = File::create(&lock_path).map_err(Error::io("open", &lock_path))?;
+    let deadline = Instant::now() + TURN_TIMEOUT;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                sleep(TURN_INTERVAL).await
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::NoAnswer {
+                    what: "its turn at the control socket".to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", lock_path)(error)),
+        }
+    }
+    let socket = sockets.control();
+    let (qmp, _events) = timeout(TURN_TIMEOUT, Qmp::connect(&socket))
+        .await
+        .map_err(|_| Error::NoAnswer {
+            what: "a greeting at the control socket".to_owned(),
+        })?
+        .map_err(Error::io("connect to", socket))?;
+    let mut answers = Vec::new();
+    for command in commands {
+        answers.push(qmp.execute(command).await?);
+    }
+    Ok(answers)
+}
+
+/// How a guest is asked to stop. Both understand the power button (OSv powers off at once); a Linux guest whose kernel
+/// comes without the button's driver hears Ctrl+Alt+Del.
+pub(crate) fn ask_guest_commands(guest: GuestOs) -> Vec<Command> {
+    let mut commands = vec![Command::new("system_powerdown")];
+    if guest == GuestOs::Linux {
+        let key = |name: &str| json!({ "type": "qcode", "data": name });
+        let keys = json!({ "keys": [key("ctrl"), key("alt"), key("delete")] });
+        commands.push(Command::with("send-key", keys));
+    }
+    commands
+}
+
+/// How a screen is written to a file.
+pub(crate) fn screenshot_command(path: &std::path::Path) -> Command {
+    Command::with(
+        "screendump",
+        json!({ "filename": path.to_string_lossy(), "format": "png" }),
+    )
+}
+
+/// How processors are looked at.
+pub(crate) fn registers_command() -> Command {
+    Command::with(
+        "human-monitor-command",
+        json!({ "command-line": "info registers -a" }),
+    )
+}
+
+/// Whether every processor is halted with interrupts off, as QEMU prints registers: `RFL=00000002 […] HLT=1`.
+/// Only a reset wakes such a machine; an idle one is halted, too, but with interrupts on.
+pub(crate) fn all_halted(registers: &str) -> bool {
+    const INTERRUPTS_ON: u64 = 1 << 9;
+    let mut processors = 0;
+    for line in registers.lines() {
+        let word = |name: &str| {
+            line.split_ascii_whitespace()
+                .find_map(|word| word.strip_prefix(name))
+        };
+        let Some(flags) = word("RFL=").or_else(|| word("EFL=")) else {
+            continue;
+        };
+        let Ok(flags) = u64::from_str_radix(flags, 16) else {
+            return false;
+        };
+        if flags & INTERRUPTS_ON != 0 || word("HLT=") != Some("1") {
+            return false;
+        }
+        processors += 1;
+    }
+    processors > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_processors_that_nothing_wakes_count_as_halted() {
+        let line = |name, flags, halted| {
+            format!(
+                "CPU#0\nRIP=0 {name}={flags} [-------] CPL=0 II=0 A20=1 SMM=0 HLT={halted}\nES =0000"
+            )
+        };
+        assert!(all_halted(&line("RFL", "00000002", 1)));
+        assert!(
+            all_halted(&line("EFL", "00000046", 1)),
+            "a guest in 16-bit mode"
+        );
+        assert!(
+            !all_halted(&line("RFL", "00000246", 1)),
+            "idle: an interrupt wakes it"
+        );
+        assert!(!all_halted(&line("RFL", "00000002", 0)), "runs");
+        let two = line("RFL", "00000002", 1) + "\n" + &line("RFL", "00000002", 0);
+        assert!(!all_halted(&two), "one of two runs");
+        assert!(!all_halted("nothing that is known"));
+    }
+}

@@ -1,0 +1,223 @@
+//! Where a machine's files are.
+//!
+//! ```text
+//! <machines>/<id>/                      <runtime>/<short>/         0700, lost at a restart of the computer
+//!   machine.json   spec and state         qmp       held by the process that drives the machine
+//!   lock           who drives it          control   a second QMP monitor: anybody, one at a time ...
+//!   console.log    all the guest said     control.lock             ... who holds this
+//!   qemu.log       all QEMU said          serial    the console's wire, held by the driving process
+//!   disk0.qcow2    overlay over disk 0    input     what the driving process passes on to the serial wire
+//!   initramfs      Linux: initramfs and   vnc       the screen
+//!                  command line
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::hash::Hasher;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// `sizeof(sockaddr_un.sun_path)` on Linux, less the NUL (macOS has four bytes fewer).
+const SOCKET_PATH_MAX_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
+/// The longest of the names in [`Sockets`], with its slash.
+const LONGEST_SOCKET_NAME: &str = "/control.lock";
+
+/// A machine's own folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MachineFolder(PathBuf);
+
+impl MachineFolder {
+    pub(crate) fn new(machines: &Path, id: &str) -> Self {
+        Self(machines.join(id))
+    }
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+    pub(crate) fn record(&self) -> PathBuf {
+        self.0.join("machine.json")
+    }
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+    pub(crate) fn console_log(&self) -> PathBuf {
+        self.0.join("console.log")
+    }
+    pub(crate) fn qemu_log(&self) -> PathBuf {
+        self.0.join("qemu.log")
+    }
+    pub(crate) fn overlay(&self, index: usize) -> PathBuf {
+        self.0.join(format!("disk{index}.qcow2"))
+    }
+    pub(crate) fn initramfs(&self) -> PathBuf {
+        self.0.join("initramfs")
+    }
+    pub(crate) fn screenshot(&self, unique: u64) -> PathBuf {
+        self.0
+            .join(format!("screenshot-{}-{unique}.png", std::process::id()))
+    }
+}
+
+/// The sockets of one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sockets(PathBuf);
+
+impl Sockets {
+    /// The sockets of machine `id` below `runtime`, under a name that is short whatever the id is.
+    pub(crate) fn of(runtime: &Path, id: &str) -> Result<Self> {
+        let sockets = Self(runtime.join(short_hash(id.as_bytes())));
+        let longest = sockets.0.as_os_str().len() + LONGEST_SOCKET_NAME.len();
+        if longest > SOCKET_PATH_MAX_BYTES {
+            return Err(Error::SocketPathTooLong {
+                path: sockets.0,
+                length: longest,
+                max: SOCKET_PATH_MAX_BYTES,
+            });
+        }
+        Ok(sockets)
+    }
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+    pub(crate) fn qmp(&self) -> PathBuf {
+        self.0.join("qmp")
+    }
+    pub(crate) fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+    pub(crate) fn control_lock(&self) -> PathBuf {
+        self.0.join("control.lock")
+    }
+    pub(crate) fn serial(&self) -> PathBuf {
+        self.0.join("serial")
+    }
+    pub(crate) fn input(&self) -> PathBuf {
+        self.0.join("input")
+    }
+    pub(crate) fn vnc(&self) -> PathBuf {
+        self.0.join("vnc")
+    }
+
+    /// Makes the folder anew: sockets of an earlier run are of no use.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        self.remove();
+        private_folder(&self.0)
+    }
+
+    /// Removes the sockets, as far as they are there.
+    pub(crate) fn remove(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.0.display(), %error, "sockets are left over");
+        }
+    }
+}
+
+/// Where the sockets of the machines below `home` go: a folder that only the user can enter, with a short path.
+///
+/// That is a folder of the login session's own (`XDG_RUNTIME_DIR`), named after `home` so that two homes never meet;
+/// without such a session it is `home` itself, or, where that path is too long for sockets, a folder in `/tmp`.
+pub fn runtime_folder(home: &Path) -> PathBuf {
+    let name = short_hash(home.as_os_str().as_bytes());
+    let fits = |runtime: &PathBuf| Sockets::of(runtime, "").is_ok();
+    let session = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute() && folder.is_dir())
+        .map(|folder| folder.join("windlass").join(&name));
+    session
+        .filter(fits)
+        .or_else(|| Some(home.join("run")).filter(fits))
+        .unwrap_or_else(|| {
+            let user = rustix::process::getuid().as_raw();
+            PathBuf::from(format!("/tmp/windlass-{user}")).join(name)
+        })
+}
+
+/// Makes a folder that only the user can enter, or checks that it is one: whoever can enter it can command QEMU.
+pub(crate) fn private_folder(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(Error::io("make the folder", path))?;
+    let metadata = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
+    let ours = metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw();
+    if !ours {
+        let refusal = std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            "it belongs to somebody else, who could command the machines",
+        );
+        return Err(Error::io("use the folder", path)(refusal));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(Error::io("close to others the folder", path))?;
+    }
+    Ok(())
+}
+
+/// Twelve hexadecimal digits that stay the same from release to release (FNV-1a, 64 bits folded to 48). Not a defence
+/// against anybody: ids and homes are the user's own.
+fn short_hash(bytes: &[u8]) -> String {
+    struct Fnv(u64);
+    impl Hasher for Fnv {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+    }
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    hasher.write(bytes);
+    let hash = hasher.finish();
+    format!("{:012x}", (hash ^ (hash >> 48)) & 0xffff_ffff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socket_names_stay_the_same_from_release_to_release() {
+        assert_eq!(short_hash(b"hello-1"), short_hash(b"hello-1"));
+        insta::assert_snapshot!(short_hash(b"hello-1"), @"");
+        insta::assert_snapshot!(short_hash(b""), @"");
+    }
+
+    #[test]
+    fn a_runtime_folder_that_leaves_no_room_for_sockets_is_refused() {
+        let error = Sockets::of(Path::new(&format!("/{}", "long/".repeat(20))), "a").unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::SocketPathTooLong {
+                    length: 127,
+                    max: 107,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_runtime_folder_that_others_could_enter_is_closed() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("run");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        private_folder(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+    }
+}

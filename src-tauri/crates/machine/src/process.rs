@@ -1,0 +1,202 @@
+//! QEMU's process: started apart from us, recognised without doubt, waited for, killed.
+//!
+//! It outlives us on purpose: a process group of its own, no signal at our death, its output in a file. An id alone says
+//! nothing about a process (ids come round); an id with its start time and the host's boot does. Where a process that
+//! is no child of ours has to be waited for or killed, a pidfd is opened first and the start time compared after that, so
+//! that nobody else can be meant.
+//!
+//! All of it is Linux' own; a port to another system begins here.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+use tokio::process::{Child, Command};
+
+use crate::command_line::CommandLine;
+use crate::error::{Error, Result};
+use crate::lifecycle::Exit;
+use crate::readiness::watch_readable;
+use crate::record::ProcessKey;
+
+/// The variables of our own environment that QEMU gets; others (a bundle's library paths) may only harm it.
+const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
+
+impl ProcessKey {
+    /// The key of a process that runs now.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let start_ticks = start_ticks(&stat)?;
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(Self {
+            pid,
+            start_ticks,
+            boot_id: boot_id.trim().to_owned(),
+        })
+    }
+
+    /// Whether the very process runs (and is not only waiting to be buried).
+    pub(crate) fn is_alive(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+}
+
+/// The start time from `/proc/PID/stat`, unless the process is dead already. The second field is the program's
+/// name in parentheses, which may contain spaces and parentheses.
+fn start_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    if matches!(fields.next()?, "Z" | "X" | "x") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// QEMU's process.
+#[derive(Debug)]
+pub(crate) enum Process {
+    /// Started by us.
+    Child {
+        child: Child,
+        key: Option<ProcessKey>,
+    },
+    /// Started by an earlier or another process of ours.
+    Found {
+        pidfd: AsyncFd<OwnedFd>,
+        key: ProcessKey,
+    },
+}
+
+impl Process {
+    /// Starts QEMU; what it says goes to `log`, which is begun anew.
+    pub(crate) fn spawn(command_line: &CommandLine, log: &Path) -> Result<Self> {
+        let out = File::create(log).map_err(Error::io("write", log))?;
+        let err = out.try_clone().map_err(Error::io("write", log))?;
+        let mut command = Command::new(&command_line.program);
+        command
+            .args(&command_line.arguments)
+            .env_clear()
+            .env("LC_ALL", "C");
+        for name in ENVIRONMENT {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        let child = command
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .map_err(|source| match source.kind() {
+                std::io::ErrorKind::NotFound => Error::QemuMissing {
+                    looked_for: command_line.program.display().to_string(),
+                },
+                _ => Error::io("start", &command_line.program)(source),
+            })?;
+        let key = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(ProcessKey::of);
+        Ok(Self::Child { child, key })
+    }
+
+    /// Takes hold of a process that was found; `None` if it is not there any more.
+    pub(crate) fn find(key: &ProcessKey) -> Option<Self> {
+        let pidfd = pidfd_open(Pid::from_raw(key.pid)?, PidfdFlags::NONBLOCK).ok()?;
+        // Only now: the descriptor means one process for ever, and that one is looked at.
+        if !key.is_alive() {
+            return None;
+        }
+        let pidfd = watch_readable(pidfd).ok()?;
+        Some(Self::Found {
+            pidfd,
+            key: key.clone(),
+        })
+    }
+
+    pub(crate) fn key(&self) -> Option<&ProcessKey> {
+        match self {
+            Self::Child { key, .. } => key.as_ref(),
+            Self::Found { key, .. } => Some(key),
+        }
+    }
+
+    /// Waits until it is gone. May be dropped and called again.
+    pub(crate) async fn exited(&mut self) -> Exit {
+        match self {
+            Self::Child { child, .. } => match child.wait().await {
+                Ok(status) => match (status.code(), status.signal()) {
+                    (Some(code), _) => Exit::Code(code),
+                    (None, Some(signal)) => Exit::Signal(signal),
+                    (None, None) => Exit::Unseen,
+                },
+                Err(_) => Exit::Unseen,
+            },
+            Self::Found { pidfd, key } => {
+                if pidfd.readable().await.is_err() {
+                    while key.is_alive() {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                }
+                Exit::Unseen
+            }
+        }
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        let result = match self {
+            Self::Child { child, .. } => child.start_kill(),
+            Self::Found { pidfd, .. } => {
+                pidfd_send_signal(pidfd.get_ref(), Signal::KILL).map_err(Into::into)
+            }
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, "QEMU's process could not be killed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_program_name() {
+        let tail = "S 1 2 3 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 10";
+        for name in ["qemu-system-x86", "a) S (b", "with space"] {
+            assert_eq!(
+                start_ticks(&format!("42 ({name}) {tail}")),
+                Some(4711),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            start_ticks("42 (dead) Z 1 2 3 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4711"),
+            None
+        );
+        assert_eq!(start_ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_is_itself_and_nobody_else() {
+        let own = ProcessKey::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(own.is_alive());
+        let earlier = ProcessKey {
+            start_ticks: own.start_ticks - 1,
+            ..own.clone()
+        };
+        let before_the_restart = ProcessKey {
+            boot_id: "another".to_owned(),
+            ..own
+        };
+        assert!(!earlier.is_alive() && !before_the_restart.is_alive());
+    }
+}

@@ -1,0 +1,243 @@
+//! QEMU's machine protocol (QMP): one JSON object per line over a unix socket.
+//!
+//! ```text
+//!   QEMU: {"QMP": {"version": …, "capabilities": […]}}          the greeting
+//!   we:   {"execute": "qmp_capabilities", "id": 0}
+//!   QEMU: {"return": {}, "id": 0}                               from here on, commands and events
+//!   we:   {"execute": "stop", "id": 1}
+//!   QEMU: {"event": "STOP", "timestamp": …, "data": …}          at any time, between answers too
+//!   QEMU: {"return": {}, "id": 1}  or  {"error": {"class": …, "desc": …}, "id": 1}
+//! ```
+//!
+//! Only what we use is typed, and unknown members, events and values are passed over: QEMU adds to all of them with every
+//! release. QEMU may close the connection in the middle of the answer to `quit`; that is an answer too.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::error::{Error, Result};
+
+/// A QEMU that works answers within milliseconds; one on a computer out of memory may take long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A line longer than this is no answer that we ask for.
+const LINE_MAX_BYTES: u64 = 8 << 20;
+/// Events that wait to be read; a reader that lags behind asks for the state instead.
+const EVENTS_MAX: usize = 256;
+
+/// Something that QEMU tells by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct QmpEvent {
+    /// Its name, in capitals: `SHUTDOWN`.
+    #[serde(rename = "event")]
+    pub(crate) name: String,
+    /// What belongs to it.
+    #[serde(default)]
+    pub(crate) data: Value,
+}
+
+/// A command with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Command {
+    pub(crate) name: &'static str,
+    pub(crate) arguments: Value,
+}
+
+impl Command {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            arguments: Value::Null,
+        }
+    }
+
+    pub(crate) fn with(name: &'static str, arguments: Value) -> Self {
+        Self { name, arguments }
+    }
+}
+
+/// A connection to QEMU. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Qmp {
+    requests: mpsc::Sender<Pending>,
+    /// QEMU's process, as the kernel knows it from the socket.
+    pub(crate) pid: Option<i32>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    command: Command,
+    reply: oneshot::Sender<Answer>,
+}
+
+type Answer = std::result::Result<Value, String>;
+
+/// A line from QEMU; which members are there says what it is.
+#[derive(Debug, Deserialize)]
+struct Line {
+    #[serde(rename = "return")]
+    result: Option<Value>,
+    error: Option<Refusal>,
+    #[serde(default)]
+    id: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    desc: String,
+}
+
+impl Qmp {
+    /// Connects, and gets as far as the first command. Events are heard from the moment of connection on.
+    pub(crate) async fn connect(
+        socket: &Path,
+    ) -> io::Result<(Self, broadcast::Receiver<QmpEvent>)> {
+        let stream = UnixStream::connect(socket).await?;
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        read_line(&mut stream, &mut line).await?;
+        let greeting: Value = serde_json::from_slice(&line)?;
+        if greeting["QMP"]["version"].is_null() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no greeting of QEMU's",
+            ));
+        }
+        let (events, receiver) = broadcast::channel(EVENTS_MAX);
+        let (requests, queue) = mpsc::channel(16);
+        tokio::spawn(
+            Connection {
+                stream,
+                events,
+                waiting: HashMap::new(),
+                next_id: 0,
+            }
+            .run(queue),
+        );
+        let qmp = Self { requests, pid };
+        qmp.execute(Command::new("qmp_capabilities"))
+            .await
+            .map_err(io::Error::other)?;
+        Ok((qmp, receiver))
+    }
+
+    /// Has QEMU carry out a command.
+    pub(crate) async fn execute(&self, command: Command) -> Result<Value> {
+        let name = command.name;
+        let no_answer = || Error::NoAnswer {
+            what: name.to_owned(),
+        };
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(Pending { command, reply })
+            .await
+            .map_err(|_| no_answer())?;
+        let answer = timeout(ANSWER_TIMEOUT, answer)
+            .await
+            .map_err(|_| no_answer())?;
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(message)) => Err(Error::Qmp {
+                command: name.to_owned(),
+                message,
+            }),
+            // It did as it was told, and was gone before the answer was out.
+            Err(_) if name == "quit" => Ok(Value::Null),
+            Err(_) => Err(no_answer()),
+        }
+    }
+}
+
+/// The task that owns the connection.
+struct Connection {
+    stream: BufReader<UnixStream>,
+    events: broadcast::Sender<QmpEvent>,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    next_id: u64,
+}
+
+impl Connection {
+    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+        let mut line = Vec::new();
+        loop {
+            tokio::select! {
+                // Bytes that were read stay in `line` when the other branch is taken.
+                read = read_line(&mut self.stream, &mut line) => {
+                    if let Err(error) = read {
+                        tracing::debug!(%error, "QMP connection ended");
+                        return;
+                    }
+                    self.take(&line);
+                    line.clear();
+                }
+                pending = queue.recv() => {
+                    let Some(pending) = pending else { return };
+                    if let Err(error) = self.send(pending).await {
+                        tracing::debug!(%error, "QMP command not sent");
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        if let Ok(event) = serde_json::from_slice::<QmpEvent>(line) {
+            tracing::debug!(event = event.name, data = %event.data, "QMP");
+            let _nobody_listens = self.events.send(event);
+            return;
+        }
+        match serde_json::from_slice::<Line>(line) {
+            Ok(Line {
+                id: Some(id),
+                result,
+                error,
+            }) => {
+                let answer = match error {
+                    Some(Refusal { desc }) => Err(desc),
+                    None => Ok(result.unwrap_or_default()),
+                };
+                if let Some(reply) = self.waiting.remove(&id) {
+                    let _gave_up_waiting = reply.send(answer);
+                }
+            }
+            Ok(_) => tracing::debug!("QMP line that is neither event nor answer"),
+            Err(error) => tracing::warn!(%error, "QMP line that does not parse"),
+        }
+    }
+
+    async fn send(&mut self, Pending { command, reply }: Pending) -> io::Result<()> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut request = json!({ "execute": command.name, "id": id });
+        if !command.arguments.is_null() {
+            request["arguments"] = command.arguments;
+        }
+        self.waiting.retain(|_, reply| !reply.is_closed());
+        self.waiting.insert(id, reply);
+        let text = format!("{request}\n");
+        self.stream.write_all(text.as_bytes()).await
+    }
+}
+
+/// Appends to `line` up to and with the next newline; may be dropped and called again with the same `line`.
+async fn read_line(stream: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Result<()> {
+    let limit = LINE_MAX_BYTES.saturating_sub(line.len() as u64);
+    stream.take(limit).read_until(b'\n', line).await?;
+    if line.last() == Some(&b'\n') {
+        return Ok(());
+    }
+    Err(if line.len() as u64 >= LINE_MAX_BYTES {
+        io::Error::new(io::ErrorKind::InvalidData, "a line without end")
+    } else {
+        io::ErrorKind::UnexpectedEof.into()
+    })
+}

@@ -1,0 +1,110 @@
+//! Starting QEMU: everything between the press of a button and a process.
+
+use std::path::Path;
+
+use windlass_guest::GuestOs;
+
+use crate::command_line::{CommandLine, Launch};
+use crate::error::{Error, Result};
+use crate::paths::{Sockets, private_folder};
+use crate::ports::Reservation;
+use crate::probe::Probe;
+use crate::process::Process;
+use crate::record::{Durability, Run};
+use crate::spec::{Boot, DiskAccess, ForwardedPort, MachineSpec};
+use crate::task::Shared;
+use crate::{initramfs, overlay};
+
+/// A QEMU that was started.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) process: Process,
+    pub(super) ports: Vec<ForwardedPort>,
+    pub(super) sockets: Sockets,
+}
+
+/// Starts QEMU for a machine whose lock is held.
+pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
+    let spec = shared.record().spec;
+    spec.validate()?;
+    private_folder(&shared.runtime)?;
+    let sockets = Sockets::of(&shared.runtime, &shared.id)?;
+    sockets.prepare()?;
+    prepare_files(shared, &spec)?;
+
+    let wanted = spec
+        .network
+        .as_ref()
+        .map_or(&[][..], |network| &network.ports);
+    let reservation = Reservation::take(wanted, |port, protocol| {
+        shared.neighbours.holder_of(&shared.id, port, protocol)
+    })?;
+    let console_log = shared.folder.console_log();
+    let console_start = console_log.metadata().map_or(0, |metadata| metadata.len());
+    let command_line = CommandLine::new(Launch {
+        spec: &spec,
+        probe,
+        folder: &shared.folder,
+        sockets: &sockets,
+        ports: &reservation.ports,
+    });
+    shared.change_record(|record| {
+        record.run = Some(Run {
+            sockets: sockets.path().to_owned(),
+            command: command_line.words(),
+            qemu_version: probe.qemu.version.clone(),
+            console_start,
+            process: None,
+        });
+    });
+    // Before the process: if we die in between, the next of us knows where to look for it.
+    shared.save(Durability::Process).await?;
+    let ports = reservation.hand_over();
+    let process = Process::spawn(&command_line, &shared.folder.qemu_log())?;
+    shared.change_record(|record| {
+        if let Some(run) = &mut record.run {
+            run.process = process.key().cloned();
+        }
+    });
+    Ok(Launched {
+        process,
+        ports,
+        sockets,
+    })
+}
+
+/// Checks the files that the machine boots from, and makes those of its own.
+fn prepare_files(shared: &Shared, spec: &MachineSpec) -> Result<()> {
+    if let Boot::Kernel {
+        kernel,
+        initrd,
+        command_line,
+        ..
+    } = &spec.boot
+    {
+        must_be_there("guest kernel", kernel)?;
+        if let Some(initrd) = initrd {
+            must_be_there("initramfs", initrd)?;
+            if let (GuestOs::Linux, Some(command_line)) = (spec.guest, command_line) {
+                initramfs::write(&shared.folder.initramfs(), initrd, command_line)?;
+            }
+        }
+    }
+    for (index, disk) in spec.disks.iter().enumerate() {
+        must_be_there("disk image", &disk.path)?;
+        if disk.access == DiskAccess::Overlay {
+            overlay::ensure(&shared.folder.overlay(index), &disk.path, disk.format)?;
+        }
+    }
+    Ok(())
+}
+
+fn must_be_there(what: &'static str, path: &Path) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    Err(Error::FileMissing {
+        what,
+        path: path.to_owned(),
+    })
+}

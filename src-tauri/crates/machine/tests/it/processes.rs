@@ -1,0 +1,181 @@
+//! Several processes, and those that go away: the owner, QEMU, both.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use windlass_machine::{MachineState, Machines};
+
+use crate::{Home, IDLE, POWER_OFF, guest, host, kill, state_when, status_when, story};
+
+/// Names the home that a process started by these tests works on.
+const HOME: &str = "WINDLASS_TEST_OWNER_HOME";
+
+/// Not a test of its own: the body of the process that the tests below start and kill.
+#[tokio::test]
+#[ignore = "is started by other tests"]
+async fn owner() {
+    let Some(home) = std::env::var_os(HOME) else {
+        return;
+    };
+    let home = std::path::PathBuf::from(home);
+    let machines = Machines::open(&home.join("machines"), &home.join("run"))
+        .await
+        .unwrap();
+    machines.list()[0].start(host().await).await.unwrap();
+    println!("started");
+    std::future::pending::<()>().await;
+}
+
+/// A process that has started the machine of `home` and drives it.
+async fn start_owner(home: &Home) -> Child {
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(["processes::owner", "--exact", "--ignored", "--nocapture"])
+        .env(HOME, home.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("started") {
+            return owner;
+        }
+    }
+    panic!("the owner has not started the machine");
+}
+
+#[tokio::test]
+async fn a_machine_outlives_its_owner_and_is_found_again() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = machines
+        .create(home.spec("guest", &guest("", IDLE)))
+        .await
+        .unwrap();
+    let mut owner = start_owner(&home).await;
+    let status = status_when(&machine, |status| status.elsewhere && status.pid.is_some()).await;
+    assert_eq!(status.state, MachineState::Running);
+    let pid = status.pid;
+
+    owner.kill().await.unwrap();
+    let status = status_when(&machine, |status| !status.elsewhere).await;
+    assert_eq!((status.state, status.pid), (MachineState::Running, pid));
+    machine.pause().await.unwrap();
+    state_when(&machine, MachineState::Paused).await;
+    machines.close().await;
+
+    let machines = home.open().await;
+    let machine = machines.get("guest").unwrap();
+    let status = machine.status().borrow().clone();
+    assert_eq!(
+        (status.state, status.pid, status.elsewhere),
+        (MachineState::Paused, pid, false)
+    );
+    machine.resume().await.unwrap();
+    state_when(&machine, MachineState::Running).await;
+    machine.kill().await.unwrap();
+    insta::assert_snapshot!(story(&machine.ended().await), @"");
+}
+
+#[tokio::test]
+async fn two_owners_see_and_command_the_same_machine() {
+    let home = Home::new();
+    let (window, terminal) = (home.open().await, home.open().await);
+    let mut spec = home.spec("guest", &guest("", IDLE));
+    spec.display = true;
+    let in_window = window.create(spec).await.unwrap();
+    terminal.refresh().await;
+    let in_terminal = terminal.get("guest").unwrap();
+    in_window.start(host().await).await.unwrap();
+
+    assert!(
+        state_when(&in_terminal, MachineState::Running)
+            .await
+            .elsewhere
+    );
+    in_terminal.pause().await.unwrap();
+    assert!(!state_when(&in_window, MachineState::Paused).await.elsewhere);
+    in_terminal.resume().await.unwrap();
+    state_when(&in_window, MachineState::Running).await;
+    assert_eq!(&in_terminal.screenshot().await.unwrap()[1..4], b"PNG");
+    in_terminal.console_input(b"typed elsewhere").await.unwrap();
+    in_terminal.start(host().await).await.expect_err("it runs");
+    in_terminal.stop().await.unwrap();
+    insta::assert_snapshot!(story(&in_window.ended().await), @"");
+    insta::assert_snapshot!(story(&in_terminal.ended().await), @"");
+
+    // At rest it is nobody's: now the other one starts and drives it.
+    in_terminal.start(host().await).await.unwrap();
+    assert!(
+        state_when(&in_window, MachineState::Running)
+            .await
+            .elsewhere
+    );
+    in_window.kill().await.unwrap();
+    assert_eq!(in_terminal.ended().await.state, MachineState::Stopped);
+    in_terminal.start(host().await).await.unwrap();
+    state_when(&in_window, MachineState::Running).await;
+    in_window.delete().await.unwrap();
+    terminal.refresh().await;
+    assert!(terminal.list().is_empty());
+}
+
+#[tokio::test]
+async fn a_machine_that_ended_while_nobody_looked_is_lost_or_known_by_its_last_words() {
+    let home = Home::new();
+    let mut endings = Vec::new();
+    for (id, code) in [
+        ("silent", guest("working\n", IDLE)),
+        ("telling", guest("[windlass] ended status=0\n", IDLE)),
+    ] {
+        let machines = home.open().await;
+        let machine = machines.create(home.spec(id, &code)).await.unwrap();
+        machine.start(host().await).await.unwrap();
+        crate::console_until(&mut machine.follow_console(0).unwrap(), "\n").await;
+        let pid = machine.details().pid.unwrap();
+        machines.close().await;
+        kill(pid, rustix::process::Signal::KILL);
+        while std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let machines = home.open().await;
+        endings.push(story(&machines.get(id).unwrap().ended().await));
+    }
+    insta::assert_snapshot!(endings.join("\n"), @"");
+}
+
+#[tokio::test]
+async fn a_machine_that_another_process_runs_to_its_end_is_seen_to_end() {
+    let home = Home::new();
+    let (window, terminal) = (home.open().await, home.open().await);
+    let spec = home.spec("guest", &guest("[windlass] ended status=7\n", POWER_OFF));
+    let machine = terminal.create(spec).await.unwrap();
+    let mut ids = window.watch();
+    ids.wait_for(|ids| !ids.is_empty()).await.unwrap();
+    machine.start(host().await).await.unwrap();
+    let status = state_when(&window.get("guest").unwrap(), MachineState::Failed).await;
+    insta::assert_snapshot!(story(&status), @"");
+}
+
+#[tokio::test]
+async fn a_broken_record_is_shown_and_can_be_deleted() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = machines
+        .create(home.spec("guest", &guest("", IDLE)))
+        .await
+        .unwrap();
+    std::fs::write(
+        machine.details().folder.join("machine.json"),
+        b"{\"version\": 1,",
+    )
+    .unwrap();
+    let status = state_when(&machine, MachineState::Failed).await;
+    insta::assert_snapshot!(story(&status).replace(home.path().to_str().unwrap(), "HOME"), @"");
+    machine.delete().await.unwrap();
+    machines.refresh().await;
+    assert!(machines.list().is_empty());
+}
