@@ -21,7 +21,6 @@ use mkext4::spec::{GroupDesc, Inode, JOURNAL_INO, Superblock, compat};
 use super::BLOCK_BYTES;
 use crate::Error;
 
-const BLOCK: usize = BLOCK_BYTES as usize;
 const GROUP_BLOCKS: u64 = 32_768;
 const GROUP_BLOCKS_IN_BYTES: u64 = GROUP_BLOCKS * BLOCK_BYTES;
 /// The first group's superblock lies behind the room for a boot sector, a copy at its group's start.
@@ -46,8 +45,8 @@ pub(super) struct JournalRemover {
 impl JournalRemover {
     /// Looks at a piece of metadata, in ascending order, and says whether it holds it back.
     pub(super) fn keep(&mut self, offset: u64, bytes: &[u8]) -> bool {
-        let is_held = self.is_superblock(offset)
-            || self.is_descriptors(offset)
+        let is_held = is_superblock(offset)
+            || is_descriptors(offset)
             || self.bitmaps.binary_search(&offset).is_ok()
             || self.inode_table == Some(offset)
             || self.journal == Some(offset);
@@ -67,17 +66,6 @@ impl JournalRemover {
         }
         self.held.insert(offset, bytes.to_vec());
         true
-    }
-
-    fn is_superblock(&self, offset: u64) -> bool {
-        // Copies are at the start of groups 1 and the powers of 3, 5 and 7; other groups may start
-        // with anything.
-        offset == 0
-            || (offset % GROUP_BLOCKS_IN_BYTES == 0 && has_copy(offset / GROUP_BLOCKS_IN_BYTES))
-    }
-
-    fn is_descriptors(&self, offset: u64) -> bool {
-        offset >= BLOCK_BYTES && self.is_superblock(offset - BLOCK_BYTES)
     }
 
     fn read_descriptors(&mut self, bytes: &[u8]) {
@@ -146,13 +134,10 @@ impl JournalRemover {
         inode[INODE_CHECKSUM_OFFSET..INODE_CHECKSUM_OFFSET + 2].copy_from_slice(&checksum[..2]);
 
         for (&offset, bytes) in &mut self.held {
-            if offset % GROUP_BLOCKS_IN_BYTES == 0 && has_copy_or_original(offset) {
+            if is_superblock(offset) {
                 let start = if offset == 0 { SUPERBLOCK_OFFSET } else { 0 };
                 change_superblock(bytes.get_mut(start..start + Superblock::LEN)?)?;
-            } else if offset % GROUP_BLOCKS_IN_BYTES == BLOCK_BYTES
-                && has_copy_or_original(offset - BLOCK_BYTES)
-                && bytes.len() >= BLOCK
-            {
+            } else if is_descriptors(offset) {
                 bytes
                     .get_mut(at..at + DESCRIPTOR_BYTES)?
                     .copy_from_slice(&raw);
@@ -176,11 +161,18 @@ fn change_superblock(bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn has_copy_or_original(offset: u64) -> bool {
-    offset == 0 || has_copy(offset / GROUP_BLOCKS_IN_BYTES)
+/// Whether the superblock or a copy of it is here.
+fn is_superblock(offset: u64) -> bool {
+    let group = offset / GROUP_BLOCKS_IN_BYTES;
+    offset.is_multiple_of(GROUP_BLOCKS_IN_BYTES) && (group == 0 || has_copy(group))
 }
 
-/// Whether a group has a copy of the superblock (`sparse_super`).
+/// Whether the group descriptors or a copy of them are here.
+fn is_descriptors(offset: u64) -> bool {
+    offset.checked_sub(BLOCK_BYTES).is_some_and(is_superblock)
+}
+
+/// Whether a group has a copy of the superblock (`sparse_super`); others may start with anything.
 fn has_copy(group: u64) -> bool {
     let is_power_of = |base: u64| {
         let mut power = base;

@@ -165,7 +165,7 @@ impl Parser<'_> {
         structure: &'static str,
         at: usize,
         expected: impl Into<String>,
-        found: impl ToString,
+        found: impl std::fmt::Display,
     ) -> Error {
         Error::Corrupt {
             structure,

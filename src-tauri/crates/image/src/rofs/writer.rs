@@ -31,14 +31,12 @@ pub fn check_entry(path: &GuestPath, node: &Node) -> Result<(), Error> {
         });
     }
     match node {
-        Node::Directory { .. } => Ok(()),
         Node::File { size_bytes, .. } if *size_bytes > FILE_BYTES_MAX => {
             refuse(Limit::FileTooLarge {
                 found_bytes: *size_bytes,
                 limit_bytes: FILE_BYTES_MAX,
             })
         }
-        Node::File { .. } => Ok(()),
         Node::Symlink { target } if target.len() > TARGET_BYTES_MAX => {
             refuse(Limit::TargetTooLong {
                 found_bytes: target.len(),
@@ -49,7 +47,7 @@ pub fn check_entry(path: &GuestPath, node: &Node) -> Result<(), Error> {
         Node::Symlink { target } if target.contains(&0) => {
             refuse(Limit::TargetInvalid("cut off by a NUL byte"))
         }
-        Node::Symlink { .. } => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -181,7 +179,7 @@ impl<'tree> Layout<'tree> {
                 put_counted(table, target)?;
             }
         }
-        self.put_inode(
+        Self::put_inode(
             table,
             0,
             MODE_DIRECTORY,
@@ -206,7 +204,7 @@ impl<'tree> Layout<'tree> {
                     (MODE_SYMLINK, symlink - 1, 1)
                 }
             };
-            self.put_inode(table, place, mode, data, count)?;
+            Self::put_inode(table, place, mode, data, count)?;
         }
         Ok(())
     }
@@ -216,7 +214,6 @@ impl<'tree> Layout<'tree> {
     }
 
     fn put_inode<W: Write + Seek>(
-        &self,
         table: &mut Table<'_, '_, W>,
         node: usize,
         mode: u64,

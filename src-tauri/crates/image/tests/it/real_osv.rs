@@ -21,7 +21,7 @@ use windlass_image::{GuestPath, Node, Section, Source, Tree, Unwatched};
 use crate::trees::{Content, contents_of_tree, path, sampler};
 
 /// Boots take seconds; a computer that is busy with other tests takes its time.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The value of a variable, or a word that the test is skipped.
 fn set(variable: &str) -> Option<PathBuf> {
@@ -270,7 +270,7 @@ fn disk(
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("disk.img");
     let mut file = File::options()
-        .create(true)
+        .create_new(true)
         .read(true)
         .write(true)
         .open(&image)

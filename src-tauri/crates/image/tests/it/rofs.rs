@@ -99,8 +99,8 @@ fn files_are_read_from_disk() {
         .enumerate()
     {
         let file = folder.path().join(number.to_string());
-        let fill = u8::try_from(number).unwrap();
-        fs::write(&file, vec![fill; *size]).unwrap();
+        let content = vec![u8::try_from(number).unwrap(); *size];
+        fs::write(&file, content).unwrap();
         let size_bytes = *size as u64;
         let node = Node::File {
             source: Source::Path(file),
