@@ -226,3 +226,119 @@ pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The patterns of Capstan's documentation and of its tests, with what they mean.
+    #[test]
+    fn patterns_mean_what_capstan_means() {
+        for (pattern, ignored, kept) in [
+            (
+                "/myfolder",
+                "myfolder myfolder/a myfolder/b/c",
+                "myfolder2 b/myfolder",
+            ),
+            ("/myfolder/*", "myfolder/a myfolder/b/c", "myfolder"),
+            (
+                "/myfolder/**/*",
+                "myfolder/a/b myfolder/a myfolder/a/b/c",
+                "myfolder",
+            ),
+            ("/a*.txt", "a.txt abc.txt", "a/b.txt xa.txt"),
+            ("/src/*/x", "src/a/x src/a/x/y", "src/x src/a/b/x"),
+            (
+                "/src/**/x",
+                "src/x src/a/x src/a/b/x src/a/b/x/y",
+                "x src/a/y",
+            ),
+            ("/**/*.o", "a.o b/a.o b/c/a.o", "a.c"),
+            ("notes", "notes notes/a", "a/notes"),
+            (
+                "/**/node_modules/*",
+                "node_modules/a b/node_modules/c",
+                "node_modules b/node_modules",
+            ),
+        ] {
+            let ignore = Ignore::parse(pattern).unwrap();
+            for path in ignored.split(' ') {
+                assert!(
+                    ignore.is_ignored(path.as_bytes()),
+                    "`{pattern}` leaves out {path}"
+                );
+            }
+            for path in kept.split(' ') {
+                assert!(
+                    !ignore.is_ignored(path.as_bytes()),
+                    "`{pattern}` keeps {path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_always_left_out() {
+        let ignore = Ignore::default();
+        for path in [
+            "meta/package.yaml",
+            "meta/a/b",
+            "mpm-pkg/x",
+            ".git/config",
+            ".capstanignore",
+            ".gitignore",
+            "volumes/v",
+        ] {
+            assert!(ignore.is_ignored(path.as_bytes()), "{path}");
+        }
+        for path in ["", "/", "meta.js", "a/meta/b", "lib/.git", "server.js"] {
+            assert!(!ignore.is_ignored(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_pattern() {
+        let told: Vec<String> = ["/a\n!/b", "# fine\n\n/meta", "/"]
+            .map(|text| Ignore::parse(text).unwrap_err().to_string())
+            .to_vec();
+        assert_eq!(
+            told,
+            [
+                ".capstanignore:2: `!/b` negates, and there is no negation in these rules",
+                ".capstanignore:3: `/meta` leaves out the manifest, which never is in the image anyway",
+                ".capstanignore:1: `/` leaves out everything",
+            ]
+        );
+    }
+
+    /// Matching by trying every way, as slow as it is plain.
+    fn plainly(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                plainly(rest, name)
+                    || name
+                        .split_first()
+                        .is_some_and(|(_, name)| plainly(pattern, name))
+            }
+            (Some((p, pattern)), Some((n, name))) => p == n && plainly(pattern, name),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stars_match_as_the_plain_way(pattern in "[ab*]{0,8}", name in "[ab]{0,8}") {
+            prop_assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), plainly(pattern.as_bytes(), name.as_bytes()));
+        }
+
+        #[test]
+        fn no_rules_panic(text in "[a-c/*.#!\n ]{0,60}", path in "[a-c/.]{0,30}") {
+            if let Ok(ignore) = Ignore::parse(&text) {
+                let _ = ignore.is_ignored(path.as_bytes());
+            }
+        }
+    }
+}

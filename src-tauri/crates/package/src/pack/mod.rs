@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub use interpreter::Interpreter;
-pub(crate) use staging::{Staging, copy_stream};
+pub(crate) use staging::Staging;
 
 /// A package that was packed from this computer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -88,6 +88,23 @@ impl Staging {
         Ok(())
     }
 
+    /// A new file, to be written by the caller, who also counts its bytes.
+    pub fn create(&mut self, guest: &Path, mode: u32) -> Result<(PathBuf, File), Error> {
+        let path = self.prepare(guest)?;
+        let file = create(&path, mode).context("write", &path)?;
+        self.file_count += 1;
+        Ok((path, file))
+    }
+
+    /// Makes this folder of the content all of it.
+    pub fn descend(&mut self, guest: &Path) -> Result<(), Error> {
+        let inner = self.content.join(guest);
+        let lifted = self.temporary.path().join("lifted");
+        fs::rename(&inner, &lifted).context("rename", &inner)?;
+        self.content = lifted;
+        Ok(())
+    }
+
     /// Copies a file of this computer; only who may execute it is kept of its mode.
     pub fn copy(&mut self, host: &Path, guest: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
         let mut input = File::open(host).context("read", host)?;
@@ -176,7 +193,7 @@ fn create(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// Copies, with progress and cancellation; returns the number of bytes.
-pub(crate) fn copy_stream(
+fn copy_stream(
     input: &mut dyn Read,
     output: &mut dyn Write,
     from: &Path,

@@ -24,6 +24,8 @@
 //! Capstan passes over it and takes `bootcmd`.
 
 mod parse;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fmt;

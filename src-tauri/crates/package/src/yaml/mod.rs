@@ -15,6 +15,8 @@
 mod fields;
 mod mistake;
 mod node;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use fields::Fields;
 pub use mistake::Mistake;

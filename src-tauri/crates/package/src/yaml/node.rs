@@ -164,6 +164,19 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Node, Box<Mistake>> {
 
 /// What the parser says, without the place: that is ours to tell.
 fn message_of(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    match error.without_snippet() {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            return format!("`{key}` is there twice");
+        }
+        Error::DuplicateMappingKey { .. } => return "this key is there twice".into(),
+        Error::MultipleDocuments { .. } => {
+            return "a second document begins here, and there may be only one".into();
+        }
+        Error::Budget { .. } => return "this is nested too deep, or comes to too much".into(),
+        Error::UnknownAnchor { .. } => return "this refers to an anchor that is not there".into(),
+        _ => {}
+    }
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();
     let message = match first.rfind(" at line ") {
