@@ -31,7 +31,11 @@ impl Plan {
                     field(b"symlink");
                     field(target);
                 }
-                Node::File { source, size_bytes, mode } => {
+                Node::File {
+                    source,
+                    size_bytes,
+                    mode,
+                } => {
                     field(b"file");
                     field(&mode.to_le_bytes());
                     field(&size_bytes.to_le_bytes());

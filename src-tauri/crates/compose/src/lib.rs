@@ -28,13 +28,17 @@ mod build;
 mod check;
 mod digest;
 mod error;
+mod fingerprint;
 mod layer;
 mod plan;
 mod progress;
 mod scan;
+mod stamp;
 
-pub use build::{Build, FileList, FileRecord, Recipe, build, files_path, image_command_line};
-pub use check::{Boot, check};
+pub use build::{
+    Build, FileKind, FileList, FileRecord, Recipe, build, files_path, image_command_line,
+};
+pub use check::{Boot, check, is_buildable};
 pub use digest::DigestCache;
 pub use error::{Error, Unusable};
 pub use layer::{Layer, LayerKind};

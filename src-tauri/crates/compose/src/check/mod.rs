@@ -1,9 +1,22 @@
 //! What will not work in a guest, before anything is built.
+//!
+//! ```text
+//!   plan ─┬─ fits        guest and file system, names and sizes          [fits]
+//!         ├─ boot        the boot command's programs are there           [command]
+//!         └─ programs    architecture, libraries, interpreters           [programs]
+//!                          └ only the beginning of a file is read        [elf]
+//! ```
 
-use windlass_guest::CommandLine;
-use windlass_package::Finding;
+use windlass_guest::{CommandLine, RootFs};
+use windlass_package::{Finding, Severity};
 
 use crate::plan::Plan;
+
+mod command;
+mod elf;
+mod fits;
+mod look;
+mod programs;
 
 /// What will be booted with the image, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,13 +24,27 @@ pub struct Boot {
     /// The boot command line.
     pub command_line: Option<CommandLine>,
     /// The root file systems that the kernel can mount; `None` where no kernel is chosen yet.
-    pub kernel_root_file_systems: Option<Vec<windlass_guest::RootFs>>,
+    pub kernel_root_file_systems: Option<Vec<RootFs>>,
 }
 
-/// Looks for what will not work: programs of another architecture, missing libraries, libraries that OSv supplies itself,
-/// a boot command whose program is not there, scripts without their interpreter, what the file system cannot hold.
-/// Reads the beginnings of programs; what cannot be read is a finding. Errors first.
+/// Looks for what will not work: programs of another architecture, missing libraries, libraries that OSv supplies
+/// itself, a boot command whose program is not there, scripts without their interpreter, what the file system cannot
+/// hold. Reads the beginnings of programs; what cannot be read is a finding. Errors first.
 pub fn check(plan: &Plan, boot: &Boot) -> Vec<Finding> {
-    let _ = (plan, boot);
-    todo!()
+    let mut findings = plan.findings().to_vec();
+    fits::check(plan, boot, &mut findings);
+    let started = command::check(plan, boot, &mut findings);
+    programs::check(plan, &started, &mut findings);
+    findings.sort_by(|one, other| {
+        (other.severity.cmp(&one.severity)).then_with(|| one.path.cmp(&other.path))
+    });
+    findings.dedup();
+    findings
+}
+
+/// Whether nothing was found that is in the way of a build.
+pub fn is_buildable(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .all(|finding| finding.severity < Severity::Error)
 }

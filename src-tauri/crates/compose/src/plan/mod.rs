@@ -1,16 +1,34 @@
 //! The merged tree: who wins each path, and over whom.
+//!
+//! ```text
+//!   0 base           etc/hosts                    made up
+//!   1 node-20        usr/bin/node   etc/hosts     a package
+//!   2 my-service     server.js      etc/hosts     the appliance
+//!                                      └ layer 2 wins; overridden: 0, 1
+//! ```
+//!
+//! Folders of the same path become one. A file or symlink in the place of a folder takes it away with all that is in
+//! it, and a folder in the place of a file or symlink takes that away: both are findings, because it is seldom meant.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{GuestOs, RootFs};
-use windlass_image::{GuestPath, Tree};
+use windlass_image::{GuestPath, Node, Source, Tree};
 use windlass_package::Finding;
 use windlass_package::boot::Script;
 
 use crate::error::Error;
 use crate::layer::{Layer, LayerKind};
 use crate::scan::ScannedLayer;
+use crate::stamp::Stamp;
+
+mod list;
+mod merge;
+
+pub use list::Listed;
 
 /// What a layer adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,27 +72,21 @@ pub struct Entry {
     pub mode: u32,
     /// The layer that wins, an index into [`Plan::layers`].
     pub layer: usize,
-    /// The layers that have another file here, lowest first.
+    /// The layers that have something else here, lowest first.
     pub overridden: Vec<usize>,
+    /// Where a file's bytes are.
+    pub(crate) origin: Origin,
 }
 
-/// One row of a directory's listing.
+/// Where a file's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name; lossy where it is not UTF-8.
-    pub name: String,
-    /// Its path, with a leading `/`.
-    pub path: String,
-    /// What it is.
-    pub kind: EntryKind,
-    /// The size of a file, or of all files below a directory.
-    pub size_bytes: u64,
-    /// The name of the layer that wins.
-    pub layer: String,
-    /// The names of the layers that it wins over, lowest first.
-    pub overrides: Vec<String>,
-    /// How many entries are directly in it.
-    pub child_count: usize,
+pub(crate) enum Origin {
+    /// It is no file.
+    None,
+    /// They were made up.
+    Made(Arc<[u8]>),
+    /// In a file of this computer, which looked like this when it was scanned.
+    Host { path: PathBuf, stamp: Stamp },
 }
 
 /// The merged tree of all layers.
@@ -82,6 +94,9 @@ pub struct Listed {
 pub struct Plan {
     guest: GuestOs,
     root_fs: RootFs,
+    layers: Vec<LayerSummary>,
+    entries: BTreeMap<GuestPath, Entry>,
+    findings: Vec<Finding>,
 }
 
 /// Scans the layers and composes them; [`scan`](crate::scan()) and [`Plan::compose`] in one.
@@ -98,23 +113,22 @@ pub fn plan(
     let scanned = layers
         .iter()
         .map(|layer| crate::scan(layer, cancel))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     Plan::compose(scanned, guest, root_fs, scripts)
 }
 
 impl Plan {
-    /// Lays the layers over each other, above the base of the guest.
+    /// Lays the layers over each other, above the base of the guest; the run scripts come last.
     ///
     /// # Errors
-    /// [`Error::Path`] where a path cannot be in any guest.
+    /// [`Error::Path`] where a run script's path cannot be in a guest.
     pub fn compose(
         layers: Vec<ScannedLayer>,
         guest: GuestOs,
         root_fs: RootFs,
         scripts: &[Script],
     ) -> Result<Self, Error> {
-        let _ = (layers, guest, root_fs, scripts);
-        todo!()
+        merge::compose(layers, guest, root_fs, scripts)
     }
 
     /// The guest that it is for.
@@ -129,46 +143,67 @@ impl Plan {
 
     /// The layers, lowest first; the first is the base.
     pub fn layers(&self) -> &[LayerSummary] {
-        todo!()
+        &self.layers
     }
 
-    /// What is at a path.
+    /// What is at a path; nothing is known of the root.
     pub fn get(&self, path: &GuestPath) -> Option<&Entry> {
-        let _ = path;
-        todo!()
+        self.entries.get(path)
     }
 
     /// Everything but the root, sorted.
     pub fn entries(&self) -> impl Iterator<Item = (&GuestPath, &Entry)> {
-        std::iter::empty()
+        self.entries.iter()
     }
 
     /// How many files and symlinks there will be.
     pub fn file_count(&self) -> usize {
-        todo!()
+        self.entries
+            .values()
+            .filter(|entry| entry.kind != EntryKind::Directory)
+            .count()
     }
 
     /// The bytes of all files.
     pub fn size_bytes(&self) -> u64 {
-        todo!()
+        self.entries.values().map(|entry| entry.size_bytes).sum()
     }
 
-    /// One directory, folders first, then by name; `None` where there is no such directory.
-    pub fn list(&self, directory: &GuestPath) -> Option<Vec<Listed>> {
-        let _ = directory;
-        todo!()
-    }
-
-    /// What was noticed while laying the layers over each other: a file in the place of a directory.
+    /// What was noticed while laying the layers over each other: a file in the place of a folder.
     pub fn findings(&self) -> &[Finding] {
-        &[]
+        &self.findings
     }
 
     /// The tree that a file system writer takes.
     ///
     /// # Errors
-    /// Never in a plan that was composed; kept as an error rather than a panic.
+    /// [`Error::Tree`], should the plan contradict itself.
     pub fn tree(&self) -> Result<Tree, Error> {
-        todo!()
+        let mut tree = Tree::new();
+        for (path, entry) in &self.entries {
+            let node = match (&entry.kind, &entry.origin) {
+                (EntryKind::Symlink { target }, _) => Node::Symlink {
+                    target: target.clone(),
+                },
+                (EntryKind::File, Origin::Made(bytes)) => Node::bytes(bytes.clone(), entry.mode),
+                (EntryKind::File, Origin::Host { path, .. }) => Node::File {
+                    source: Source::Path(path.clone()),
+                    size_bytes: entry.size_bytes,
+                    mode: entry.mode,
+                },
+                _ => Node::Directory { mode: entry.mode },
+            };
+            tree.insert(path.clone(), node).map_err(Error::Tree)?;
+        }
+        Ok(tree)
     }
+}
+
+/// Whether a path lies below a directory.
+pub(crate) fn is_below(path: &GuestPath, directory: &GuestPath) -> bool {
+    directory.is_root()
+        || path
+            .as_bytes()
+            .strip_prefix(directory.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b'/'))
 }

@@ -1,0 +1,241 @@
+//! `<image>.files.json`: what is in an image, with digests.
+//!
+//! ```json
+//! {"format":1,"guest":"osv","rootFs":"rofs","digest":"…","sizeBytes":6291456,"commandLine":"--rootfs=rofs /hello",
+//!  "files":[
+//! {"path":"/hello","kind":"file","mode":493,"sizeBytes":14,"digest":"…","layer":"my-service"},
+//! …]}
+//! ```
+//! A line for each path, sorted. By it an image is compared, verified and updated without being opened. It says the same
+//! for the same image, wherever that was built.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use windlass_image::{GuestPath, Node, Source, Tree};
+
+use super::digests::FileDigests;
+use crate::error::{Error, IoContext};
+use crate::plan::Plan;
+
+/// The version of this format.
+const FORMAT: u32 = 1;
+
+/// What is in an image: the content of `<image>.files.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileList {
+    /// The version of this format.
+    pub format: u32,
+    /// The guest that the image is for, `osv` or `linux`.
+    pub guest: String,
+    /// Its root file system, `rofs` or `ext4`.
+    pub root_fs: String,
+    /// The BLAKE3 digest of the image's file, in hexadecimal.
+    pub digest: String,
+    /// The length of the image's file.
+    pub size_bytes: u64,
+    /// The boot command line that the image carries.
+    pub command_line: String,
+    /// What is in it, sorted by path; the root itself is not named.
+    pub files: Vec<FileRecord>,
+}
+
+/// What a path of an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// One file, directory or symlink of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileRecord {
+    /// Its path, with a leading `/`. Bytes that are not UTF-8, and `%`, are written as `%` and two digits.
+    pub path: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// The size of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// The BLAKE3 digest of a file's content, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The target of a symlink, escaped as `path` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The layer that it comes from; absent for what the build itself adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+}
+
+/// Where the list of files of an image is: `<image>.files.json`.
+pub fn files_path(image: &Path) -> PathBuf {
+    let mut name = image.as_os_str().to_owned();
+    name.push(".files.json");
+    PathBuf::from(name)
+}
+
+impl FileList {
+    pub(super) fn new(
+        plan: &Plan,
+        tree: &Tree,
+        digests: &FileDigests,
+        digest: &blake3::Hash,
+        size_bytes: u64,
+        command_line: &str,
+    ) -> Self {
+        let mut files: Vec<FileRecord> = Vec::with_capacity(tree.len());
+        let mut planned = plan.entries().enumerate().peekable();
+        // The tree has what the plan has, and what the build adds; both are sorted.
+        for (path, node) in tree {
+            let (file_digest, layer) = match planned.next_if(|(_, (planned, _))| *planned == path) {
+                Some((index, (_, entry))) => (
+                    digests.get(&index).copied(),
+                    Some(plan.layers()[entry.layer].name.clone()),
+                ),
+                None => (made_digest(node), None),
+            };
+            files.push(record(path, node, file_digest, layer));
+        }
+        Self {
+            format: FORMAT,
+            guest: plan.guest().to_string(),
+            root_fs: plan.root_fs().to_string(),
+            digest: digest.to_hex().to_string(),
+            size_bytes,
+            command_line: command_line.to_owned(),
+            files,
+        }
+    }
+
+    /// Reads the list beside an image.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn read(image: &Path) -> Result<Self, Error> {
+        let path = files_path(image);
+        let file = std::fs::File::open(&path).context("read", &path)?;
+        serde_json::from_reader(io::BufReader::new(file))
+            .map_err(|source| Error::FileList { path, source })
+    }
+
+    /// How many files and symlinks there are.
+    pub fn file_count(&self) -> usize {
+        self.files
+            .iter()
+            .filter(|file| file.kind != FileKind::Directory)
+            .count()
+    }
+
+    /// Writes it, a line for each path, so that two of them can be compared by any tool.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let head = Self {
+            files: Vec::new(),
+            ..self.clone_head()
+        };
+        let head = serde_json::to_string(&head)?;
+        let head = head.strip_suffix("]}").unwrap_or(&head);
+        out.write_all(head.as_bytes())?;
+        for (index, file) in self.files.iter().enumerate() {
+            out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut *out, file)?;
+        }
+        out.write_all(b"\n]}\n")?;
+        out.flush()
+    }
+
+    fn clone_head(&self) -> Self {
+        Self {
+            format: self.format,
+            guest: self.guest.clone(),
+            root_fs: self.root_fs.clone(),
+            digest: self.digest.clone(),
+            size_bytes: self.size_bytes,
+            command_line: self.command_line.clone(),
+            files: Vec::new(),
+        }
+    }
+}
+
+fn record(
+    path: &GuestPath,
+    node: &Node,
+    digest: Option<blake3::Hash>,
+    layer: Option<String>,
+) -> FileRecord {
+    let mut record = FileRecord {
+        path: format!("/{}", escape(path.as_bytes())),
+        kind: FileKind::Directory,
+        mode: None,
+        size_bytes: None,
+        digest: None,
+        target: None,
+        layer,
+    };
+    match node {
+        Node::Directory { mode } => record.mode = Some(*mode),
+        Node::File {
+            size_bytes, mode, ..
+        } => {
+            record.kind = FileKind::File;
+            record.mode = Some(*mode);
+            record.size_bytes = Some(*size_bytes);
+            record.digest = digest.map(|digest| digest.to_hex().to_string());
+        }
+        Node::Symlink { target } => {
+            record.kind = FileKind::Symlink;
+            record.target = Some(escape(target));
+        }
+    }
+    record
+}
+
+fn made_digest(node: &Node) -> Option<blake3::Hash> {
+    match node {
+        Node::File {
+            source: Source::Bytes(bytes),
+            ..
+        } => Some(blake3::hash(bytes)),
+        _ => None,
+    }
+}
+
+/// Text that any bytes can be told from: what is not UTF-8, and `%` itself, becomes `%` and two digits.
+fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for part in chunk.valid().split_inclusive('%') {
+            match part.strip_suffix('%') {
+                Some(before) => text.extend([before, "%25"]),
+                None => text.push_str(part),
+            }
+        }
+        for byte in chunk.invalid() {
+            text += &format!("%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_become_text() {
+        assert_eq!(escape("usr/größe".as_bytes()), "usr/größe");
+        assert_eq!(escape(b"100%/\xff\xfe"), "100%25/%FF%FE");
+        assert_eq!(escape(b"%%"), "%25%25");
+    }
+}

@@ -1,0 +1,164 @@
+//! The tree goes into the file system, and the file system into the disk.
+
+use std::io::Seek;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+use windlass_guest::{GuestOs, RootFs};
+use windlass_image::ext4::{self, Ext4Options, WrittenBy};
+use windlass_image::{Source, Tree, osv, rofs};
+
+use super::output::Output;
+use super::{Recipe, Throttled};
+use crate::error::{Error, IoContext};
+use crate::plan::Plan;
+use crate::progress::Step;
+
+/// The label of our root file systems.
+const LABEL: &str = "root";
+
+/// What an ext4 file system takes for a file or folder beside its content: an inode, its share of a directory, and what
+/// its last block leaves empty.
+const EXT4_BYTES_PER_NODE: u64 = 256 + 64 + 4096;
+
+/// What any ext4 file system takes: superblock, tables, journal.
+const EXT4_BYTES: u64 = 8 << 20;
+
+/// The loader and what lies before the partition, when there is no loader to measure.
+const DISK_START_BYTES: u64 = 2 << 20;
+
+/// How large an image will be, about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    /// The length of its file.
+    pub(super) image_bytes: u64,
+    /// How much of the disk it takes: an ext4 file system is mostly holes.
+    pub(super) written_bytes: u64,
+}
+
+/// Asks the file system's writer whether it can hold the tree, before anything is written.
+pub(super) fn check_limits(plan: &Plan, tree: &Tree, destination: &Path) -> Result<(), Error> {
+    for (path, node) in tree {
+        match plan.root_fs() {
+            RootFs::Rofs => rofs::check_entry(path, node),
+            RootFs::Ext4 => ext4::check_entry(path, node),
+        }
+        .map_err(|source| image_error(destination, source))?;
+    }
+    Ok(())
+}
+
+pub(super) fn estimate_bytes(plan: &Plan, tree: &Tree, recipe: &Recipe) -> Result<Estimate, Error> {
+    let loader_bytes = match &recipe.loader {
+        Some(loader) => std::fs::metadata(loader).context("read", loader)?.len(),
+        None => 0,
+    };
+    let start_bytes = match plan.guest() {
+        GuestOs::Osv => loader_bytes
+            .next_multiple_of(DISK_START_BYTES)
+            .max(DISK_START_BYTES),
+        GuestOs::Linux => 0,
+    };
+    let (image_bytes, written_bytes) = match plan.root_fs() {
+        RootFs::Rofs => {
+            let bytes = rofs::image_size_bytes(tree);
+            (bytes, bytes)
+        }
+        RootFs::Ext4 => {
+            let nodes = tree.len() as u64;
+            let bytes = tree.total_bytes() + nodes * EXT4_BYTES_PER_NODE + EXT4_BYTES;
+            (recipe.size_bytes.unwrap_or(bytes), bytes)
+        }
+    };
+    // The list of files lies beside it: a line for each.
+    let list_bytes: u64 = tree
+        .iter()
+        .map(|(path, _)| path.as_bytes().len() as u64 + 256)
+        .sum();
+    Ok(Estimate {
+        image_bytes: start_bytes + image_bytes,
+        written_bytes: loader_bytes + written_bytes + list_bytes,
+    })
+}
+
+pub(super) fn write(
+    plan: &Plan,
+    recipe: &Recipe,
+    command_line: &str,
+    tree: &Tree,
+    output: &Output,
+    report: &mut Throttled<'_>,
+    ended: &CancellationToken,
+) -> Result<(), Error> {
+    let mut done_bytes = 0;
+    let mut watch = |bytes: u64| {
+        done_bytes += bytes;
+        report.at(Step::Write, done_bytes);
+        if ended.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let mut file = output.file();
+    let options = |written_by| Ext4Options {
+        size_bytes: recipe.size_bytes,
+        label: LABEL.to_owned(),
+        written_by,
+        ..Ext4Options::default()
+    };
+    let size_bytes = match plan.guest() {
+        GuestOs::Linux => ext4::write(tree, &mut file, &options(WrittenBy::Linux), &mut watch),
+        GuestOs::Osv => {
+            let root = match plan.root_fs() {
+                RootFs::Rofs => osv::Root::Rofs,
+                RootFs::Ext4 => osv::Root::Ext4(options(WrittenBy::Osv)),
+            };
+            let loader: Option<Source> = recipe
+                .loader
+                .clone()
+                .map(|loader: PathBuf| Source::Path(loader));
+            osv::write_disk(
+                loader.as_ref(),
+                command_line,
+                &root,
+                tree,
+                &mut file,
+                &mut watch,
+            )
+            .map(|layout| layout.size_bytes)
+        }
+    }
+    .map_err(|source| image_error(&recipe.destination, source))?;
+    // What lies behind the last write, and is zero, is part of the image as well.
+    let end = file
+        .stream_position()
+        .context("write", &recipe.destination)?;
+    tracing::debug!(size_bytes, end, "the image is written");
+    let length = file.metadata().context("read", &recipe.destination)?.len();
+    if length < size_bytes {
+        file.set_len(size_bytes)
+            .context("write", &recipe.destination)?;
+    }
+    Ok(())
+}
+
+/// The errors that the writers share with us become ours.
+fn image_error(destination: &Path, error: windlass_image::Error) -> Error {
+    match error {
+        windlass_image::Error::Cancelled => Error::Cancelled,
+        windlass_image::Error::Changed {
+            path,
+            expected_bytes,
+            found,
+        } => Error::Changed {
+            path,
+            what: format!("it had {expected_bytes} bytes, and now {found}"),
+        },
+        source => Error::Image {
+            path: destination.to_path_buf(),
+            source: Box::new(source),
+        },
+    }
+}

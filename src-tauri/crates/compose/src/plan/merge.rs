@@ -1,0 +1,230 @@
+//! Layers are laid over each other.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::PathBuf;
+
+use windlass_guest::{GuestOs, RootFs};
+use windlass_image::GuestPath;
+use windlass_package::Finding;
+use windlass_package::boot::Script;
+
+use super::{Entry, EntryKind, LayerSummary, Origin, Plan, is_below};
+use crate::base::{self, Base};
+use crate::error::Error;
+use crate::layer::LayerKind;
+use crate::scan::{ScannedKind, ScannedLayer};
+
+/// The permission bits of what we make up.
+const MADE_FILE: u32 = 0o644;
+const MADE_DIRECTORY: u32 = 0o755;
+const SYMLINK: u32 = 0o777;
+
+pub(super) fn compose(
+    layers: Vec<ScannedLayer>,
+    guest: GuestOs,
+    root_fs: RootFs,
+    scripts: &[Script],
+) -> Result<Plan, Error> {
+    let mut merge = Merge::default();
+    merge.add_base(guest, root_fs)?;
+    for layer in layers {
+        merge.add_layer(layer);
+    }
+    for script in scripts {
+        merge.add_script(script)?;
+    }
+    Ok(Plan {
+        guest,
+        root_fs,
+        layers: merge.layers,
+        entries: merge.entries,
+        findings: merge.findings,
+    })
+}
+
+#[derive(Default)]
+struct Merge {
+    layers: Vec<LayerSummary>,
+    entries: BTreeMap<GuestPath, Entry>,
+    findings: Vec<Finding>,
+}
+
+impl Merge {
+    fn add_base(&mut self, guest: GuestOs, root_fs: RootFs) -> Result<(), Error> {
+        self.layers.push(LayerSummary {
+            name: base::NAME.to_owned(),
+            version: None,
+            kind: LayerKind::Base,
+            path: PathBuf::new(),
+            file_count: 0,
+            size_bytes: 0,
+        });
+        for (path, what) in base::base(guest, root_fs) {
+            let path = made_path(path, base::NAME)?;
+            let (kind, mode, origin) = match what {
+                Base::Directory(mode) => (EntryKind::Directory, mode, Origin::None),
+                Base::File(bytes) => (EntryKind::File, MADE_FILE, Origin::Made(bytes)),
+                Base::Symlink(target) => (
+                    EntryKind::Symlink {
+                        target: target.into(),
+                    },
+                    SYMLINK,
+                    Origin::None,
+                ),
+            };
+            self.put(path, entry(kind, mode, origin, 0));
+        }
+        Ok(())
+    }
+
+    fn add_layer(&mut self, scanned: ScannedLayer) {
+        let index = self.layers.len();
+        self.layers.push(LayerSummary {
+            name: scanned.layer.name,
+            version: scanned.layer.version,
+            kind: scanned.layer.kind,
+            path: scanned.layer.root,
+            file_count: 0,
+            size_bytes: 0,
+        });
+        for found in scanned.entries {
+            let (kind, mode, origin) = match found.kind {
+                ScannedKind::Directory => (EntryKind::Directory, found.mode, Origin::None),
+                ScannedKind::Symlink { target } => {
+                    (EntryKind::Symlink { target }, SYMLINK, Origin::None)
+                }
+                ScannedKind::File {
+                    source: path,
+                    stamp,
+                } => (EntryKind::File, found.mode, Origin::Host { path, stamp }),
+            };
+            self.put(found.path, entry(kind, mode, origin, index));
+        }
+    }
+
+    fn add_script(&mut self, script: &Script) -> Result<(), Error> {
+        let path = made_path(&script.path, &script.package)?;
+        // The last of that name: an appliance may be called as a package is.
+        let layer = self
+            .layers
+            .iter()
+            .rposition(|layer| layer.name == script.package);
+        let layer = layer.unwrap_or(self.layers.len() - 1);
+        if let Some(folder) = path.parent().filter(|folder| !folder.is_root())
+            && !self.entries.contains_key(&folder)
+        {
+            self.put(
+                folder,
+                entry(EntryKind::Directory, MADE_DIRECTORY, Origin::None, layer),
+            );
+        }
+        let origin = Origin::Made(script.content.as_bytes().into());
+        self.put(path, entry(EntryKind::File, MADE_FILE, origin, layer));
+        Ok(())
+    }
+
+    /// Puts an entry over what is there.
+    fn put(&mut self, path: GuestPath, mut entry: Entry) {
+        if entry.kind != EntryKind::Directory {
+            let layer = &mut self.layers[entry.layer];
+            layer.file_count += 1;
+            layer.size_bytes += entry.size_bytes;
+        }
+        if let Some(old) = self.entries.get(&path) {
+            let (was_directory, is_directory) = (
+                old.kind == EntryKind::Directory,
+                entry.kind == EntryKind::Directory,
+            );
+            if !(was_directory && is_directory) {
+                entry.overridden.clone_from(&old.overridden);
+                if old.layer != entry.layer {
+                    entry.overridden.push(old.layer);
+                }
+            }
+            if was_directory && !is_directory {
+                self.take_directory_away(&path, &entry);
+            } else if !was_directory && is_directory {
+                let message = format!(
+                    "the folder of {} takes the place of a {} of {}",
+                    self.layers[entry.layer].name,
+                    word(&old.kind),
+                    self.layers[old.layer].name,
+                );
+                let remedy = match &old.kind {
+                    EntryKind::Symlink { target } => format!(
+                        "Move what is in it to {}, where the symlink points to",
+                        String::from_utf8_lossy(target)
+                    ),
+                    _ => "Rename one of the two".to_owned(),
+                };
+                self.findings.push(
+                    Finding::warning(message)
+                        .at(path.to_string())
+                        .remedy(remedy),
+                );
+            }
+        }
+        self.entries.insert(path, entry);
+    }
+
+    /// A file or symlink takes the place of a folder: what is in it goes.
+    fn take_directory_away(&mut self, path: &GuestPath, by: &Entry) {
+        let below: Vec<GuestPath> = self
+            .entries
+            .range((Bound::Excluded(path.clone()), Bound::Unbounded))
+            .take_while(|(other, _)| is_below(other, path))
+            .map(|(other, _)| other.clone())
+            .collect();
+        let mut files = 0;
+        for other in &below {
+            let gone = self.entries.remove(other);
+            files += usize::from(gone.is_some_and(|gone| gone.kind != EntryKind::Directory));
+        }
+        if files > 0 {
+            let message = format!(
+                "the {} of {} takes the place of a folder with {files} {}",
+                word(&by.kind),
+                self.layers[by.layer].name,
+                if files == 1 { "file" } else { "files" },
+            );
+            let remedy = "Rename one of the two, or leave one out with a line in .capstanignore";
+            self.findings.push(
+                Finding::warning(message)
+                    .at(path.to_string())
+                    .remedy(remedy),
+            );
+        }
+    }
+}
+
+fn made_path(path: &str, layer: &str) -> Result<GuestPath, Error> {
+    GuestPath::new(path).map_err(|source| Error::Path {
+        layer: layer.to_owned(),
+        source,
+    })
+}
+
+fn entry(kind: EntryKind, mode: u32, origin: Origin, layer: usize) -> Entry {
+    let size_bytes = match &origin {
+        Origin::None => 0,
+        Origin::Made(bytes) => bytes.len() as u64,
+        Origin::Host { stamp, .. } => stamp.size_bytes,
+    };
+    Entry {
+        kind,
+        size_bytes,
+        mode,
+        layer,
+        overridden: Vec::new(),
+        origin,
+    }
+}
+
+fn word(kind: &EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Directory => "folder",
+        EntryKind::File => "file",
+        EntryKind::Symlink { .. } => "symlink",
+    }
+}

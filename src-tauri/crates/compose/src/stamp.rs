@@ -1,0 +1,64 @@
+//! By what a file is known to be unchanged without reading it.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Error, IoContext};
+
+/// Size, times of change and inode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Stamp {
+    pub(crate) size_bytes: u64,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) modified_ns: i128,
+    /// The time of change of the inode, which no program sets: it shows a file whose time of change was put back.
+    pub(crate) changed_ns: i128,
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            size_bytes: metadata.len(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Looks whether a file still has this stamp.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] with what is different.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), Error> {
+        let changed = |what: String| Error::Changed {
+            path: path.to_path_buf(),
+            what,
+        };
+        let metadata = match std::fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(changed("it is gone".to_owned()));
+            }
+            Err(error) => return Err(error).context("read", path),
+        };
+        let now = Self::of(&metadata);
+        if now == *self {
+            return Ok(());
+        }
+        Err(changed(if now.size_bytes != self.size_bytes {
+            format!(
+                "it had {} bytes, and has {} now",
+                self.size_bytes, now.size_bytes
+            )
+        } else if (now.device, now.inode) != (self.device, self.inode) {
+            "it was replaced by another file".to_owned()
+        } else {
+            "it was written to".to_owned()
+        }))
+    }
+}
