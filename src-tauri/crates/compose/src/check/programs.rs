@@ -192,8 +192,14 @@ fn check_libraries(
             missing.is_started |= is_started;
         }
         for library in &needs.libraries {
+            // Programs often name their linker a second time, as a library.
+            let is_linker = needs
+                .interpreter
+                .as_ref()
+                .is_some_and(|linker| linker.rsplit('/').next() == Some(library));
             if find_library(plan, path, needs, library, is_osv_linker).is_none()
                 && !(is_osv_linker && OSV_SUPPLIES.contains(&library.as_str()))
+                && !is_linker
             {
                 let missing = missing.entry(library).or_default();
                 missing.needed_by.push(path.clone());

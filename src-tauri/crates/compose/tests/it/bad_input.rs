@@ -32,7 +32,29 @@ fn special_files_are_named_all_at_once() {
     };
     assert_eq!((files.len(), *count), (20, 31));
     let shown = show_error(&error, workshop.folder.path());
-    insta::assert_snapshot!(shown.replace("; /pipe", ";\n/pipe"), @"");
+    insta::assert_snapshot!(shown.replace("; /pipe", ";\n/pipe"), @"
+    error: service cannot be composed: /pipe00 is a named pipe, which an image cannot hold;
+    /pipe01 is a named pipe, which an image cannot hold;
+    /pipe02 is a named pipe, which an image cannot hold;
+    /pipe03 is a named pipe, which an image cannot hold;
+    /pipe04 is a named pipe, which an image cannot hold;
+    /pipe05 is a named pipe, which an image cannot hold;
+    /pipe06 is a named pipe, which an image cannot hold;
+    /pipe07 is a named pipe, which an image cannot hold;
+    /pipe08 is a named pipe, which an image cannot hold;
+    /pipe09 is a named pipe, which an image cannot hold;
+    /pipe10 is a named pipe, which an image cannot hold;
+    /pipe11 is a named pipe, which an image cannot hold;
+    /pipe12 is a named pipe, which an image cannot hold;
+    /pipe13 is a named pipe, which an image cannot hold;
+    /pipe14 is a named pipe, which an image cannot hold;
+    /pipe15 is a named pipe, which an image cannot hold;
+    /pipe16 is a named pipe, which an image cannot hold;
+    /pipe17 is a named pipe, which an image cannot hold;
+    /pipe18 is a named pipe, which an image cannot hold;
+    /pipe19 is a named pipe, which an image cannot hold; and 11 more
+    hint: Delete these files, make them readable for yourself, or leave them out with lines in .capstanignore.
+    ");
 
     // Left out, they are in nobody's way.
     fs::write(root.join(".capstanignore"), "/run\n/pipe*\n").unwrap();
@@ -56,7 +78,10 @@ fn a_device_is_refused() {
         return;
     }
     let error = workshop.plan(GuestOs::Osv, RootFs::Rofs).unwrap_err();
-    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"");
+    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"
+    error: service cannot be composed: /null is a character device, which an image cannot hold
+    hint: Delete these files, make them readable for yourself, or leave them out with lines in .capstanignore.
+    ");
 }
 
 #[test]
@@ -87,7 +112,10 @@ fn a_folder_that_vanished_is_said_to_be_gone() {
     let root = workshop.layer("service", &["good = 1"]);
     fs::remove_dir_all(&root).unwrap();
     let error = workshop.plan(GuestOs::Osv, RootFs::Rofs).unwrap_err();
-    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"");
+    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"
+    error: the folder of service is not there: …/service
+    hint: Put it back where it was, or forget it here and add it again.
+    ");
 }
 
 #[test]
@@ -170,7 +198,11 @@ fn a_name_that_the_file_system_cannot_hold_is_refused_before_anything_is_written
     let error = workshop
         .build(GuestOs::Linux, RootFs::Ext4, "/good")
         .unwrap_err();
-    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"");
+    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"
+    error: the image …/disk.img could not be written
+    caused by: /caf� does not fit into ext4: its name is not valid UTF-8
+    hint: rename the file, or leave it out with a line in .capstanignore
+    ");
     assert_eq!(names_in(workshop.folder.path()), ["service"]);
     // OSv's own file system holds any bytes.
     workshop.build(GuestOs::Osv, RootFs::Rofs, "/good").unwrap();
@@ -183,7 +215,10 @@ fn linux_on_rofs_is_refused() {
     let error = workshop
         .build(GuestOs::Linux, RootFs::Rofs, "/good")
         .unwrap_err();
-    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"");
+    insta::assert_snapshot!(show_error(&error, workshop.folder.path()), @"
+    error: Linux cannot boot from rofs
+    hint: Choose ext4, or OSv as the guest.
+    ");
 }
 
 /// A file system of four megabytes; gone when dropped.
@@ -221,7 +256,10 @@ fn a_full_disk_is_said_with_how_much_is_needed() {
     let mut recipe = workshop.recipe("/data");
     recipe.destination = disk.0.path().join("disk.img");
     let error = build_quietly(&plan, &recipe).unwrap_err();
-    insta::assert_snapshot!(show_error(&error, disk.0.path()), @"");
+    insta::assert_snapshot!(show_error(&error, disk.0.path()), @"
+    error: …/disk.img needs 6.0 MiB of disk space, and there are 4.0 MiB left
+    hint: Free some space on that disk, or choose a place with 6.0 MiB left.
+    ");
 
     // It gets full while the image is written: somebody else takes the room that was there.
     fs::write(root.join("data"), vec![1; 1 << 20]).unwrap();

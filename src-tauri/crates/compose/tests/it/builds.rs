@@ -49,7 +49,28 @@ fn an_osv_disk_carries_its_command_line_and_a_list_of_its_files() {
     let text = fs::read_to_string(&built.files_path)
         .unwrap()
         .replace(&built.digest, "…");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    {"format":1,"guest":"osv","rootFs":"rofs","digest":"…","sizeBytes":2101248,"commandLine":"--env=A=b --rootfs=rofs /hello world","files":[
+    {"path":"/data","kind":"directory","mode":493,"layer":"base"},
+    {"path":"/dev","kind":"directory","mode":493,"layer":"base"},
+    {"path":"/etc","kind":"directory","mode":493,"layer":"base"},
+    {"path":"/etc/fstab","kind":"file","mode":420,"sizeBytes":118,"digest":"a1afebc006c014a695cca96d874ee9b123b4d49b0a0f82f92dc581ecbbef90fd","layer":"base"},
+    {"path":"/etc/hosts","kind":"file","mode":420,"sizeBytes":20,"digest":"f16092148f84b2eef72591be103e155d66601471464dfeb35590c334f45e85f0","layer":"base"},
+    {"path":"/etc/mnttab","kind":"symlink","target":"/proc/mounts","layer":"base"},
+    {"path":"/größe","kind":"file","mode":420,"sizeBytes":1,"digest":"d63bd9a826af91c1fea371965a64e11ee20f13e46b5f52c59901136605b3a487","layer":"hello"},
+    {"path":"/hello","kind":"file","mode":493,"sizeBytes":3,"digest":"ceb6a209f7cd592ef235cb2c23e12d7f6e39b82b8a86adfffd026131dba4f07e","layer":"hello"},
+    {"path":"/proc","kind":"directory","mode":493,"layer":"base"},
+    {"path":"/run","kind":"directory","mode":493,"layer":"base"},
+    {"path":"/sys","kind":"directory","mode":493,"layer":"base"},
+    {"path":"/tmp","kind":"directory","mode":1023,"layer":"base"},
+    {"path":"/usr","kind":"directory","mode":493,"layer":"hello"},
+    {"path":"/usr/lib","kind":"directory","mode":493,"layer":"hello"},
+    {"path":"/usr/lib/libhello.so","kind":"symlink","target":"libhello.so.1","layer":"hello"},
+    {"path":"/usr/lib/libhello.so.1","kind":"file","mode":420,"sizeBytes":2,"digest":"b944a0a3b20cf5927e594ff306d256d16cd5b0ba3e27b3285f40d7ef5e19695b","layer":"hello"},
+    {"path":"/var","kind":"directory","mode":493,"layer":"hello"},
+    {"path":"/var/empty","kind":"directory","mode":493,"layer":"hello"}
+    ]}
+    "#);
     assert_eq!(
         names_in(workshop.folder.path()),
         ["disk.img", "disk.img.files.json", "hello"]

@@ -26,15 +26,71 @@ fn the_layers_of_an_osv_image() {
         ],
     );
     let plan = workshop.plan(GuestOs::Osv, RootFs::Rofs).unwrap();
-    insta::assert_snapshot!(show(&plan), @"");
+    insta::assert_snapshot!(show(&plan), @"
+    base base: 3 files, 138 bytes
+    package node-20: 3 files, 4 bytes
+    appliance my-service: 2 files, 27 bytes
+    /data  755 directory  (my-service)
+    /data/empty  755 directory  (my-service)
+    /dev  755 directory  (base)
+    /etc  755 directory  (my-service)
+    /etc/fstab  644 118 bytes  (base)
+    /etc/hosts  644 17 bytes  (my-service over base, node-20)
+    /etc/mnttab  -> /proc/mounts  (base)
+    /proc  755 directory  (base)
+    /run  755 directory  (base)
+    /server.js  644 10 bytes  (my-service)
+    /sys  755 directory  (base)
+    /tmp  1777 directory  (base)
+    /usr  755 directory  (node-20)
+    /usr/bin  755 directory  (node-20)
+    /usr/bin/node  755 3 bytes  (node-20)
+    /usr/lib  755 directory  (node-20)
+    /usr/lib/libicu.so.72  -> libicu.so  (node-20)
+    ");
 }
 
 #[test]
 fn the_base_of_a_linux_image_and_of_a_writable_osv_image() {
     let mut workshop = Workshop::new();
     workshop.layer("hello", &["hello = ELF !"]);
-    insta::assert_snapshot!(show(&workshop.plan(GuestOs::Linux, RootFs::Ext4).unwrap()), @"");
-    insta::assert_snapshot!(show(&workshop.plan(GuestOs::Osv, RootFs::Ext4).unwrap()), @"");
+    insta::assert_snapshot!(show(&workshop.plan(GuestOs::Linux, RootFs::Ext4).unwrap()), @"
+    base base: 6 files, 180 bytes
+    appliance hello: 1 files, 3 bytes
+    /data  755 directory  (base)
+    /dev  755 directory  (base)
+    /etc  755 directory  (base)
+    /etc/group  644 27 bytes  (base)
+    /etc/hosts  644 20 bytes  (base)
+    /etc/mtab  -> /proc/mounts  (base)
+    /etc/nsswitch.conf  644 44 bytes  (base)
+    /etc/passwd  644 89 bytes  (base)
+    /etc/resolv.conf  644 0 bytes  (base)
+    /hello  755 3 bytes  (hello)
+    /proc  755 directory  (base)
+    /root  700 directory  (base)
+    /run  755 directory  (base)
+    /sys  755 directory  (base)
+    /tmp  1777 directory  (base)
+    /var  755 directory  (base)
+    /var/log  755 directory  (base)
+    /var/tmp  1777 directory  (base)
+    ");
+    insta::assert_snapshot!(show(&workshop.plan(GuestOs::Osv, RootFs::Ext4).unwrap()), @"
+    base base: 3 files, 109 bytes
+    appliance hello: 1 files, 3 bytes
+    /data  755 directory  (base)
+    /dev  755 directory  (base)
+    /etc  755 directory  (base)
+    /etc/fstab  644 89 bytes  (base)
+    /etc/hosts  644 20 bytes  (base)
+    /etc/mnttab  -> /proc/mounts  (base)
+    /hello  755 3 bytes  (hello)
+    /proc  755 directory  (base)
+    /run  755 directory  (base)
+    /sys  755 directory  (base)
+    /tmp  1777 directory  (base)
+    ");
 }
 
 #[test]
@@ -64,7 +120,21 @@ fn a_file_in_the_place_of_a_folder_is_noticed() {
         .filter(|line| !line.contains("(base)"))
         .map(str::to_owned)
         .collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    insta::assert_snapshot!(shown.join("\n"), @"
+    base base: 6 files, 180 bytes
+    package runtime: 4 files, 6 bytes
+    appliance appliance: 3 files, 2 bytes
+    /bin  755 directory  (appliance over runtime)
+    /bin/tool  755 1 bytes  (appliance)
+    /lib  -> usr/lib  (appliance over runtime)
+    /opt  755 directory  (appliance over runtime)
+    /opt/app  644 1 bytes  (appliance)
+    /usr  755 directory  (appliance)
+    /usr/bin  755 directory  (appliance)
+    warning: /bin: the folder of appliance takes the place of a symlink of runtime (Move what is in it to usr/bin, where the symlink points to)
+    warning: /lib: the symlink of appliance takes the place of a folder with 2 files (Rename one of the two, or leave one out with a line in .capstanignore)
+    warning: /opt: the folder of appliance takes the place of a file of runtime (Rename one of the two)
+    ");
 }
 
 #[test]
@@ -91,7 +161,11 @@ fn run_scripts_belong_to_their_package() {
         .filter(|line| line.contains("run") || line.contains("node-20"))
         .map(str::to_owned)
         .collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    insta::assert_snapshot!(shown.join("\n"), @"
+    package node-20: 2 files, 35 bytes
+    /run  755 directory  (node-20)
+    /run/server  644 32 bytes  (node-20)
+    ");
 }
 
 #[test]
@@ -120,8 +194,21 @@ fn a_tree_is_unfolded_step_by_step() {
             .collect();
         Some(rows.join("\n"))
     };
-    insta::assert_snapshot!(list("").unwrap(), @"");
-    insta::assert_snapshot!(list("usr/lib/node").unwrap(), @"");
+    insta::assert_snapshot!(list("").unwrap(), @"
+    /data 0 bytes, 0 in it, base []
+    /dev 0 bytes, 0 in it, base []
+    /etc 138 bytes, 3 in it, base []
+    /proc 0 bytes, 0 in it, base []
+    /run 0 bytes, 0 in it, base []
+    /sys 0 bytes, 0 in it, base []
+    /tmp 0 bytes, 0 in it, base []
+    /usr 7 bytes, 2 in it, my-service []
+    /README 5 bytes, 0 in it, my-service []
+    ");
+    insta::assert_snapshot!(list("usr/lib/node").unwrap(), @r#"
+    /usr/lib/node/a.js 3 bytes, 0 in it, my-service ["node-20"]
+    /usr/lib/node/b.js 1 bytes, 0 in it, node-20 []
+    "#);
     assert_eq!(list("README"), None);
     assert_eq!(list("nowhere"), None);
 }

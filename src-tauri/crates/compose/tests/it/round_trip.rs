@@ -22,7 +22,11 @@ enum What {
 }
 
 fn names() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z]{1,3}", "[a-zA-Z0-9äöü %.+-]{1,20}x", "[a-z]{255}"]
+    prop_oneof![
+        "[a-z]{1,3}",
+        "[a-z][a-zA-Z0-9äöü %.+-]{1,20}x",
+        "[a-z]{255}"
+    ]
 }
 
 fn trees() -> impl Strategy<Value = BTreeMap<Vec<String>, What>> {
@@ -36,7 +40,7 @@ fn trees() -> impl Strategy<Value = BTreeMap<Vec<String>, What>> {
             let mut tree: BTreeMap<Vec<String>, What> = BTreeMap::new();
             for (mut path, what) in entries {
                 // Apart from what the base and the manifest bring.
-                path[0].insert(0, '_');
+                path[0].replace_range(..1, "_");
                 let is_free = (1..path.len())
                     .all(|end| matches!(tree.get(&path[..end]), None | Some(What::Directory)));
                 if is_free && !tree.contains_key(&path) {
