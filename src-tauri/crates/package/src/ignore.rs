@@ -176,7 +176,7 @@ impl Pattern {
                     match level {
                         Level::Any => next[at] = true,
                         Level::Name(pattern) if matches(pattern.as_bytes(), name) => {
-                            next[at + 1] = true
+                            next[at + 1] = true;
                         }
                         Level::Name(_) => {}
                     }

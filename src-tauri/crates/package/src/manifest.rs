@@ -154,11 +154,12 @@ mod tests {
     fn told(text: &str) -> String {
         match Manifest::parse(text, FILE) {
             Ok(parsed) => {
-                let notes: String = parsed
+                let notes: Vec<String> = parsed
                     .notes
                     .iter()
                     .map(|note| format!("{note}\n"))
                     .collect();
+                let notes = notes.concat();
                 format!("{}{notes}", parsed.value.to_yaml().unwrap())
             }
             Err(error) => format!("{error}\nhint: {}\n", error.hint().unwrap_or_default()),

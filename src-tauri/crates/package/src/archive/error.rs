@@ -11,7 +11,7 @@ pub enum ArchiveError {
     UnknownFormat,
 
     /// It cannot be read to its end.
-    #[error("it is damaged{}", after(entry))]
+    #[error("it is damaged{}", after(entry.as_ref()))]
     Damaged {
         /// The last entry that was begun.
         entry: Option<String>,
@@ -66,9 +66,8 @@ pub enum ArchiveError {
     },
 }
 
-fn after(entry: &Option<String>) -> String {
+fn after(entry: Option<&String>) -> String {
     entry
-        .as_ref()
         .map(|entry| format!(", at its entry `{entry}`"))
         .unwrap_or_default()
 }

@@ -84,7 +84,7 @@ pub(super) fn path(name: &[u8], may_be_absolute: bool) -> Result<Vec<u8>, Proble
     let mut depth = 0;
     for part in name.split(|byte| *byte == b'/') {
         match part {
-            b"" | b"." => continue,
+            b"" | b"." => {}
             b".." => return Err(Problem::LeavesFolder),
             part if part.len() > NAME_MAX_BYTES => return Err(Problem::TooLong),
             part => {
@@ -118,7 +118,7 @@ pub(super) fn check_link(path: &[u8], target: &[u8]) -> Result<(), Problem> {
     if target.starts_with(b"/") {
         return Ok(());
     }
-    let mut depth = path.iter().filter(|byte| **byte == b'/').count();
+    let mut depth = path.split(|byte| *byte == b'/').count() - 1;
     for part in target.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}

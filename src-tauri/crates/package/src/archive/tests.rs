@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::io::{Cursor, Write};
 use std::ops::ControlFlow;
 
@@ -64,7 +65,7 @@ fn listing(root: &Path) -> String {
                 mode & 0o7777
             )
         };
-        listing += &format!("{name}{kind}\n");
+        writeln!(listing, "{name}{kind}").unwrap();
     }
     listing
 }
@@ -91,10 +92,10 @@ fn attempt_within(name: &str, bytes: &[u8], limits: &Limits) -> String {
             let mut text = String::new();
             let mut next: Option<&dyn std::error::Error> = Some(&error);
             while let Some(error) = next {
-                text += &format!("{error}\n");
+                writeln!(text, "{error}").unwrap();
                 next = error.source();
             }
-            text += &format!("hint: {}\n", error.hint().unwrap());
+            writeln!(text, "hint: {}", error.hint().unwrap()).unwrap();
             text.replace(&folder.path().display().to_string(), "…")
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn plan(
     let running = running(layers, &owners, settings)?;
     check_environment(&settings.env)?;
 
-    let resolver = Resolver {
+    let bases = Resolver {
         packages: layers,
         guest,
     };
@@ -31,7 +31,7 @@ pub(super) fn plan(
         let Some(configuration) = configuration else {
             continue;
         };
-        match resolver.chain(owner, configuration) {
+        match bases.chain(owner, configuration) {
             Ok(chain) => {
                 resolved.insert(name, (owner, chain));
             }
@@ -235,22 +235,20 @@ fn check_environment(env: &[(String, String)]) -> Result<()> {
 }
 
 fn command_line(running: &[String], settings: &BuildSettings) -> Result<String> {
-    let mut line = match settings.command.as_deref().filter(|_| running.is_empty()) {
-        Some(command) => {
-            CommandLine::parse(command.trim()).map_err(|source| BootError::Command {
-                origin: "the run settings".into(),
-                command: command.to_owned(),
-                source,
-            })?
-        }
-        None => {
-            let commands = running
-                .iter()
-                .map(|name| Command::new(["runscript", &format!("/run/{name}")]));
-            CommandLine {
-                options: Vec::new(),
-                commands: commands.collect(),
-            }
+    let mut line = if let Some(command) = settings.command.as_deref().filter(|_| running.is_empty())
+    {
+        CommandLine::parse(command.trim()).map_err(|source| BootError::Command {
+            origin: "the run settings".into(),
+            command: command.to_owned(),
+            source,
+        })?
+    } else {
+        let commands = running
+            .iter()
+            .map(|name| Command::new(["runscript", &format!("/run/{name}")]));
+        CommandLine {
+            options: Vec::new(),
+            commands: commands.collect(),
         }
     };
     for (name, value) in &settings.env {

@@ -161,32 +161,31 @@ impl Resolver<'_> {
                 configuration.name, package.manifest.name
             )));
         }
-        self.configuration_of(package, owner, configuration, base)
+        configuration_of(package, owner, configuration, base)
     }
+}
 
-    fn configuration_of<'p>(
-        &self,
-        package: &'p Package,
-        owner: &Package,
-        configuration: &RunConfiguration,
-        base: Base,
-    ) -> Result<(&'p Package, &'p RunConfiguration), BootError> {
-        let run = package.run.as_ref();
-        match run.and_then(|run| run.configuration(&base.configuration)) {
-            Some(found) => Ok((package, found)),
-            None => Err(BootError::NoBaseConfiguration {
-                package: owner.manifest.name.clone(),
-                configuration: configuration.name.clone(),
-                base,
-                available: run
-                    .map(|run| {
-                        run.config_set
-                            .iter()
-                            .map(|found| found.name.clone())
-                            .collect()
-                    })
-                    .unwrap_or_default(),
-            }),
-        }
+fn configuration_of<'p>(
+    package: &'p Package,
+    owner: &Package,
+    configuration: &RunConfiguration,
+    base: Base,
+) -> Result<(&'p Package, &'p RunConfiguration), BootError> {
+    let run = package.run.as_ref();
+    match run.and_then(|run| run.configuration(&base.configuration)) {
+        Some(found) => Ok((package, found)),
+        None => Err(BootError::NoBaseConfiguration {
+            package: owner.manifest.name.clone(),
+            configuration: configuration.name.clone(),
+            base,
+            available: run
+                .map(|run| {
+                    run.config_set
+                        .iter()
+                        .map(|found| found.name.clone())
+                        .collect()
+                })
+                .unwrap_or_default(),
+        }),
     }
 }

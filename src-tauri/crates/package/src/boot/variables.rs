@@ -1,5 +1,7 @@
 //! What a runtime tells its base's boot command, and how it gets into it.
 
+use std::path::Path;
+
 use windlass_guest::command_line::EnvMode;
 use windlass_guest::command_line::script::ScriptCommand;
 use windlass_guest::command_line::{Command, Terminator, quote_word};
@@ -57,7 +59,13 @@ pub(super) fn variables(settings: &Settings) -> Vec<Variable> {
             args,
         } => {
             let main = match main {
-                Some(main) if main.ends_with(".jar") => vec!["-jar".to_owned(), main.clone()],
+                Some(main)
+                    if Path::new(main)
+                        .extension()
+                        .is_some_and(|kind| kind == "jar") =>
+                {
+                    vec!["-jar".to_owned(), main.clone()]
+                }
                 other => one(other),
             };
             let classpath = if classpath.is_empty() {

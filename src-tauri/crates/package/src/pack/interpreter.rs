@@ -69,7 +69,7 @@ fn version(text: &str) -> Option<String> {
     let is_number = |part: &&str| {
         !part.is_empty() && part.len() < 6 && part.bytes().all(|byte| byte.is_ascii_digit())
     };
-    (parts.len() == 3 && parts.iter().all(|part| is_number(part))).then(|| text.to_owned())
+    (parts.len() == 3 && parts.iter().all(is_number)).then(|| text.to_owned())
 }
 
 /// The programs of these names: the distribution's first, then along `PATH`.

@@ -182,7 +182,7 @@ fn finish(
     };
     let mut problems = survey.findings;
     problems.extend(recognised.problems);
-    problems.sort_by(|left, right| right.severity.cmp(&left.severity));
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     Ok(Proposal {
         name,
         title,

@@ -64,25 +64,23 @@ pub(super) fn recognise(folder: &Path, survey: &Survey) -> Option<Recognised> {
             .into_iter()
             .find(|path| is_inside(path) && is_file(path))
     };
-    let start = match started {
-        Some(start) => start,
-        None => {
-            let (main, why) = match main() {
-                Some(main) => (main, "which package.json names as its main file"),
-                None => {
-                    let usual = USUAL_MAINS.iter().find(|name| survey.top.contains(**name));
-                    // Scripts for browsers have such names as well: without package.json, only a server counts.
-                    let usual =
-                        usual.filter(|name| project.is_some() || name.starts_with("server"))?;
-                    ((*usual).to_owned(), "as Node projects usually call it")
-                }
-            };
-            recognised.reasons.push(format!("There is {main}, {why}."));
-            Start {
-                main,
-                node_args: Vec::new(),
-                args: Vec::new(),
-            }
+    let start = if let Some(start) = started {
+        start
+    } else {
+        let (main, why) = if let Some(main) = main() {
+            (main, "which package.json names as its main file")
+        } else {
+            let usual = USUAL_MAINS.iter().find(|name| survey.top.contains(**name));
+            // Scripts for browsers have such names as well: without package.json, only a server counts.
+            let usual =
+                usual.filter(|name| survey.top.contains(MANIFEST) || name.starts_with("server"))?;
+            ((*usual).to_owned(), "as Node projects usually call it")
+        };
+        recognised.reasons.push(format!("There is {main}, {why}."));
+        Start {
+            main,
+            node_args: Vec::new(),
+            args: Vec::new(),
         }
     };
 

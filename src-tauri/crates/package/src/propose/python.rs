@@ -14,24 +14,22 @@ const REQUIREMENTS: &str = "requirements.txt";
 
 pub(super) fn recognise(folder: &Path, survey: &Survey) -> Option<Recognised> {
     let mut recognised = Recognised::default();
-    let main = match USUAL_MAINS.iter().find(|name| survey.top.contains(**name)) {
-        Some(main) => {
-            recognised.reasons.push(format!(
-                "There is {main}, as Python projects usually call it."
-            ));
-            (*main).to_owned()
-        }
-        None => {
-            let mut scripts = survey
-                .top
-                .iter()
-                .filter(|name| name.ends_with(".py") && *name != "setup.py");
-            let only = scripts.next().filter(|_| scripts.next().is_none())?;
-            recognised
-                .reasons
-                .push(format!("{only} is the only Python file in it."));
-            only.clone()
-        }
+    let main = if let Some(main) = USUAL_MAINS.iter().find(|name| survey.top.contains(**name)) {
+        recognised.reasons.push(format!(
+            "There is {main}, as Python projects usually call it."
+        ));
+        (*main).to_owned()
+    } else {
+        let mut scripts = survey
+            .top
+            .iter()
+            .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "py"))
+            .filter(|name| *name != "setup.py");
+        let only = scripts.next().filter(|_| scripts.next().is_none())?;
+        recognised
+            .reasons
+            .push(format!("{only} is the only Python file in it."));
+        only.clone()
     };
     let requirements = read_small_text(&folder.join(REQUIREMENTS))
         .ok()

@@ -13,9 +13,8 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Parsed<RunFile>> {
     let source = fields.source();
     let mut notes = Vec::new();
 
-    let (runtime, place) = match fields.text_node("runtime")? {
-        Some(found) => found,
-        None => return Err(fields.missing("runtime")),
+    let Some((runtime, place)) = fields.text_node("runtime")? else {
+        return Err(fields.missing("runtime"));
     };
     let runtime = runtime.parse::<Runtime>().map_err(|()| {
         let names = Runtime::ALL.map(Runtime::name);
@@ -262,9 +261,10 @@ fn by_guest(fields: &mut Fields<'_>) -> Result<Vec<(GuestOs, String)>> {
     fields
         .text_map("x-bootcmd")?
         .into_iter()
-        .map(|(guest, command)| match guest.parse::<GuestOs>() {
-            Ok(guest) => Ok((guest, command)),
-            Err(_) => {
+        .map(|(guest, command)| {
+            if let Ok(guest) = guest.parse::<GuestOs>() {
+                Ok((guest, command))
+            } else {
                 let mut mistake = source.mistake(place, format!("`{guest}` is not a guest kernel"));
                 mistake.help = Some("Below `x-bootcmd`, write `osv` or `linux`.".into());
                 Err(mistake)

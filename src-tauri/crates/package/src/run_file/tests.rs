@@ -6,11 +6,12 @@ use super::*;
 fn told(text: &str) -> String {
     match RunFile::parse(text, "meta/run.yaml") {
         Ok(parsed) => {
-            let notes: String = parsed
+            let notes: Vec<String> = parsed
                 .notes
                 .iter()
                 .map(|note| format!("{note}\n"))
                 .collect();
+            let notes = notes.concat();
             format!("{}{notes}", parsed.value.to_yaml().unwrap())
         }
         Err(error) => {

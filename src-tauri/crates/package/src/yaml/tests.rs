@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -56,9 +58,9 @@ fn mistakes_of_yaml_are_shown_at_their_place() {
     let deep = "[".repeat(100) + &"]".repeat(100);
     let mut bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for (from, to) in "abcdefgh".chars().zip("bcdefghi".chars()) {
-        bomb += &format!(
-            "{to}: &{to} [*{from},*{from},*{from},*{from},*{from},*{from},*{from},*{from},*{from}]\n"
-        );
+        let item = format!("*{from}");
+        let items = vec![item; 9].join(",");
+        writeln!(bomb, "{to}: &{to} [{items}]").unwrap();
     }
     let told = [
         told("name: [1, 2"),
