@@ -247,23 +247,56 @@ impl Piece<'_> {
 
     fn read_file(&self, path: &Path, buffer: &mut [u8]) -> Result<(), Error> {
         let mut file = open(path).map_err(|error| self.unreadable(path, error))?;
-        let mut read = || -> io::Result<usize> {
-            if self.from > 0 {
-                file.seek(SeekFrom::Start(self.from))?;
-            }
-            read_full(&mut file, buffer)
-        };
-        let count = read().map_err(|error| self.unreadable(path, error))?;
+        let count = self
+            .fill(&mut file, buffer)
+            .map_err(|error| self.unreadable(path, error))?;
         if count < buffer.len() {
             return Err(self.changed(&format!("only {} are there", self.from + count as u64)));
         }
         if self.is_last() {
-            let more = read_full(&mut file, &mut [0]).map_err(|e| self.unreadable(path, e))?;
+            let more = file
+                .seek(SeekFrom::Start(self.file_bytes))
+                .and_then(|_| read_full(&mut file, &mut [0]))
+                .map_err(|error| self.unreadable(path, error))?;
             if more > 0 {
                 return Err(self.changed("there are more"));
             }
         }
         Ok(())
+    }
+
+    /// Fills the buffer as far as the file goes.
+    fn fill(&self, file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.length >= BATCH_BYTES && self.is_hole(file) {
+            let there = file
+                .metadata()?
+                .len()
+                .saturating_sub(self.from)
+                .min(self.length);
+            buffer.fill(0);
+            return Ok(to_usize(there));
+        }
+        if self.from > 0 || self.length >= BATCH_BYTES {
+            file.seek(SeekFrom::Start(self.from))?;
+        }
+        read_full(file, buffer)
+    }
+
+    /// Whether the whole piece is a hole, which is not worth reading: disks are full of them.
+    #[cfg(target_os = "linux")]
+    fn is_hole(&self, file: &File) -> bool {
+        match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(self.from)) {
+            Ok(data) => data >= self.from + self.length,
+            // There is no data behind here.
+            Err(rustix::io::Errno::NXIO) => true,
+            Err(_) => false,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "other systems are not asked")]
+    fn is_hole(&self, _file: &File) -> bool {
+        false
     }
 
     fn unreadable(&self, path: &Path, source: io::Error) -> Error {

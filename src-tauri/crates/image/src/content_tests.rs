@@ -150,3 +150,54 @@ fn a_watch_sees_every_byte_and_can_stop() {
     assert!(matches!(error, Error::Cancelled));
     assert_eq!(calls, 3);
 }
+
+#[test]
+fn holes_come_out_as_zeros_and_their_length_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sparse");
+    let mut expected = vec![0; 9 << 20];
+    expected[5 << 20] = 1;
+    let disk = File::create(&file).unwrap();
+    disk.set_len(9 << 20).unwrap();
+    (&disk).seek(SeekFrom::Start(5 << 20)).unwrap();
+    (&disk).write_all(&[1]).unwrap();
+    let source = Source::Path(file);
+    let path = guest_path("sparse");
+    assert!(copied(&[whole(&path, &source, 9 << 20, 0)], 9 << 20).unwrap() == expected);
+    for size in [8 << 20, (9 << 20) - 1, (9 << 20) + 1, 11 << 20] {
+        let error = copied(&[whole(&path, &source, size, 0)], size).unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }), "{size}: {error:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_does_not_hold_us_up() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let source = Source::Path(pipe);
+    let path = guest_path("pipe");
+    let error = copied(&[whole(&path, &source, 5, 0)], 512).unwrap_err();
+    assert!(
+        matches!(error, Error::Changed { .. } | Error::Source { .. }),
+        "{error:?}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named() {
+    let mut full = File::options().write(true).open("/dev/full").unwrap();
+    let source = Source::Bytes(Arc::from(*b"12345"));
+    let path = guest_path("data");
+    let mut output = Output::new(&mut full).unwrap();
+    let pieces = [whole(&path, &source, 5, 0)];
+    let error = copy(pieces.into_iter(), &mut output, &mut Unwatched).unwrap_err();
+    insta::assert_snapshot!(
+        format!("{error}\n  hint: {}", error.hint().unwrap()), @"
+    the image cannot be written at byte 0
+      hint: free some space on the disk, or build to another one
+    ");
+}

@@ -12,7 +12,7 @@
 //! of the loader, so that it can still be inspected, and later be given one.
 //!
 //! The partition has to be entry **2** of the table, and its CHS address must not be zero (see
-//! [`mbr`](crate::mbr)). The boot code reads no other disk than the first of the BIOS.
+//! [`mbr`]). The boot code reads no other disk than the first of the BIOS.
 
 mod command_line;
 mod disk;
