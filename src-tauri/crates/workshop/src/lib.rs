@@ -19,13 +19,16 @@ pub mod builds;
 pub mod doctor;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod guests;
 pub mod home;
 pub mod jobs;
 pub mod kernels;
 pub mod machines;
+pub mod packages;
 pub mod samples;
 pub mod settings;
+pub mod verbs;
 
 mod database;
 mod processes;

@@ -395,7 +395,7 @@ pub(super) fn appliance_name(package: &Package) -> String {
         .into_owned()
 }
 
-fn layer_info(layer: &compose::LayerSummary) -> LayerInfo {
+pub(super) fn layer_info(layer: &compose::LayerSummary) -> LayerInfo {
     LayerInfo {
         name: layer.name.clone(),
         version: layer.version.clone(),

@@ -205,7 +205,13 @@ fn inspect_folder(path: &Path) -> Result<Dropped> {
     Ok(Dropped {
         path: shown,
         kind: DroppedKind::Folder,
-        proposal: Some(Proposal {
+        proposal: Some(proposal.into()),
+    })
+}
+
+impl From<windlass_package::Proposal> for Proposal {
+    fn from(proposal: windlass_package::Proposal) -> Self {
+        Self {
             name: proposal.name,
             title: proposal.title,
             author: proposal.author,
@@ -222,6 +228,6 @@ fn inspect_folder(path: &Path) -> Result<Dropped> {
             size_bytes: proposal.size_bytes,
             reasons: proposal.reasons,
             problems: proposal.problems.into_iter().map(Finding::from).collect(),
-        }),
-    })
+        }
+    }
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod contents;
+mod folder;
 mod inspect;
 mod run;
 
@@ -25,6 +26,7 @@ use windlass_package::{BuildSettings, Package};
 
 pub(crate) use contents::{Composition, Plans};
 pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry};
+pub use folder::{COLLECTED_FOLDER, Collected, CollectedEntry, PackageInit};
 pub use inspect::{Dropped, DroppedKind, Manifests, Proposal};
 pub use run::{ApplianceSettings, BootPreview, EnvValue, Port, RunConfiguration, RunForm, Runtime};
 

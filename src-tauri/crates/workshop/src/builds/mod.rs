@@ -10,7 +10,11 @@
 //! A build remembers the fingerprint of all that went into it. As long as that is the same, the
 //! image is the same, and nothing is written.
 
+mod named;
 mod run;
+
+pub use named::{ComposeOptions, Image};
+pub use run::RunOptions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -62,7 +62,7 @@ impl Workshop {
         )
     }
 
-    async fn run_build(
+    pub(super) async fn run_build(
         self: &Arc<Self>,
         build: &Build,
         composition: &Composition,
@@ -153,6 +153,7 @@ impl Workshop {
             }],
             network,
             display: true,
+            patience: windlass_machine::Patience::default(),
             labels: serde_json::to_value(labels)
                 .map_err(|error| AppError::from_error(ErrorKind::Internal, &error, None))?,
         })

@@ -1,0 +1,347 @@
+//! Images under a name of the user's choice, and images as files of their own.
+//!
+//! ```text
+//!   compose NAME              ─► a build, and "NAME is that build of that appliance, with these settings"
+//!   compose NAME --out FILE   ─► FILE alone
+//!   run NAME                  ─► the build brought up to date with the folder, then a machine
+//! ```
+//!
+//! A name lives in the table `setting`, one row each, so that two processes never write over each
+//! other's. A name whose build was pruned still runs: it is composed again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+
+use super::{Build, GuestKernel, IMAGE, RunOptions, compose_image, fingerprint, recipe};
+use crate::Workshop;
+use crate::appliances::{ApplianceSettings, Composition, Record, Severity};
+use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::jobs::{Job, JobKind, Reporter, Request};
+
+/// What the rows of names begin with.
+const ROW_PREFIX: &str = "image:";
+
+/// How an image is composed, beside what the appliance's folder says.
+#[derive(Debug, Clone, Default)]
+pub struct ComposeOptions {
+    /// Settings instead of those that the folder keeps.
+    pub settings: Option<ApplianceSettings>,
+    /// The size of an ext4 root file system; content and some room where nothing is said.
+    pub size_bytes: Option<u64>,
+    /// The name that the image gets.
+    pub name: Option<String>,
+    /// The file to write it to, instead of keeping it among the builds.
+    pub out: Option<PathBuf>,
+}
+
+/// A named image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Its name.
+    pub name: String,
+    /// The appliance that it is made from.
+    pub appliance_id: String,
+    /// The build that it is, until that is deleted.
+    pub build_id: String,
+}
+
+/// What is kept of a named image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    appliance_id: String,
+    build_id: String,
+    settings: Option<ApplianceSettings>,
+    size_bytes: Option<u64>,
+}
+
+impl Workshop {
+    /// The named images, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn images(&self) -> Result<Vec<Image>> {
+        let connection = self.database.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT name, value FROM setting WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name",
+        )?;
+        let rows = statement.query_map([ROW_PREFIX], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let images = rows.into_iter().filter_map(|(name, value)| {
+            let kept: Kept = serde_json::from_str(&value).ok()?;
+            Some(Image {
+                name: name.strip_prefix(ROW_PREFIX)?.to_owned(),
+                appliance_id: kept.appliance_id,
+                build_id: kept.build_id,
+            })
+        });
+        Ok(images.collect())
+    }
+
+    /// Deletes a named image: its name, and its build unless another name stands for it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when a machine boots from it.
+    pub fn delete_image(&self, name: &str) -> Result<()> {
+        let images = self.images()?;
+        let image = images
+            .iter()
+            .find(|image| image.name == name)
+            .ok_or_else(|| no_image(name))?;
+        let shared = images
+            .iter()
+            .any(|other| other.name != name && other.build_id == image.build_id);
+        if !shared && self.build(&image.build_id).is_ok() {
+            self.delete_build(&image.build_id)?;
+        }
+        let row = format!("{ROW_PREFIX}{name}");
+        self.database
+            .lock()
+            .execute("DELETE FROM setting WHERE name = ?1", [row])?;
+        Ok(())
+    }
+
+    /// Composes an image as a job that ends with the build's id, or with the file's path.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such appliance; `Input` when the name makes no sense.
+    pub fn start_compose(
+        self: &Arc<Self>,
+        appliance: &str,
+        options: ComposeOptions,
+    ) -> Result<Job> {
+        if let Some(name) = &options.name {
+            check_name(name)?;
+        }
+        let shown = self.appliance(appliance)?;
+        let record = self.appliance_record(&shown.id)?;
+        let workshop = Arc::clone(self);
+        // Only what the appliance's folder says can be repeated from the history.
+        let request =
+            (options.settings.is_none() && options.out.is_none()).then(|| Request::Build {
+                appliance: record.id.clone(),
+            });
+        self.start_job(
+            JobKind::Build,
+            format!("Build {}", options.name.as_deref().unwrap_or(&shown.name)),
+            Some(shown.id),
+            request,
+            async move |reporter| {
+                if let Some(out) = options.out.clone() {
+                    return workshop
+                        .compose_file(record, options, out, &reporter)
+                        .await
+                        .map(Some);
+                }
+                let (build, _) = workshop.provide_named(record, options, &reporter).await?;
+                Ok(Some(build.id))
+            },
+        )
+    }
+
+    /// Brings a named image up to date with its appliance and starts a machine from it, as a job.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such image, or its appliance is gone.
+    pub fn start_image_run(self: &Arc<Self>, name: &str, options: RunOptions) -> Result<Job> {
+        let kept: Kept = self
+            .remembered(&format!("{ROW_PREFIX}{name}"))?
+            .ok_or_else(|| no_image(name))?;
+        let record = self.appliance_record(&kept.appliance_id)?;
+        let compose = ComposeOptions {
+            settings: options.settings.or(kept.settings),
+            size_bytes: kept.size_bytes,
+            name: None,
+            out: None,
+        };
+        let machine = options.name.unwrap_or_else(|| name.to_owned());
+        let workshop = Arc::clone(self);
+        self.start_job(
+            JobKind::Run,
+            format!("Run {name}"),
+            Some(record.id.clone()),
+            None,
+            async move |reporter| {
+                let (build, composition) =
+                    workshop.provide_named(record, compose, &reporter).await?;
+                reporter.check()?;
+                let id = workshop
+                    .run_build(&build, &composition, Some(machine), &reporter)
+                    .await?;
+                Ok(Some(id))
+            },
+        )
+    }
+
+    /// The settings that a named image was composed with, where they are not its folder's.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such image.
+    pub fn image_settings(&self, name: &str) -> Result<Option<ApplianceSettings>> {
+        let kept: Option<Kept> = self.remembered(&format!("{ROW_PREFIX}{name}"))?;
+        Ok(kept.ok_or_else(|| no_image(name))?.settings)
+    }
+
+    async fn provide_named(
+        self: &Arc<Self>,
+        record: Record,
+        options: ComposeOptions,
+        reporter: &Reporter,
+    ) -> Result<(Build, Arc<Composition>)> {
+        let appliance_id = record.id.clone();
+        let (build, composition) = match options.size_bytes {
+            None => {
+                let kept = options
+                    .settings
+                    .as_ref()
+                    .map(ApplianceSettings::to_build_settings);
+                self.provide_build(record, kept, reporter).await?
+            }
+            Some(size_bytes) => {
+                self.provide_sized(record, &options, size_bytes, reporter)
+                    .await?
+            }
+        };
+        if let Some(name) = options.name {
+            let kept = Kept {
+                appliance_id,
+                build_id: build.id.clone(),
+                settings: options.settings,
+                size_bytes: options.size_bytes,
+            };
+            self.remember(&format!("{ROW_PREFIX}{name}"), &kept)?;
+        }
+        Ok((build, composition))
+    }
+
+    /// As `provide_build`, with a root file system of the given size.
+    async fn provide_sized(
+        self: &Arc<Self>,
+        record: Record,
+        options: &ComposeOptions,
+        size_bytes: u64,
+        reporter: &Reporter,
+    ) -> Result<(Build, Arc<Composition>)> {
+        let (composition, kernel) = self.prepare(&record, options, reporter).await?;
+        let fingerprint = format!("{}/{size_bytes}", fingerprint(&composition, &kernel)?);
+        if let Some(build) = self.same_build(&record.id, &fingerprint)? {
+            reporter.log("Nothing changed since the last build");
+            return Ok((build, composition));
+        }
+        reporter.check()?;
+        let started = std::time::Instant::now();
+        let started_at = crate::now();
+        let id = crate::new_id();
+        let folder = self.home.images().join(&id);
+        std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
+        let recipe = windlass_compose::Recipe {
+            size_bytes: Some(size_bytes),
+            ..recipe(folder.join(IMAGE), &composition, &kernel)
+        };
+        let composed = compose_image(Arc::clone(&composition), recipe, reporter.clone()).await;
+        let composed = composed.inspect_err(|_| {
+            // Nothing half-written is left.
+            let _ = std::fs::remove_dir_all(&folder);
+        })?;
+        let build = Build {
+            id,
+            appliance_id: record.id.clone(),
+            guest: composition.guest,
+            root_fs: composition.root_fs,
+            kernel_id: kernel.id().to_owned(),
+            path: composed.path.display().to_string(),
+            size_bytes: composed.size_bytes,
+            content_bytes: composed.content_bytes,
+            file_count: composed.file_count as u64,
+            digest: composed.digest,
+            started_at,
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        self.insert_build(&build, &fingerprint)?;
+        self.prune_builds(&record.id)?;
+        self.tell_appliance(&record.id);
+        Ok((build, composition))
+    }
+
+    async fn compose_file(
+        self: &Arc<Self>,
+        record: Record,
+        options: ComposeOptions,
+        out: PathBuf,
+        reporter: &Reporter,
+    ) -> Result<String> {
+        let (composition, kernel) = self.prepare(&record, &options, reporter).await?;
+        let destination = std::path::absolute(&out).doing("find the folder of", &out)?;
+        let recipe = windlass_compose::Recipe {
+            size_bytes: options.size_bytes,
+            ..recipe(destination, &composition, &kernel)
+        };
+        let composed = compose_image(composition, recipe, reporter.clone()).await?;
+        Ok(composed.path.display().to_string())
+    }
+
+    /// Packages, plan and kernel; fails on the first finding that forbids the build.
+    async fn prepare(
+        self: &Arc<Self>,
+        record: &Record,
+        options: &ComposeOptions,
+        reporter: &Reporter,
+    ) -> Result<(Arc<Composition>, GuestKernel)> {
+        self.provide_packages(record, reporter).await?;
+        reporter.check()?;
+        reporter.step("Reading the appliance");
+        let workshop = Arc::clone(self);
+        let at = record.clone();
+        let cancel = reporter.cancellation().clone();
+        let settings = options
+            .settings
+            .as_ref()
+            .map(ApplianceSettings::to_build_settings);
+        let composition =
+            crate::blocking(move || workshop.compose(&at, settings.as_ref(), &cancel)).await??;
+        let kernel = self
+            .provide_kernel(composition.guest, composition.root_fs, reporter)
+            .await?;
+        for finding in self.findings(&composition) {
+            let place = finding
+                .path
+                .as_deref()
+                .map(|path| format!("{path}: "))
+                .unwrap_or_default();
+            reporter.log(&format!(
+                "{:?}: {place}{}",
+                finding.severity, finding.message
+            ));
+            if finding.severity == Severity::Error {
+                let mut error =
+                    AppError::new(ErrorKind::Input, format!("{place}{}", finding.message));
+                error.hints.extend(finding.remedy);
+                return Err(error);
+            }
+        }
+        Ok((composition, kernel))
+    }
+}
+
+fn no_image(name: &str) -> AppError {
+    AppError::not_found("image", name).hinted("`windlassctl images` lists them")
+}
+
+/// A name is shown in lists and typed in terminals.
+fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace();
+    if !name.is_empty() && name.len() <= 200 && !name.starts_with('-') && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(AppError::new(
+        ErrorKind::Input,
+        format!("`{name}` cannot be the name of an image"),
+    )
+    .hinted("Use letters, digits, `-`, `.` and `/`"))
+}

@@ -1,0 +1,115 @@
+//! What the window can do and what `windlassctl` can do: one table.
+//!
+//! The window's commands (`src-tauri/src/commands`) and the command line's verbs are each checked
+//! against it, so that neither can do what the other cannot without saying why.
+
+/// A command of the window, and the verb that does the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verb {
+    /// The window's command.
+    pub command: &'static str,
+    /// How it is done in a terminal.
+    pub way: Way,
+}
+
+/// How a command of the window is done in a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// With this command line after `windlassctl`; words in capitals stand for what the user names.
+    Verb(&'static str),
+    /// Not at all, because it makes sense in a window alone.
+    WindowOnly(&'static str),
+}
+
+use Way::{Verb as With, WindowOnly};
+
+/// Every command of the window.
+pub const VERBS: &[Verb] = &[
+    verb("inspect", With("info FILE")),
+    verb("appliance_list", With("appliance list")),
+    verb("appliance_get", With("package describe NAME")),
+    verb("appliance_add", With("appliance add FOLDER")),
+    verb("appliance_remove", With("appliance remove NAME")),
+    verb("appliance_contents", With("appliance contents NAME")),
+    verb("appliance_tree", With("appliance contents NAME /FOLDER")),
+    verb("appliance_run_form", With("appliance settings NAME")),
+    verb(
+        "appliance_save_settings",
+        With("appliance settings NAME --memory 512M"),
+    ),
+    verb("appliance_preview_boot", With("run NAME --dry-run")),
+    verb(
+        "appliance_build",
+        With("package compose NAME --path FOLDER"),
+    ),
+    verb("appliance_run", With("run NAME")),
+    verb("sample_list", With("sample list")),
+    verb("sample_create", With("sample create hello")),
+    verb("build_list", With("images")),
+    verb("build_delete", With("rmi BUILD")),
+    verb("doctor", With("doctor")),
+    verb("kernel_list", With("kernel list")),
+    verb("kernel_add", With("kernel add FILE")),
+    verb("kernel_fetch_linux", With("kernel fetch")),
+    verb("kernel_remove", With("kernel remove ID")),
+    verb("machine_list", With("machine list")),
+    verb("machine_start", With("machine start NAME")),
+    verb("machine_pause", With("machine pause NAME")),
+    verb("machine_resume", With("machine resume NAME")),
+    verb("machine_stop", With("machine stop NAME")),
+    verb("machine_kill", With("machine kill NAME")),
+    verb("machine_delete", With("machine delete NAME")),
+    verb("machine_rename", With("machine rename NAME NEW-NAME")),
+    verb("machine_details", With("machine details NAME")),
+    verb("machine_screenshot", With("machine screenshot NAME")),
+    verb(
+        "machine_open_port",
+        WindowOnly("`windlassctl instances` shows the ports; a browser opens them"),
+    ),
+    verb("console_open", With("machine console NAME")),
+    verb(
+        "console_acknowledge",
+        WindowOnly("part of how bytes reach the window"),
+    ),
+    verb("console_save", With("machine logs NAME")),
+    verb(
+        "display_open",
+        WindowOnly("a terminal shows no screen; `machine screenshot` takes a picture of it"),
+    ),
+    verb(
+        "stream_close",
+        WindowOnly("part of how bytes reach the window"),
+    ),
+    verb("job_list", With("job list")),
+    verb("job_log", With("job log ID")),
+    verb("job_cancel", With("job cancel ID")),
+    verb("job_retry", With("job retry ID")),
+    verb("settings_get", With("settings get")),
+    verb("settings_set", With("settings set theme dark")),
+    verb("about", With("config print")),
+    verb("pick_folder", WindowOnly("a dialog")),
+    verb("pick_files", WindowOnly("a dialog")),
+    verb("pick_save_path", WindowOnly("a dialog")),
+    verb(
+        "reveal_path",
+        WindowOnly("opens the desktop's file manager"),
+    ),
+    verb("window_close_answer", WindowOnly("a dialog")),
+];
+
+const fn verb(command: &'static str, way: Way) -> Verb {
+    Verb { command, way }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_is_there_twice() {
+        let mut commands: Vec<_> = VERBS.iter().map(|verb| verb.command).collect();
+        commands.sort_unstable();
+        commands.dedup();
+        assert_eq!(commands.len(), VERBS.len());
+    }
+}
