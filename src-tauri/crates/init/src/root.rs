@@ -1,0 +1,151 @@
+//! The disk that holds the root file system.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount as mount_file_system};
+
+/// Where the root is mounted until it becomes the root.
+pub(crate) const NEW_ROOT: &str = "/windlass-root";
+
+/// Disks appear a moment after their driver.
+const DISK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The superblock's magic number of ext2, ext3 and ext4.
+const EXT_MAGIC_OFFSET: u64 = 1024 + 0x38;
+const EXT_MAGIC: [u8; 2] = [0x53, 0xef];
+
+/// What `/sys/block` has besides disks.
+const NO_DISKS: [&str; 6] = ["loop", "ram", "zram", "fd", "sr", "dm-"];
+
+/// Finds the first disk that holds ext4, or its first partition that does; says what was found where none does.
+pub(crate) fn find(wanted: Option<&str>) -> Result<PathBuf, String> {
+    let start = Instant::now();
+    loop {
+        let looked_at = match wanted {
+            Some(device) => vec![PathBuf::from(device)],
+            None => candidates(Path::new("/sys/block")),
+        };
+        if let Some(device) = looked_at.iter().find(|device| holds_ext4(device)) {
+            return Ok(device.clone());
+        }
+        // A disk without a root file system will not get one by waiting.
+        let is_there = looked_at.iter().any(|device| device.exists());
+        if is_there || start.elapsed() > DISK_TIMEOUT {
+            return Err(describe(&looked_at));
+        }
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// The first disk and its partitions, as device files.
+fn candidates(block: &Path) -> Vec<PathBuf> {
+    let is_disk = |name: &String| !NO_DISKS.iter().any(|prefix| name.starts_with(prefix));
+    let mut disks: Vec<String> = names(block).into_iter().filter(is_disk).collect();
+    // vda before sda: a data disk of another kind does not come before the image.
+    disks.sort_by_key(|name| (!name.starts_with("vd"), name.len(), name.clone()));
+    let Some(disk) = disks.first() else {
+        return Vec::new();
+    };
+    let partitions = names(&block.join(disk))
+        .into_iter()
+        .filter(|name| name.starts_with(disk.as_str()));
+    let mut partitions: Vec<String> = partitions.collect();
+    partitions.sort_by_key(|name| (name.len(), name.clone()));
+    std::iter::once(disk.clone())
+        .chain(partitions)
+        .map(|name| Path::new("/dev").join(name))
+        .collect()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+fn holds_ext4(device: &Path) -> bool {
+    let mut magic = [0; 2];
+    File::open(device)
+        .and_then(|file| file.read_exact_at(&mut magic, EXT_MAGIC_OFFSET))
+        .is_ok()
+        && magic == EXT_MAGIC
+}
+
+fn describe(looked_at: &[PathBuf]) -> String {
+    if looked_at.is_empty() {
+        return "the machine has no disk that this kernel can drive".to_owned();
+    }
+    let names: Vec<String> = looked_at
+        .iter()
+        .map(|device| device.display().to_string())
+        .collect();
+    format!("no ext4 file system on {}", names.join(", "))
+}
+
+/// Mounts the root; says whether it can be written.
+pub(crate) fn mount(device: &Path) -> Result<bool, String> {
+    let context =
+        |error: &dyn std::fmt::Display| format!("{} cannot be mounted: {error}", device.display());
+    fs::create_dir_all(NEW_ROOT).map_err(|error| context(&error))?;
+    match mount_file_system(device, NEW_ROOT, "ext4", MountFlags::empty(), None) {
+        Ok(()) => Ok(true),
+        // A disk that several machines share is read-only.
+        Err(Errno::ROFS | Errno::ACCESS) => {
+            mount_file_system(device, NEW_ROOT, "ext4", MountFlags::RDONLY, None)
+                .map_err(|error| context(&error))?;
+            Ok(false)
+        }
+        Err(error) => Err(context(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_virtio_disk_and_its_partitions_are_looked_at() {
+        let folder =
+            std::env::temp_dir().join(format!("windlass-init-root-{}", std::process::id()));
+        for path in [
+            "loop0",
+            "sda",
+            "sr0",
+            "vdb/vdb1",
+            "vda/vda10",
+            "vda/vda2",
+            "vda/queue",
+        ] {
+            fs::create_dir_all(folder.join(path)).unwrap();
+        }
+        let found = candidates(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(
+            found,
+            ["/dev/vda", "/dev/vda2", "/dev/vda10"].map(PathBuf::from)
+        );
+        assert_eq!(
+            describe(&found),
+            "no ext4 file system on /dev/vda, /dev/vda2, /dev/vda10"
+        );
+        assert!(candidates(&folder).is_empty());
+    }
+
+    #[test]
+    fn ext4_is_told_by_its_magic_number() {
+        let path = std::env::temp_dir().join(format!("windlass-init-ext-{}", std::process::id()));
+        let mut bytes = vec![0; 2048];
+        fs::write(&path, &bytes).unwrap();
+        assert!(!holds_ext4(&path));
+        bytes[1080..1082].copy_from_slice(&EXT_MAGIC);
+        fs::write(&path, &bytes).unwrap();
+        assert!(holds_ext4(&path));
+        fs::remove_file(&path).unwrap();
+    }
+}
