@@ -1,4 +1,5 @@
 import "@testing-library/jest-dom/vitest";
+import { configure } from "@testing-library/svelte";
 import { clearMocks } from "@tauri-apps/api/mocks";
 import { afterEach } from "vitest";
 
@@ -22,6 +23,8 @@ window.matchMedia ??= (query) =>
     removeEventListener() {},
   }) as unknown as MediaQueryList;
 
+HTMLCanvasElement.prototype.getContext = () => null;
+
 // jsdom lays nothing out: what measures itself gets the size of a window.
 Object.defineProperty(HTMLElement.prototype, "clientHeight", {
   configurable: true,
@@ -31,6 +34,8 @@ Object.defineProperty(HTMLElement.prototype, "clientWidth", {
   configurable: true,
   get: () => 1000,
 });
+
+configure({ getElementError: (message) => new Error(message ?? "not found") });
 
 afterEach(() => {
   clearMocks();

@@ -2,7 +2,7 @@
  * The form's view of the two YAML files of a manifest. Reading is forgiving; writing changes one value and leaves every
  * other byte, comments included, as the user wrote it.
  */
-import { parseDocument, type Document } from "yaml";
+import { isScalar, parseDocument, type Document } from "yaml";
 
 export interface ManifestFields {
   name: string;
@@ -64,6 +64,9 @@ function written(yaml: string, pathOf: (document: Document) => string[], value: 
   const document = parseDocument(yaml);
   const path = pathOf(document);
   if (document.errors.length > 0 || path.length === 0) return yaml;
+  const node: unknown = document.getIn(path, true);
+  // A field that was emptied got quotes; what is typed next needs them no longer.
+  if (isScalar(node) && node.value === "") delete node.type;
   document.setIn(path, value);
   return document.toString({ lineWidth: 0 });
 }
