@@ -23,7 +23,7 @@ use crate::spec::{Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec
 pub(crate) const SANDBOX: &str =
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// What every Linux guest is told. The console that comes last is `/dev/console`; -1 restarts at once after a
+/// What every Linux guest is told (`windlass.network=off` besides where it has no card). The console that comes last is `/dev/console`; -1 restarts at once after a
 /// panic, which ends QEMU.
 const LINUX_PARAMETERS: &str = "quiet loglevel=4 panic=-1 no_timer_check rdinit=/init";
 
@@ -113,7 +113,12 @@ impl CommandLine {
             GuestOs::Osv => append.clone(),
             GuestOs::Linux => {
                 let screen = if spec.display { "console=tty0 " } else { "" };
-                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {append}")
+                let network = if spec.network.is_some() {
+                    ""
+                } else {
+                    "windlass.network=off "
+                };
+                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{append}")
                     .trim_end()
                     .to_owned()
             }

@@ -1,9 +1,9 @@
 //! A guest's console: everything it ever wrote is in one file, and whoever wants to see it follows that file.
 //!
 //! QEMU appends to the file itself, so nothing is lost when no window is open, and any number of readers, in any number of
-//! processes, read at their own pace from their own offset. Typing goes the other way through the serial port's
-//! socket, which takes one connection only: the process that drives the machine holds it, and passes on what comes to the
-//! `input` socket beside it.
+//! processes, read at their own pace from their own offset. Typing goes the other way, through the serial port's
+//! socket. That takes one connection only, so the process that drives the machine makes it, and passes on what comes to
+//! the `input` socket beside it.
 
 use std::fs::File;
 use std::io;
@@ -15,8 +15,10 @@ use std::time::Duration;
 use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::paths::Sockets;
@@ -26,6 +28,8 @@ use crate::readiness::watch_readable;
 const CHUNK_MAX_BYTES: usize = 256 << 10;
 /// A guest writes byte by byte; readers are woken at most this often.
 const WAKE_INTERVAL: Duration = Duration::from_millis(4);
+/// The guest gets this long to take what was typed before the connection is closed.
+const TYPING_LINGER: Duration = Duration::from_secs(2);
 /// Where no change is announced (network file systems), the file is looked at this often.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -113,43 +117,70 @@ async fn changed(changes: &mut AsyncFd<OwnedFd>) -> io::Result<()> {
     Ok(())
 }
 
-/// Holds the serial port's socket: takes off what the guest writes there (it is in the log already), and passes on what
-/// is typed. Ends when QEMU closes the socket.
-pub(crate) async fn hold_serial(sockets: Sockets) -> io::Result<()> {
+/// Passes on to the serial port what comes to the `input` socket. Runs until it is dropped.
+///
+/// The serial port's own socket is connected to only while somebody types. QEMU 7.2 writes bytes to the log twice when
+/// its peer there is slow to read, and is several times slower with a peer than without.
+pub(crate) async fn pass_on_input(sockets: Sockets) -> io::Result<()> {
     let input = sockets.input();
     let _not_there = std::fs::remove_file(&input);
     let listener = UnixListener::bind(&input)?;
-    let (mut from_guest, mut to_guest) = UnixStream::connect(sockets.serial()).await?.into_split();
     let (keys, mut typed) = mpsc::channel::<Vec<u8>>(16);
-    let drain = async {
-        let mut buffer = vec![0; 64 << 10];
-        while from_guest.read(&mut buffer).await? > 0 {}
-        Ok(())
-    };
-    let pass_on = async {
-        while let Some(bytes) = typed.recv().await {
-            to_guest.write_all(&bytes).await?;
-        }
-        Ok(())
-    };
-    let accept = async {
-        loop {
-            let (mut typist, _) = listener.accept().await?;
-            let keys = keys.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while let Ok(count @ 1..) = typist.read(&mut buffer).await {
-                    if keys.send(buffer[..count].to_vec()).await.is_err() {
-                        break;
+    let mut wire: Option<Wire> = None;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                tokio::spawn(read_typist(accepted?.0, keys.clone()));
+            }
+            Some(bytes) = typed.recv() => {
+                let connected = match wire.take() {
+                    Some(wire) => Ok(wire),
+                    None => Wire::connect(&sockets).await,
+                };
+                match connected {
+                    Ok(mut connected) => {
+                        if connected.to_guest.write_all(&bytes).await.is_ok() {
+                            wire = Some(connected);
+                        }
                     }
+                    Err(error) => tracing::debug!(%error, "nobody to type to"),
                 }
-            });
+            }
+            () = sleep(TYPING_LINGER), if wire.is_some() => wire = None,
         }
-    };
-    tokio::select! {
-        ended = drain => ended,
-        ended = pass_on => ended,
-        ended = accept => ended,
+    }
+}
+
+async fn read_typist(mut typist: UnixStream, keys: mpsc::Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = typist.read(&mut buffer).await {
+        if keys.send(buffer[..count].to_vec()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The serial port's connection; what the guest writes to it is in the log already, and is taken off.
+#[derive(Debug)]
+struct Wire {
+    to_guest: OwnedWriteHalf,
+    drain: JoinHandle<()>,
+}
+
+impl Wire {
+    async fn connect(sockets: &Sockets) -> io::Result<Self> {
+        let (mut from_guest, to_guest) = UnixStream::connect(sockets.serial()).await?.into_split();
+        let drain = tokio::spawn(async move {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(1..) = from_guest.read(&mut buffer).await {}
+        });
+        Ok(Self { to_guest, drain })
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.drain.abort();
     }
 }
 

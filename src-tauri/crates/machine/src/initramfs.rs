@@ -79,6 +79,17 @@ mod tests {
             members.push((name, text));
             input = reader.finish().unwrap();
         }
-        insta::assert_debug_snapshot!(members, @"");
+        insta::assert_debug_snapshot!(members, @r#"
+    [
+        (
+            "windlass",
+            "",
+        ),
+        (
+            "windlass/command-line",
+            "/usr/bin/node /app.js",
+        ),
+    ]
+"#);
     }
 }

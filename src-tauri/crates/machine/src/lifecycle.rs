@@ -31,6 +31,7 @@ mod tests;
 
 use windlass_guest::Notice;
 
+use evidence::Words;
 pub(crate) use evidence::{Evidence, Exit, Verdict};
 
 use crate::status::MachineState;
@@ -299,16 +300,16 @@ impl Lifecycle {
                 return vec![Action::Disarm(Timer::Address)];
             }
             Notice::NoAddress { .. } => {
-                self.advise(About::Address, notice.to_string(), notice.remedy());
+                self.advise_of(About::Address, notice);
                 return vec![Action::Disarm(Timer::Address)];
             }
             Notice::Panic { .. } => {
-                self.advise(About::Guest, notice.to_string(), notice.remedy());
+                self.advise_of(About::Guest, notice);
                 self.halt_checks = 0;
                 return vec![Action::Arm(Timer::Halt)];
             }
             notice if notice.remedy().is_some() => {
-                self.advise(About::Guest, notice.to_string(), notice.remedy());
+                self.advise_of(About::Guest, notice);
             }
             _ => {}
         }
@@ -422,6 +423,11 @@ impl Lifecycle {
             message,
             remedy,
         });
+    }
+
+    fn advise_of(&mut self, about: About, notice: &Notice) {
+        let Words { message, remedy } = Words::of(notice);
+        self.advise(about, message, remedy);
     }
 
     fn withdraw(&mut self, about: About) {

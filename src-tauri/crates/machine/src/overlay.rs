@@ -137,3 +137,56 @@ fn empty_overlay(base: &Path, format: DiskFormat, size_bytes: u64) -> Result<Vec
     );
     Ok(image)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_overlay_is_small_and_of_the_size_of_its_base() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base.img");
+        std::fs::write(&base, vec![7; 1_000_000]).unwrap();
+        let first = folder.path().join("first.qcow2");
+        ensure(&first, &base, DiskFormat::Raw).unwrap();
+        assert_eq!(first.metadata().unwrap().len(), 4 * CLUSTER_BYTES);
+        assert_eq!(virtual_size(&first, DiskFormat::Qcow2).unwrap(), 1_000_448);
+        let second = folder.path().join("second.qcow2");
+        ensure(&second, &first, DiskFormat::Qcow2).unwrap();
+        assert_eq!(virtual_size(&second, DiskFormat::Qcow2).unwrap(), 1_000_448);
+        check_with_qemu(&second);
+    }
+
+    #[test]
+    fn what_no_overlay_can_be_made_over_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base.img");
+        std::fs::write(&base, vec![0; 512]).unwrap();
+        let path = folder.path().join("overlay.qcow2");
+        let error = ensure(&path, &base, DiskFormat::Qcow2)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("it is said to be qcow2, and is not"),
+            "{error}"
+        );
+        std::fs::write(&base, b"").unwrap();
+        let error = ensure(&path, &base, DiskFormat::Raw)
+            .unwrap_err()
+            .to_string();
+        assert!(error.ends_with("a disk of 0 bytes"), "{error}");
+        assert!(!path.exists());
+    }
+
+    /// QEMU's own opinion, where its tools are installed.
+    fn check_with_qemu(path: &Path) {
+        let check = std::process::Command::new("qemu-img")
+            .arg("check")
+            .arg(path)
+            .output();
+        match check {
+            Ok(check) => assert!(check.status.success(), "{check:?}"),
+            Err(error) => println!("not checked by qemu-img: {error}"),
+        }
+    }
+}

@@ -44,7 +44,10 @@ pub(crate) struct Evidence {
     pub(super) halted: bool,
     pub(super) has_address: bool,
     pub(super) panic: Option<Words>,
+    /// It could not do its work.
     failure: Option<Words>,
+    /// Why it ended as it did, where it went on for a while.
+    cause: Option<Words>,
     ended: Option<Option<i32>>,
     first_bad_status: Option<i32>,
     powering_off: bool,
@@ -53,8 +56,8 @@ pub(crate) struct Evidence {
 /// Something said, with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words {
-    message: String,
-    remedy: Option<String>,
+    pub(super) message: String,
+    pub(super) remedy: Option<String>,
 }
 
 /// How a run ended.
@@ -86,32 +89,53 @@ impl Verdict {
     }
 }
 
+impl Words {
+    pub(super) fn of(notice: &Notice) -> Self {
+        Self {
+            message: sentence(&notice.to_string()),
+            remedy: notice.remedy().as_deref().map(sentence),
+        }
+    }
+}
+
+/// Text as a sentence: notices are parts of one.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string())
+        .unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{first}{}{end}", letters.as_str())
+}
+
 impl Evidence {
     pub(super) fn noticed(&mut self, notice: &Notice) {
-        let words = || Words {
-            message: notice.to_string(),
-            remedy: notice.remedy(),
+        let keep = |words: &mut Option<Words>| {
+            words.get_or_insert_with(|| Words::of(notice));
         };
         match notice {
             Notice::Address { .. } => self.has_address = true,
-            Notice::Panic { .. } => {
-                self.panic.get_or_insert_with(words);
-            }
+            Notice::Panic { .. } => keep(&mut self.panic),
             Notice::CommandExited { status, .. } if *status != 0 => {
                 self.first_bad_status.get_or_insert(*status);
+                if notice.remedy().is_some() {
+                    keep(&mut self.cause);
+                }
             }
             Notice::Ended { status } => self.ended = Some(*status),
             Notice::PoweringOff => self.powering_off = true,
-            notice if notice.is_fatal() => {
-                self.failure.get_or_insert_with(words);
+            notice if notice.is_fatal() => keep(&mut self.failure),
+            Notice::NoAddress { .. } | Notice::OutOfMemory { .. } | Notice::ReadOnlyFileSystem => {
+                // What happened earlier explains the status of a command better than the status does.
+                keep(&mut self.cause);
             }
             _ => {}
         }
-    }
-
-    /// Whether the guest itself said that it was done.
-    fn guest_said_end(&self) -> bool {
-        self.ended.is_some() || self.powering_off
     }
 
     /// The status that the guest's commands ended with, as far as it told.
@@ -142,29 +166,8 @@ impl Evidence {
                 ..Verdict::new(Failed, "QEMU was started, but never answered.")
             };
         }
-        // A panic counts only with something that bears it out: words alone may be a program's output.
-        let dead = self.panicked || self.halted || self.shutdown.as_deref() == Some("guest-reset");
-        if let Some(panic) = self
-            .panic
-            .clone()
-            .filter(|_| dead || !self.guest_said_end())
-        {
-            let by_us = (self.killed || self.asked) && !dead;
-            return Verdict::words(if by_us { Stopped } else { Crashed }, panic);
-        }
-        if self.panicked || self.halted {
-            let how = if self.panicked {
-                "The guest panicked."
-            } else {
-                "The guest halted."
-            };
-            return match self.failure.clone() {
-                Some(failure) => Verdict::words(Failed, failure),
-                None => Verdict {
-                    remedy: Some("Its console has its last words.".to_owned()),
-                    ..Verdict::new(Crashed, how)
-                },
-            };
+        if let Some(crash) = self.crash() {
+            return crash;
         }
         if self.killed {
             return Verdict::new(Stopped, "It was switched off.");
@@ -198,52 +201,83 @@ impl Evidence {
             })
     }
 
+    /// The verdict on a guest that died. Words of a panic alone do not make one: they may be a program's output, so
+    /// they count only when the machine bears them out, or the guest did not live to tell how its commands ended.
+    fn crash(&self) -> Option<Verdict> {
+        let dead = self.panicked || self.halted;
+        let reset = self.shutdown.as_deref() == Some("guest-reset");
+        let cut_off = self.ended.is_none() && !self.killed && !self.asked;
+        if !(dead || self.panic.is_some() && (reset || cut_off)) {
+            return None;
+        }
+        let words = self.failure.clone().or_else(|| self.panic.clone());
+        let words = words.unwrap_or_else(|| Words {
+            message: if self.panicked {
+                "The guest panicked."
+            } else {
+                "The guest halted."
+            }
+            .to_owned(),
+            remedy: Some("Its console has its last words.".to_owned()),
+        });
+        Some(Verdict::words(MachineState::Crashed, words))
+    }
+
     /// The verdict where the guest or QEMU said why it ended.
     fn guests_own_end(&self, state: MachineState, exit: &Exit) -> Option<Verdict> {
-        use MachineState::{Crashed, Failed, Stopped};
-        let reason = self.shutdown.as_deref();
-        let asked =
-            self.asked || state == MachineState::Stopping && reason == Some("host-qmp-quit");
-        if let Some(failure) = self.failure.clone()
-            && !self.asked
-        {
-            let exit_status = self.exit_status();
+        use MachineState::{Crashed, Failed, Starting, Stopped};
+        let quiet = Verdict {
+            message: None,
+            ..Verdict::new(Stopped, "")
+        };
+        let when_asked = Verdict::new(Stopped, "It stopped when asked.");
+        // A guest may end before QEMU was asked anything; then its good end is all that is known.
+        let too_fast = state == Starting && *exit == Exit::Code(0);
+        let reason = self
+            .shutdown
+            .as_deref()
+            .or(too_fast.then_some("guest-shutdown"));
+        let exit_status = self.exit_status();
+        let said_end =
+            self.ended.is_some() || self.powering_off || reason == Some("guest-shutdown");
+
+        let failed = self.failure.is_some() || exit_status.is_some_and(|status| status != 0);
+        if failed && said_end {
+            // A guest that was asked to stop ends its programs by a signal: no failure of theirs.
+            if self.asked {
+                return Some(Verdict {
+                    exit_status,
+                    ..when_asked
+                });
+            }
+            let words = [&self.failure, &self.panic, &self.cause]
+                .into_iter()
+                .flatten()
+                .next();
+            let verdict = match (words.cloned(), exit_status) {
+                (Some(words), _) => Verdict::words(Failed, words),
+                (None, Some(status)) => {
+                    Verdict::new(Failed, &format!("It ended with status {status}."))
+                }
+                (None, None) => Verdict::new(Failed, "It failed."),
+            };
             return Some(Verdict {
                 exit_status,
-                ..Verdict::words(Failed, failure)
+                ..verdict
             });
         }
-        let status = self.exit_status();
-        if self.guest_said_end() || (reason == Some("guest-shutdown") && status.is_some()) {
-            // A guest that was asked to stop ends its programs by a signal: no failure of theirs.
-            return Some(match status {
-                Some(0) => Verdict {
-                    exit_status: Some(0),
-                    message: None,
-                    ..Verdict::new(Stopped, "")
-                },
-                Some(status) if self.asked => Verdict {
-                    exit_status: Some(status),
-                    ..Verdict::new(Stopped, "It stopped when asked.")
-                },
-                Some(status) => Verdict {
-                    exit_status: Some(status),
-                    ..Verdict::new(Failed, &format!("It ended with status {status}."))
-                },
-                None => Verdict {
-                    message: None,
-                    ..Verdict::new(Stopped, "")
-                },
+        if said_end {
+            let verdict = if self.asked && exit_status.is_none() {
+                when_asked
+            } else {
+                quiet
+            };
+            return Some(Verdict {
+                exit_status,
+                ..verdict
             });
         }
         match reason {
-            Some("guest-shutdown") if self.asked => {
-                Some(Verdict::new(Stopped, "It stopped when asked."))
-            }
-            Some("guest-shutdown") => Some(Verdict {
-                message: None,
-                ..Verdict::new(Stopped, "")
-            }),
             Some("guest-reset") => Some(Verdict {
                 remedy: Some("Its console has its last words.".to_owned()),
                 ..Verdict::new(Crashed, "The guest reset itself, as it does after a fault.")
@@ -253,8 +287,8 @@ impl Evidence {
                 Stopped,
                 "It was ended from outside (say, because this computer was shut down).",
             )),
-            _ if asked && matches!(exit, Exit::Code(0) | Exit::Unseen | Exit::Unknown) => {
-                Some(Verdict::new(Stopped, "It stopped when asked."))
+            _ if self.asked && matches!(exit, Exit::Code(0) | Exit::Unseen | Exit::Unknown) => {
+                Some(when_asked)
             }
             _ => None,
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{Notice, Recogniser};
 
-use crate::console::{ConsoleFollower, hold_serial};
+use crate::console::{ConsoleFollower, pass_on_input};
 use crate::control;
 use crate::error::{Error, Result};
 use crate::failure;
@@ -72,7 +72,7 @@ pub(crate) struct Driver {
     connecting: Option<JoinHandle<io::Result<Connection>>>,
     qmp: Option<Qmp>,
     events: Option<broadcast::Receiver<QmpEvent>>,
-    serial: Option<JoinHandle<io::Result<()>>>,
+    input: Option<JoinHandle<io::Result<()>>>,
     follower: Option<ConsoleFollower>,
     recogniser: Recogniser,
     timers: BTreeMap<Timer, Instant>,
@@ -87,8 +87,8 @@ impl Drop for Driver {
         if let Some(connecting) = &self.connecting {
             connecting.abort();
         }
-        if let Some(serial) = &self.serial {
-            serial.abort();
+        if let Some(input) = &self.input {
+            input.abort();
         }
     }
 }
@@ -108,7 +108,7 @@ impl Driver {
             connecting: None,
             qmp: None,
             events: None,
-            serial: None,
+            input: None,
             follower: None,
             recogniser: Recogniser::new(),
             timers: BTreeMap::new(),
@@ -404,7 +404,7 @@ impl Driver {
         self.qmp = Some(qmp);
         self.events = Some(events);
         if let Some(sockets) = self.sockets.clone() {
-            self.serial = Some(tokio::spawn(hold_serial(sockets)));
+            self.input = Some(tokio::spawn(pass_on_input(sockets)));
         }
         self.feed(Event::Connected { running }).await;
         if let Some(reply) = self.start_reply.take() {
@@ -549,6 +549,9 @@ impl Driver {
     async fn end(&mut self, exit: Exit) {
         self.process = None;
         self.qmp = None;
+        if let Some(input) = self.input.take() {
+            input.abort();
+        }
         let _timers_off = self.lifecycle.event(Event::Gone(exit));
         self.timers.clear();
         self.status.ended_at = Some(Timestamp::now());

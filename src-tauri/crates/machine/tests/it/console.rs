@@ -41,22 +41,33 @@ async fn what_is_typed_reaches_the_guest_and_what_it_writes_the_log() {
 
 #[tokio::test]
 async fn a_flood_neither_blocks_nor_loses_a_byte() {
-    // Writes for ever: mov dx, 0x3f8; mov al, 'a'; out dx, al; inc al; cmp al, 'z'+1; jne; jmp
+    // Writes the alphabet for ever, as fast as the port says that it is ready.
     let flood = [
+        0xb3,
+        b'a', // mov bl, 'a'
+        0xba,
+        0xfd,
+        0x03, // mov dx, 0x3fd
+        0xec,
+        0xa8,
+        0x20,
+        0x74,
+        0xfb, // in al, dx; test al, 0x20; jz back to in
         0xba,
         0xf8,
-        0x03,
-        0xb0,
-        b'a',
-        0xee,
+        0x03, // mov dx, 0x3f8
+        0x88,
+        0xd8,
+        0xee, // mov al, bl; out dx, al
         0xfe,
-        0xc0,
-        0x3c,
+        0xc3,
+        0x80,
+        0xfb,
         b'z' + 1,
         0x75,
-        0xf9,
+        0xeb, // inc bl; cmp bl, 'z' + 1; jne to mov dx, 0x3fd
         0xeb,
-        0xf5,
+        0xe7, // jmp to mov bl
     ];
     let home = Home::new();
     let machines = home.open().await;

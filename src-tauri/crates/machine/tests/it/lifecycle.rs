@@ -28,9 +28,9 @@ async fn a_guest_that_does_not_listen_is_asked_and_then_switched_off() {
     machine.pause().await.unwrap();
     state_when(&machine, MachineState::Paused).await;
     machine.stop().await.unwrap();
-    insta::assert_snapshot!(story(&machine.status().borrow()), @"");
+    insta::assert_snapshot!(story(&machine.status().borrow()), @"Stopping, status None: The guest was asked to stop.");
     machine.stop().await.unwrap();
-    insta::assert_snapshot!(story(&machine.ended().await), @"");
+    insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It did not stop by itself in time, and was switched off.");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_hung_qemu_is_killed() {
     let started = std::time::Instant::now();
     machine.kill().await.unwrap();
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
-    insta::assert_snapshot!(story(&machine.ended().await), @"");
+    insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It was switched off.");
 }
 
 #[tokio::test]

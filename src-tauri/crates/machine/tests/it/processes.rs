@@ -75,7 +75,7 @@ async fn a_machine_outlives_its_owner_and_is_found_again() {
     machine.resume().await.unwrap();
     state_when(&machine, MachineState::Running).await;
     machine.kill().await.unwrap();
-    insta::assert_snapshot!(story(&machine.ended().await), @"");
+    insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It was switched off.");
 }
 
 #[tokio::test]
@@ -102,8 +102,8 @@ async fn two_owners_see_and_command_the_same_machine() {
     in_terminal.console_input(b"typed elsewhere").await.unwrap();
     in_terminal.start(host().await).await.expect_err("it runs");
     in_terminal.stop().await.unwrap();
-    insta::assert_snapshot!(story(&in_window.ended().await), @"");
-    insta::assert_snapshot!(story(&in_terminal.ended().await), @"");
+    insta::assert_snapshot!(story(&in_window.ended().await), @"Stopped, status None: It did not stop by itself in time, and was switched off.");
+    insta::assert_snapshot!(story(&in_terminal.ended().await), @"Stopped, status None: It did not stop by itself in time, and was switched off.");
 
     // At rest it is nobody's: now the other one starts and drives it.
     in_terminal.start(host().await).await.unwrap();
@@ -127,7 +127,10 @@ async fn a_machine_that_ended_while_nobody_looked_is_lost_or_known_by_its_last_w
     let mut endings = Vec::new();
     for (id, code) in [
         ("silent", guest("working\n", IDLE)),
-        ("telling", guest("[windlass] ended status=0\n", IDLE)),
+        (
+            "telling",
+            guest("[windlass] all ended with status 0\n", IDLE),
+        ),
     ] {
         let machines = home.open().await;
         let machine = machines.create(home.spec(id, &code)).await.unwrap();
@@ -144,20 +147,27 @@ async fn a_machine_that_ended_while_nobody_looked_is_lost_or_known_by_its_last_w
         let machines = home.open().await;
         endings.push(story(&machines.get(id).unwrap().ended().await));
     }
-    insta::assert_snapshot!(endings.join("\n"), @"");
+    insta::assert_snapshot!(endings.join("\n"), @r"
+    Lost, status None: It ended while nobody was looking.
+      -> Start it again; its console has what it said until then.
+    Stopped, status Some(0): -
+");
 }
 
 #[tokio::test]
 async fn a_machine_that_another_process_runs_to_its_end_is_seen_to_end() {
     let home = Home::new();
     let (window, terminal) = (home.open().await, home.open().await);
-    let spec = home.spec("guest", &guest("[windlass] ended status=7\n", POWER_OFF));
+    let spec = home.spec(
+        "guest",
+        &guest("[windlass] all ended with status 7\n", POWER_OFF),
+    );
     let machine = terminal.create(spec).await.unwrap();
     let mut ids = window.watch();
     ids.wait_for(|ids| !ids.is_empty()).await.unwrap();
     machine.start(host().await).await.unwrap();
     let status = state_when(&window.get("guest").unwrap(), MachineState::Failed).await;
-    insta::assert_snapshot!(story(&status), @"");
+    insta::assert_snapshot!(story(&status), @"Failed, status Some(7): It ended with status 7.");
 }
 
 #[tokio::test]
@@ -174,7 +184,10 @@ async fn a_broken_record_is_shown_and_can_be_deleted() {
     )
     .unwrap();
     let status = state_when(&machine, MachineState::Failed).await;
-    insta::assert_snapshot!(story(&status).replace(home.path().to_str().unwrap(), "HOME"), @"");
+    insta::assert_snapshot!(story(&status).replace(home.path().to_str().unwrap(), "HOME"), @r"
+    Failed, status None: HOME/machines/guest/machine.json is not a machine's record: EOF while parsing a value at line 1 column 14
+      -> Delete the machine and run its appliance again.
+");
     machine.delete().await.unwrap();
     machines.refresh().await;
     assert!(machines.list().is_empty());

@@ -25,7 +25,7 @@ async fn a_missing_qemu_is_a_clear_error() {
         .unwrap_err();
     insta::assert_snapshot!(error, @"QEMU was not found: /nowhere/qemu");
     let error = Qemu::find(Some(Path::new("/bin/true"))).await.unwrap_err();
-    insta::assert_snapshot!(error, @"/bin/true does not answer as QEMU does: nothing");
+    insta::assert_snapshot!(error, @"/bin/true does not answer as QEMU does: true (GNU coreutils) 9.1");
 }
 
 #[tokio::test]
@@ -60,11 +60,17 @@ async fn a_disk_image_that_is_none_is_explained_and_the_machine_can_be_started_a
     let mut spec = home.spec("guest", &guest("", IDLE));
     spec.disks[0].format = DiskFormat::Qcow2;
     let machine = machines.create(spec).await.unwrap();
+    let mut stories = Vec::new();
     for _ in 0..2 {
         let error = machine.start(host().await).await.unwrap_err();
         assert!(matches!(error, Error::StartFailed { .. }), "{error:?}");
-        insta::assert_snapshot!(story(&machine.ended().await).replace(home.path().to_str().unwrap(), "HOME"), @"");
+        stories.push(story(&machine.ended().await).replace(home.path().to_str().unwrap(), "HOME"));
     }
+    assert_eq!(stories[0], stories[1]);
+    insta::assert_snapshot!(stories[0], @r"
+    Failed, status None: a disk image is not what it is said to be. (QEMU: -blockdev driver=qcow2,node-name=disk0,read-only=on,discard=unmap,file.driver=file,file.filename=HOME/guest.img: Image is not in qcow2 format)
+      -> Build the appliance again.
+");
 }
 
 #[tokio::test]
