@@ -12,6 +12,7 @@ use crate::{Error, Node, Tree};
 /// Fitted sizes are multiples of this.
 const SIZE_STEP_BYTES: u64 = 1 << 20;
 const HEADROOM_BYTES_MIN: u64 = 64 << 20;
+const HEADROOM_BYTES_MAX: u64 = 2 << 30;
 
 const GROUP_BLOCKS: u64 = 32_768;
 /// 16 groups, whose metadata lies in the first of them.
@@ -41,7 +42,7 @@ pub(super) struct Plan {
     pub(super) layout: Layout,
     /// The size of the image, which may be a little more than the file system uses.
     pub(super) size_bytes: u64,
-    pub(super) journal_is_to_go: bool,
+    pub(super) is_plain: bool,
     files: Vec<InodeHandle>,
 }
 
@@ -110,12 +111,11 @@ impl Plan {
         inodes: u64,
     ) -> mkext4::Result<Self> {
         let blocks = size_bytes / BLOCK_BYTES;
-        let journal_is_to_go =
-            options.written_by == WrittenBy::Osv || blocks < 4 * JOURNAL_BLOCKS_MIN;
+        let is_plain = options.written_by == WrittenBy::Osv || blocks < 4 * JOURNAL_BLOCKS_MIN;
         let mut settings = Options::new(size_bytes, uuid(tree, options, size_bytes), EPOCH_SECONDS);
         // Guests run as root: a reserve for root would only hide space.
         settings.reserved_percent = 0;
-        settings.journal_blocks = journal_is_to_go.then_some(JOURNAL_BLOCKS_TO_GO);
+        settings.journal_blocks = is_plain.then_some(JOURNAL_BLOCKS_TO_GO);
         settings.label = (!options.label.is_empty()).then(|| options.label.clone());
         let inodes = (inodes + inodes / 4).max(size_bytes / BYTES_PER_INODE);
         let inodes = u32::try_from(inodes).map_err(|_| {
@@ -127,7 +127,7 @@ impl Plan {
         Ok(Self {
             layout: builder.seal()?,
             size_bytes,
-            journal_is_to_go,
+            is_plain,
             files,
         })
     }
@@ -288,7 +288,7 @@ impl Needs {
         let content_bytes = self.blocks.saturating_mul(BLOCK_BYTES);
         let headroom = options
             .headroom_bytes
-            .unwrap_or_else(|| (content_bytes / 4).max(HEADROOM_BYTES_MIN));
+            .unwrap_or_else(|| (content_bytes / 4).clamp(HEADROOM_BYTES_MIN, HEADROOM_BYTES_MAX));
         let mut blocks = self.blocks.saturating_add(headroom.div_ceil(BLOCK_BYTES));
         if options.written_by == WrittenBy::Linux {
             blocks += (blocks / 32).clamp(JOURNAL_BLOCKS_MIN, JOURNAL_BLOCKS_MAX);

@@ -4,7 +4,7 @@ use std::io::{self, Seek, Write};
 
 use mkext4::RegionSink;
 
-use super::without_journal::JournalRemover;
+use super::plain::{Plain, Verdict};
 use crate::Error;
 use crate::output::Output;
 
@@ -14,17 +14,17 @@ const PENDING_BYTES: usize = 1 << 20;
 /// Receives the metadata, in ascending order.
 pub(super) struct MetadataSink<'output, 'out, W> {
     output: &'output mut Output<'out, W>,
-    remover: Option<JournalRemover>,
+    plain: Option<Plain>,
     pending: Vec<u8>,
     pending_at: u64,
     failure: Option<Error>,
 }
 
 impl<'output, 'out, W: Write + Seek> MetadataSink<'output, 'out, W> {
-    pub(super) fn new(output: &'output mut Output<'out, W>, journal_is_to_go: bool) -> Self {
+    pub(super) fn new(output: &'output mut Output<'out, W>, is_plain: bool) -> Self {
         Self {
             output,
-            remover: journal_is_to_go.then(JournalRemover::default),
+            plain: is_plain.then(Plain::default),
             pending: Vec::with_capacity(PENDING_BYTES),
             pending_at: 0,
             failure: None,
@@ -40,8 +40,8 @@ impl<'output, 'out, W: Write + Seek> MetadataSink<'output, 'out, W> {
             source: Box::new(error),
         })?;
         self.write_pending()?;
-        if let Some(remover) = self.remover.take() {
-            for (offset, bytes) in remover.finish()? {
+        if let Some(plain) = self.plain.take() {
+            for (offset, bytes) in plain.finish()? {
                 self.output.write_at(offset, &bytes)?;
             }
         }
@@ -49,11 +49,14 @@ impl<'output, 'out, W: Write + Seek> MetadataSink<'output, 'out, W> {
     }
 
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(remover) = &mut self.remover
-            && remover.keep(offset, bytes)
-        {
-            return Ok(());
+        match self.plain.as_mut().map(|plain| plain.look(offset, bytes)) {
+            None | Some(Verdict::Same) => self.append(offset, bytes),
+            Some(Verdict::Changed(bytes)) => self.append(offset, &bytes),
+            Some(Verdict::Held) => Ok(()),
         }
+    }
+
+    fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let follows = self.pending_at + self.pending.len() as u64 == offset;
         if !follows || self.pending.len() + bytes.len() > PENDING_BYTES {
             self.write_pending()?;

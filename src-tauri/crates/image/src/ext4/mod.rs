@@ -1,8 +1,8 @@
 //! ext4 for a writable root or a volume: laid out by [`mkext4`], filled by us.
 //!
 //! ```text
-//!   Tree ──> declare ──> seal ──> metadata ──> (journal taken out) ──┐
-//!                          └───> where each file's bytes go ──> copy ┴──> Write + Seek
+//!   Tree ──> declare ──> seal ──> metadata ──> (made plain) ──────────┐
+//!                          └───> where each file's bytes go ──> copy ─┴──> Write + Seek
 //! ```
 //!
 //! mkext4 fixes every byte of metadata before a file is opened, and hands it over at once; the files
@@ -14,12 +14,13 @@
 //! `has_journal`; without `64bit` and `resize_inode`), and takes names in UTF-8 only.
 //!
 //! A file system that OSv writes must have no journal: OSv's ext4 ignores one, so that a journal left
-//! unplayed by a crash of Linux would later undo what OSv wrote. [`WrittenBy::Osv`] asks for that.
+//! unplayed by a crash of Linux would later undo what OSv wrote. [`WrittenBy::Osv`] asks for that, and
+//! for no `metadata_csum` either, which would make OSv slow.
 
 mod layout;
 mod metadata;
+mod plain;
 mod superblock;
-mod without_journal;
 
 use std::io::{Seek, Write};
 
@@ -62,8 +63,8 @@ pub struct Ext4Options {
     /// Its size, of which whole blocks of 4 KiB are used; fitted to the content with
     /// [`headroom_bytes`](Self::headroom_bytes) where `None`.
     pub size_bytes: Option<u64>,
-    /// Free space to leave for the guest where the size is fitted; a quarter of the content, 64 MiB
-    /// at least, where `None`. Free space is a hole in the image.
+    /// Free space to leave for the guest where the size is fitted; a quarter of the content, but
+    /// 64 MiB to 2 GiB, where `None`. Free space is a hole in the image.
     pub headroom_bytes: Option<u64>,
     /// The volume's label, at most 16 bytes.
     pub label: String,
@@ -77,7 +78,7 @@ pub enum WrittenBy {
     /// Linux alone: with a journal (from 16 MiB on, the smallest that holds one).
     #[default]
     Linux,
-    /// OSv, or OSv and Linux by turns: without a journal.
+    /// OSv, or OSv and Linux by turns: without a journal and checksums of metadata.
     Osv,
 }
 
@@ -154,7 +155,7 @@ pub fn write(
     }
     let plan = Plan::new(tree, options)?;
     let mut output = Output::new(out)?;
-    let mut sink = MetadataSink::new(&mut output, plan.journal_is_to_go);
+    let mut sink = MetadataSink::new(&mut output, plan.is_plain);
     // Only the metadata is taken from mkext4's writer; dropping it unfinished is harmless.
     let emitted = plan.layout.writer(&mut sink).map(drop);
     sink.finish(emitted)?;

@@ -137,7 +137,16 @@ fn a_tight_fit_holds_what_it_has_to() {
     large
         .insert(path("large"), Node::bytes(vec![7; 300 << 20], 0o644))
         .unwrap();
-    for tree in [many, empty, large] {
+    let mut huge = Tree::new();
+    for number in 0..30_000 {
+        // More than one block of an index.
+        huge.insert(
+            path(&format!("{number:0>120}")),
+            Node::Directory { mode: 0o755 },
+        )
+        .unwrap();
+    }
+    for tree in [many, empty, large, huge] {
         for written_by in [WrittenBy::Linux, WrittenBy::Osv] {
             let headroom_bytes = Some(0);
             let options = Ext4Options {
