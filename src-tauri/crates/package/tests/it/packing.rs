@@ -37,7 +37,7 @@ fn assert_self_contained(package: &Path, program: &str) {
     }
 }
 
-struct Killed(Child);
+pub(crate) struct Killed(pub(crate) Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -64,7 +64,7 @@ fn get(port: u16, path: &str) -> String {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -283,6 +283,20 @@ fn a_program_is_packed_with_its_libraries() {
         String::from_utf8(output.stdout).unwrap(),
         "through the packed cat\n"
     );
+
+    let built = folder.path().join("My Tool");
+    fs::copy("/bin/cat", &built).unwrap();
+    let tool = pack::program(&built, folder.path(), &mut ()).unwrap();
+    assert_eq!(tool.name, "my-tool");
+    assert!(tool.root.join("usr/bin/My Tool").is_file());
+    let run = fs::read_to_string(tool.root.join("meta/run.yaml")).unwrap();
+    insta::assert_snapshot!(run, @r#"
+    runtime: native
+    config_set:
+      my-tool:
+        bootcmd: "\"/usr/bin/My Tool\""
+    config_set_default: my-tool
+    "#);
 
     let error = pack::program(Path::new("/bin/cat"), folder.path(), &mut ()).unwrap_err();
     assert_eq!(
