@@ -92,6 +92,7 @@ export const events = {
   jobChanged: makeEvent<Job>("job-changed"),
   kernelsChanged: makeEvent<null>("kernels-changed"),
   settingsChanged: makeEvent<Settings>("settings-changed"),
+  readAnew: makeEvent<null>("read-anew"),
   closeRequested: makeEvent<CloseRequested>("close-requested"),
 };
 
