@@ -10,6 +10,7 @@
 //! - The serial port's bytes go to the console log whether or not anybody is connected to its socket.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -161,7 +162,7 @@ impl CommandLine {
             protocol,
         } in ports
         {
-            backend += &format!(",hostfwd={protocol}:127.0.0.1:{host}-:{guest}");
+            let _infallible = write!(backend, ",hostfwd={protocol}:127.0.0.1:{host}-:{guest}");
         }
         self.option("-netdev", backend);
         // No boot from the network: without its ROM the firmware is done sooner.

@@ -25,7 +25,7 @@ pub(crate) async fn execute(sockets: &Sockets, commands: Vec<Command>) -> Result
         match lock.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                sleep(TURN_INTERVAL).await
+                sleep(TURN_INTERVAL).await;
             }
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::NoAnswer {

@@ -104,8 +104,7 @@ impl Machines {
     /// All machines, by creation order.
     pub fn list(&self) -> Vec<MachineHandle> {
         let known = self.inner.known();
-        self.inner
-            .order(&known)
+        Inner::order(&known)
             .into_iter()
             .map(|id| known[&id].handle.clone())
             .collect()
@@ -190,7 +189,7 @@ fn create_folder(machines: &Path, spec: MachineSpec) -> Result<()> {
 
 /// Removes what is left of deletions and creations that were cut short, unless they may be going on.
 fn sweep(machines: &Path) {
-    const SETTLED: Duration = Duration::from_secs(60);
+    const SETTLED: Duration = Duration::from_mins(1);
     for entry in fs::read_dir(machines).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -257,14 +256,14 @@ impl Inner {
             }
         }
         if changed {
-            let ids = self.order(&known);
+            let ids = Self::order(&known);
             drop(known);
             self.ids.send_replace(ids);
         }
         Ok(looks)
     }
 
-    fn order(&self, known: &BTreeMap<String, Known>) -> Vec<String> {
+    fn order(known: &BTreeMap<String, Known>) -> Vec<String> {
         let mut ids: Vec<_> = known
             .iter()
             .map(|(id, known)| (known.created_at, id))

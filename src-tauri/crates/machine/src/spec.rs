@@ -263,6 +263,10 @@ mod guest_os {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
     use windlass_guest::GuestOs;
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes by reference"
+    )]
     pub(super) fn serialize<S: Serializer>(guest: &GuestOs, out: S) -> Result<S::Ok, S::Error> {
         out.collect_str(guest)
     }

@@ -23,8 +23,18 @@ pub(crate) enum Exit {
     },
 }
 
+/// The end of the guest's commands, in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    status: Option<i32>,
+}
+
 /// What was seen of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each was seen or was not, in any combination"
+)]
 pub(crate) struct Evidence {
     /// QEMU answered: the guest ran.
     pub(super) ran: bool,
@@ -48,7 +58,8 @@ pub(crate) struct Evidence {
     failure: Option<Words>,
     /// Why it ended as it did, where it went on for a while.
     cause: Option<Words>,
-    ended: Option<Option<i32>>,
+    /// The guest said that its commands had ended, and how where it told.
+    ended: Option<End>,
     first_bad_status: Option<i32>,
     powering_off: bool,
 }
@@ -100,16 +111,21 @@ impl Words {
 
 /// Text as a sentence: notices are parts of one.
 pub(super) fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?', ')']) {
+        ""
+    } else {
+        "."
+    };
+    // A name stays as it is: "eth0 got no address".
+    let first_word = text.split(' ').next().unwrap_or_default();
+    if first_word.contains(|letter: char| !letter.is_alphabetic()) {
+        return format!("{text}{end}");
+    }
     let mut letters = text.chars();
     let first = letters
         .next()
         .map(|letter| letter.to_uppercase().to_string())
         .unwrap_or_default();
-    let end = if text.ends_with(['.', '!', '?']) {
-        ""
-    } else {
-        "."
-    };
     format!("{first}{}{end}", letters.as_str())
 }
 
@@ -127,7 +143,7 @@ impl Evidence {
                     keep(&mut self.cause);
                 }
             }
-            Notice::Ended { status } => self.ended = Some(*status),
+            Notice::Ended { status } => self.ended = Some(End { status: *status }),
             Notice::PoweringOff => self.powering_off = true,
             notice if notice.is_fatal() => keep(&mut self.failure),
             Notice::NoAddress { .. } | Notice::OutOfMemory { .. } | Notice::ReadOnlyFileSystem => {
@@ -141,7 +157,9 @@ impl Evidence {
     /// The status that the guest's commands ended with, as far as it told.
     fn exit_status(&self) -> Option<i32> {
         match self.ended {
-            Some(Some(status)) => Some(status),
+            Some(End {
+                status: Some(status),
+            }) => Some(status),
             _ => self.first_bad_status,
         }
     }
@@ -153,10 +171,11 @@ impl Evidence {
             if self.killed {
                 return Verdict::new(Stopped, "It was switched off while it started.");
             }
+            let message = Some(sentence(&message));
             return Verdict {
                 state: Failed,
                 exit_status: None,
-                message: Some(message),
+                message,
                 remedy,
             };
         }

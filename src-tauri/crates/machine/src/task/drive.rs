@@ -32,6 +32,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_INTERVAL: Duration = Duration::from_millis(4);
 /// A QEMU that was found and does not greet is taken as hung.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
+/// A QEMU that is told to quit says at once that it heard.
+const HEARD_TIMEOUT: Duration = Duration::from_secs(2);
 const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a panic, the last words get this long to be written.
@@ -309,15 +311,17 @@ impl Driver {
                 self.execute(control::ask_guest_commands(guest)).await?;
             }
             Action::Quit => {
-                if self.execute(vec![Command::new("quit")]).await.is_err() {
-                    // Nobody to tell it to: no reason to wait.
+                let quit = self.execute(vec![Command::new("quit")]);
+                if !matches!(timeout(HEARD_TIMEOUT, quit).await, Ok(Ok(()))) {
+                    // Nobody heard it: no reason to wait.
                     self.timers.insert(Timer::Quit, Instant::now());
                 }
             }
-            Action::KillProcess => match &mut self.process {
-                Some(process) => process.kill(),
-                None => tracing::debug!("nothing to kill"),
-            },
+            Action::KillProcess => {
+                if let Some(process) = &mut self.process {
+                    process.kill();
+                }
+            }
             Action::LookIfHalted => {
                 if let Some(qmp) = &self.qmp {
                     let registers = qmp.execute(control::registers_command()).await?;

@@ -1,6 +1,12 @@
 //! Machines in real QEMU. The guests are a few bytes of 16-bit code, made here: no kernel is needed, and no
 //! hardware acceleration.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what it expects by failing"
+)]
+
 mod bench;
 mod console;
 mod display;

@@ -7,15 +7,15 @@ use windlass_machine::{Error, Network, Port, Protocol};
 
 use crate::{Home, IDLE, guest, host};
 
-fn network(host: Option<u16>) -> Option<Network> {
+fn network(host: Option<u16>) -> Network {
     let port = |protocol, guest| Port {
         host,
         guest,
         protocol,
     };
-    Some(Network {
+    Network {
         ports: vec![port(Protocol::Tcp, 80), port(Protocol::Udp, 53)],
-    })
+    }
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn free_ports_are_chosen_and_open_on_this_computer_alone() {
     let home = Home::new();
     let machines = home.open().await;
     let mut spec = home.spec("guest", &guest("", IDLE));
-    spec.network = network(None);
+    spec.network = Some(network(None));
     let machine = machines.create(spec).await.unwrap();
     machine.start(host().await).await.unwrap();
     let ports = machine.status().borrow().ports.clone();
@@ -50,7 +50,7 @@ async fn a_port_that_is_taken_is_found_before_the_start_with_its_holder() {
         .unwrap()
         .port();
     let mut spec = home.spec("first", &guest("", IDLE));
-    spec.network = network(Some(free));
+    spec.network = Some(network(Some(free)));
     let first = machines.create(spec.clone()).await.unwrap();
     first.start(host().await).await.unwrap();
     spec.id = "second".to_owned();

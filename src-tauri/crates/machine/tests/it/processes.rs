@@ -54,7 +54,10 @@ async fn a_machine_outlives_its_owner_and_is_found_again() {
         .await
         .unwrap();
     let mut owner = start_owner(&home).await;
-    let status = status_when(&machine, |status| status.elsewhere && status.pid.is_some()).await;
+    let status = status_when(&machine, |status| {
+        status.elsewhere && status.state == MachineState::Running
+    })
+    .await;
     assert_eq!(status.state, MachineState::Running);
     let pid = status.pid;
 

@@ -25,7 +25,8 @@ async fn a_missing_qemu_is_a_clear_error() {
         .unwrap_err();
     insta::assert_snapshot!(error, @"QEMU was not found: /nowhere/qemu");
     let error = Qemu::find(Some(Path::new("/bin/true"))).await.unwrap_err();
-    insta::assert_snapshot!(error, @"/bin/true does not answer as QEMU does: true (GNU coreutils) 9.1");
+    let prefix = "/bin/true does not answer as QEMU does: ";
+    assert!(error.to_string().starts_with(prefix), "{error}");
 }
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn a_disk_image_that_is_gone_is_named() {
     insta::assert_snapshot!(error.hint().unwrap(), @"Build the appliance again.");
     assert!(
         story(&machine.ended().await)
-            .starts_with("Failed, status None: the disk image is not there")
+            .starts_with("Failed, status None: The disk image is not there")
     );
 }
 
@@ -68,7 +69,7 @@ async fn a_disk_image_that_is_none_is_explained_and_the_machine_can_be_started_a
     }
     assert_eq!(stories[0], stories[1]);
     insta::assert_snapshot!(stories[0], @r"
-    Failed, status None: a disk image is not what it is said to be. (QEMU: -blockdev driver=qcow2,node-name=disk0,read-only=on,discard=unmap,file.driver=file,file.filename=HOME/guest.img: Image is not in qcow2 format)
+    Failed, status None: A disk image is not what it is said to be. (QEMU: -blockdev driver=qcow2,node-name=disk0,read-only=on,discard=unmap,file.driver=file,file.filename=HOME/guest.img: Image is not in qcow2 format)
       -> Build the appliance again.
 ");
 }
