@@ -4,6 +4,7 @@
 //! that the programs' terminals are not read ([`Console::is_full`]), so that they wait. The screen never holds anything
 //! up: what it does not take is lost.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -31,7 +32,7 @@ pub(crate) struct Console {
     serial: Option<File>,
     screen: Option<File>,
     /// What the serial port has not taken yet.
-    pending: Vec<u8>,
+    pending: VecDeque<u8>,
     is_at_line_start: bool,
 }
 
@@ -40,7 +41,7 @@ impl Default for Console {
         Self {
             serial: None,
             screen: None,
-            pending: Vec::new(),
+            pending: VecDeque::new(),
             is_at_line_start: true,
         }
     }
@@ -64,7 +65,7 @@ impl Console {
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
         self.is_at_line_start = *last == b'\n';
-        self.pending.extend_from_slice(bytes);
+        self.pending.extend(bytes);
         if let Some(screen) = &mut self.screen {
             let _ = screen.write_all(bytes);
         }
@@ -77,7 +78,7 @@ impl Console {
             return;
         };
         while !self.pending.is_empty() {
-            match serial.write(&self.pending) {
+            match serial.write(self.pending.as_slices().0) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => drop(self.pending.drain(..count)),
             }

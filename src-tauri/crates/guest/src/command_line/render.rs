@@ -19,15 +19,22 @@ pub(super) fn command_line(line: &CommandLine, f: &mut fmt::Formatter<'_>) -> fm
         words(&command.words, f)?;
         let is_last = index + 1 == line.commands.len();
         f.write_str(match command.end {
-            Terminator::Sequential if is_last => "",
-            Terminator::Sequential => ";",
-            Terminator::Background => " &",
-            Terminator::Detached => " &!",
-            Terminator::Abandon => " !",
+            Terminator::Sequential if !is_last => ";",
+            end => terminator(end),
         })?;
         separator = " ";
     }
     Ok(())
+}
+
+/// What stands behind a command; nothing where the end of the line says it.
+pub(super) fn terminator(end: Terminator) -> &'static str {
+    match end {
+        Terminator::Sequential => "",
+        Terminator::Background => " &",
+        Terminator::Detached => " &!",
+        Terminator::Abandon => " !",
+    }
 }
 
 pub(super) fn words(words: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {

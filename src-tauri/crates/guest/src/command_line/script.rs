@@ -3,8 +3,14 @@
 //! Each line holds commands as a boot command line does. Each *command* may begin with options of its own, and `--env` is
 //! the only one: `--env=K=V` sets a variable, `--env=K?=V` sets it where it is not set. OSv applies the options of all
 //! scripts before it runs any command, so that a later script's value holds for the commands of an earlier one too.
+//!
+//! Options are words here, not what they are on the boot command line: a blank in a value is kept by quotes around the
+//! whole option, `"--env=K?=a b"`, and not by a `\`. [`ScriptCommand`]'s `Display` writes them so.
+
+use std::fmt;
 
 use super::parse::commands;
+use super::render::{self, quote_word};
 use super::{Command, CommandLineError, EnvMode, split_env};
 
 /// The word that stands for the commands of a file.
@@ -17,6 +23,29 @@ pub struct ScriptCommand {
     pub env: Vec<(String, String, EnvMode)>,
     /// The command; absent where there are only options.
     pub command: Option<Command>,
+}
+
+/// Writes the command as a line of its own; its terminator too, unless it is the usual one.
+impl fmt::Display for ScriptCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (key, value, mode) in &self.env {
+            let sign = match mode {
+                EnvMode::Set => "=",
+                EnvMode::SetIfUnset => "?=",
+            };
+            write!(
+                f,
+                "{separator}{}",
+                quote_word(&format!("--env={key}{sign}{value}"))
+            )?;
+            separator = " ";
+        }
+        if let Some(command) = &self.command {
+            write!(f, "{separator}{command}{}", render::terminator(command.end))?;
+        }
+        Ok(())
+    }
 }
 
 /// A fault in a script.

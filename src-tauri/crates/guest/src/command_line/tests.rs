@@ -158,6 +158,30 @@ fn scripts_have_variables_before_each_command() {
     );
 }
 
+#[test]
+fn a_scripts_line_reads_back_as_it_was_written() {
+    let line = script::ScriptCommand {
+        env: vec![
+            (
+                "GREETING".into(),
+                "hi; \"there\"".into(),
+                EnvMode::SetIfUnset,
+            ),
+            ("A".into(), "b".into(), EnvMode::Set),
+        ],
+        command: Some(Command {
+            words: vec!["/a".into(), "b c".into()],
+            end: Terminator::Background,
+        }),
+    };
+    let text = line.to_string();
+    assert_eq!(
+        text,
+        r#""--env=GREETING?=hi; \"there\"" --env=A=b /a "b c" &"#
+    );
+    assert_eq!(script::parse_line(&text), Ok(vec![line]));
+}
+
 fn terminator() -> impl Strategy<Value = Terminator> {
     prop::sample::select(vec![
         Terminator::Sequential,

@@ -16,8 +16,8 @@ pub(super) struct Process {
     pub name: String,
 }
 
-/// All that run, except those of the given sessions.
-pub(super) fn running(except_sessions: &BTreeSet<i32>) -> Vec<Process> {
+/// All that run, except the given ones.
+pub(super) fn running(except: &BTreeSet<i32>) -> Vec<Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter(|entry| {
@@ -29,7 +29,7 @@ pub(super) fn running(except_sessions: &BTreeSet<i32>) -> Vec<Process> {
         })
         .filter_map(|entry| fs::read(entry.path().join("stat")).ok())
         .filter_map(|stat| parse(&String::from_utf8_lossy(&stat)))
-        .filter(|process| !except_sessions.contains(&process.session))
+        .filter(|process| !except.contains(&process.pid))
         .collect()
 }
 

@@ -1,22 +1,30 @@
 //! Starting a program on a terminal of its own.
 //!
-//! Between fork and exec a process has to begin a session, take a terminal and set its outputs. That is done by this same
-//! executable, started as a helper, which then becomes the program:
+//! A command's session, terminal and outputs have to be made by a process that is part of it. That is this same
+//! executable, started as a helper, one for each command. It stays as the session's leader for as long as anything of the
+//! session runs: a leader's end hangs the terminal up, and that would kill programs that go on in the background.
 //!
 //! ```text
 //!   init ── starts ──> /proc/self/exe as "windlass-spawn" TERMINAL REDIRECT PROGRAM ARGUMENT0 …
-//!     |                   | session, terminal, outputs
-//!     |  pipe: why not    v exec
-//!     <───────────────  the program      (the pipe closes by itself when exec succeeds)
+//!     |                   | begins a session, takes the terminal, sets the outputs
+//!     |                   └── starts ──> the program
+//!     <── pipe: "started", or why not ── |
+//!     <── pipe: "exited 3", "killed 11"  | when the program has ended
+//!                                        v waits until the session is empty
 //! ```
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -25,10 +33,16 @@ use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTSTP};
+
 use super::plan::{Plan, Redirect};
+use super::processes;
 
 /// The name under which this executable is the helper.
 pub(crate) const HELPER_NAME: &str = "windlass-spawn";
+
+/// How often the helper looks whether its session is empty.
+const SESSION_POLL: Duration = Duration::from_millis(100);
 
 /// The size that terminals have until someone says otherwise.
 const TERMINAL_SIZE: Winsize = Winsize {
@@ -38,12 +52,50 @@ const TERMINAL_SIZE: Winsize = Winsize {
     ws_ypixel: 0,
 };
 
-/// A program that runs, and our end of its terminal.
+/// A program that runs: its helper, our end of its terminal, and where its end will be told.
 #[derive(Debug)]
 pub(super) struct Started {
-    pub pid: Pid,
+    pub helper: Pid,
     pub terminal: File,
+    pub status: File,
 }
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Exited(i32),
+    Killed(i32),
+}
+
+impl Outcome {
+    fn of(status: ExitStatus) -> Self {
+        match status.signal() {
+            Some(signal) => Outcome::Killed(signal),
+            None => Outcome::Exited(status.code().unwrap_or(1)),
+        }
+    }
+
+    /// Reads what the helper wrote. A helper that was killed wrote nothing, and its program is gone with it.
+    pub(super) fn read(text: &str) -> Self {
+        let number = |text: &str| text.trim().parse().ok();
+        if let Some(status) = text.strip_prefix("exited ").and_then(number) {
+            return Outcome::Exited(status);
+        }
+        Outcome::Killed(text.strip_prefix("killed ").and_then(number).unwrap_or(9))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Exited(status) => write!(f, "exited {status}"),
+            Outcome::Killed(signal) => write!(f, "killed {signal}"),
+        }
+    }
+}
+
+/// What the helper writes when the program has begun.
+const STARTED: &[u8] = b"started\n";
 
 /// Starts `program` with the words of a command; says why it could not.
 pub(super) fn start(program: &Path, words: &[String], plan: &Plan) -> Result<Started, String> {
@@ -67,22 +119,29 @@ pub(super) fn start(program: &Path, words: &[String], plan: &Plan) -> Result<Sta
     let mut child = command
         .spawn()
         .map_err(context("no process can be started"))?;
-    let pid = i32::try_from(child.id())
+    let helper = i32::try_from(child.id())
         .ok()
         .and_then(Pid::from_raw)
         .ok_or("it has no process number")?;
-    let mut fault = String::new();
-    if let Some(pipe) = child.stdout.take() {
-        let _ = pipe.take(1000).read_to_string(&mut fault);
-    }
-    if fault.is_empty() {
+    let mut status = File::from(OwnedFd::from(
+        child.stdout.take().ok_or("its helper says nothing")?,
+    ));
+    // Either the one word, or the reason up to the pipe's end.
+    let mut answer = [0; STARTED.len()];
+    if status.read_exact(&mut answer).is_ok() && answer == STARTED {
+        fcntl_setfl(&status, OFlags::NONBLOCK).map_err(|error| error.to_string())?;
         return Ok(Started {
-            pid,
+            helper,
             terminal: terminal.into(),
+            status,
         });
     }
+    let mut reason = answer.to_vec();
+    let _ = status.take(1000).read_to_end(&mut reason);
     let _ = child.wait();
-    Err(fault)
+    Err(String::from_utf8_lossy(&reason)
+        .trim_matches('\0')
+        .to_owned())
 }
 
 fn open_terminal() -> rustix::io::Result<OwnedFd> {
@@ -108,44 +167,68 @@ fn redirect_argument(redirect: Option<&Redirect>) -> String {
     }
 }
 
-/// The helper's own main program. Becomes the program, or writes why not to its standard output.
+/// The helper's own main program.
 pub(crate) fn helper(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    // The pipe leaves standard output free, and closes when the program begins.
+    // The pipe to init leaves standard output, and the program does not inherit it.
     let Ok(pipe) = fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3) else {
         return ExitCode::FAILURE;
     };
-    let reason = become_program(arguments);
-    let _ = File::from(pipe).write_all(reason.as_bytes());
-    ExitCode::FAILURE
+    let mut pipe = File::from(pipe);
+    let mut child = match start_program(arguments) {
+        Ok(child) => child,
+        Err(reason) => {
+            let _ = pipe.write_all(reason.as_bytes());
+            return ExitCode::FAILURE;
+        }
+    };
+    let _ = pipe.write_all(STARTED);
+    if let Ok(status) = child.wait() {
+        // In one piece: init reads it as soon as there is anything.
+        let _ = pipe.write_all(Outcome::of(status).to_string().as_bytes());
+    }
+    drop(pipe);
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    while processes::running(&BTreeSet::new())
+        .iter()
+        .any(|process| process.session == own && process.pid != own)
+    {
+        std::thread::sleep(SESSION_POLL);
+    }
+    ExitCode::SUCCESS
 }
 
-/// Returns only with the reason why it failed.
-fn become_program(mut arguments: impl Iterator<Item = OsString>) -> String {
+fn start_program(mut arguments: impl Iterator<Item = OsString>) -> Result<Child, String> {
     let (Some(terminal), Some(redirect), Some(program), Some(name)) = (
         arguments.next(),
         arguments.next(),
         arguments.next(),
         arguments.next(),
     ) else {
-        return "the helper lacks arguments".to_owned();
+        return Err("the helper lacks arguments".to_owned());
     };
-    if let Err(error) = take_terminal(Path::new(&terminal)) {
-        return format!("cannot take the terminal: {error}");
+    take_terminal(Path::new(&terminal))
+        .map_err(|error| format!("cannot take the terminal: {error}"))?;
+    // Keys that end or halt a program reach everything on its terminal, and are not meant for the helper.
+    for signal in [SIGINT, SIGQUIT, SIGTSTP] {
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
     let redirect = redirect.to_string_lossy();
-    if let Some(path) = redirect.strip_prefix('>')
-        && let Err(error) = redirect_to(path)
-    {
-        let path = path.trim_start_matches('>');
-        return format!("its output cannot go to {path}: {error}");
+    if let Some(path) = redirect.strip_prefix('>') {
+        redirect_to(path).map_err(|error| {
+            let path = path.trim_start_matches('>');
+            format!("its output cannot go to {path}: {error}")
+        })?;
     }
-    let error = Command::new(program).arg0(name).args(arguments).exec();
-    match error.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::NOEXEC.raw_os_error() => {
-            "the kernel cannot run it: it is damaged, or for another system".to_owned()
-        }
-        _ => error.to_string(),
-    }
+    Command::new(program)
+        .arg0(name)
+        .args(arguments)
+        .spawn()
+        .map_err(|error| match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::NOEXEC.raw_os_error() => {
+                "the kernel cannot run it: it is damaged, or for another system".to_owned()
+            }
+            _ => error.to_string(),
+        })
 }
 
 fn take_terminal(path: &Path) -> io::Result<()> {
@@ -173,4 +256,21 @@ fn redirect_to(path: &str) -> io::Result<()> {
     dup2_stdout(&file)?;
     dup2_stderr(&file)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_read_back_as_they_are_written() {
+        for outcome in [
+            Outcome::Exited(0),
+            Outcome::Exited(255),
+            Outcome::Killed(11),
+        ] {
+            assert_eq!(Outcome::read(&outcome.to_string()), outcome);
+        }
+        assert_eq!(Outcome::read(""), Outcome::Killed(9));
+    }
 }

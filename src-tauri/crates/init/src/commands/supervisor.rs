@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::processes::{self, Process};
 use super::program;
 use super::schedule::{Schedule, Step};
-use super::spawn;
+use super::spawn::{self, Outcome};
 use crate::console::Console;
 
 /// How long programs may take to end after SIGTERM.
@@ -55,8 +55,10 @@ pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
         signals,
         power_keys: power_keys(),
         running: BTreeMap::new(),
+        helpers: BTreeMap::new(),
         terminals: Vec::new(),
         stop: None,
+        is_stop_asked: false,
         has_told_leftovers: false,
     };
     supervisor.run();
@@ -69,12 +71,22 @@ struct Supervisor<'a> {
     schedule: Schedule,
     signals: Signals,
     power_keys: Vec<File>,
-    /// The commands that run, by process.
-    running: BTreeMap<i32, usize>,
+    /// The commands that run, by number.
+    running: BTreeMap<usize, Running>,
+    /// The helpers that lead the commands' sessions; they stay until their session is empty.
+    helpers: BTreeMap<i32, usize>,
     /// Our ends of the commands' terminals.
     terminals: Vec<Terminal>,
     stop: Option<Stop>,
+    is_stop_asked: bool,
     has_told_leftovers: bool,
+}
+
+/// A command that runs.
+struct Running {
+    helper: Pid,
+    /// Where its end is told.
+    status: File,
 }
 
 /// Our end of a command's terminal.
@@ -148,7 +160,7 @@ impl Supervisor<'_> {
                 Step::Start(index) => self.start(index),
                 Step::Wait => return false,
                 Step::Leftovers => {
-                    let left = processes::running(&self.detached_sessions());
+                    let left = self.attached_programs();
                     if !left.is_empty() {
                         self.tell_leftovers(&left);
                         return false;
@@ -184,8 +196,13 @@ impl Supervisor<'_> {
         match started {
             Ok(started) => {
                 self.schedule.started(index);
-                self.running
-                    .insert(started.pid.as_raw_nonzero().get(), index);
+                self.helpers
+                    .insert(started.helper.as_raw_nonzero().get(), index);
+                let running = Running {
+                    helper: started.helper,
+                    status: started.status,
+                };
+                self.running.insert(index, running);
                 let file = started.terminal;
                 self.terminals.push(Terminal {
                     index,
@@ -208,71 +225,93 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes the status of every process that has ended: commands, and orphans, which are ours by inheritance.
+    /// Takes note of every command that has ended, and of every process that is ours by inheritance.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let Some(index) = self.running.remove(&pid.as_raw_nonzero().get()) else {
-                continue;
-            };
-            self.carry_output_of(index);
-            let (number, total) = (index + 1, self.plan.commands.len());
-            let command = self.plan.commands[index]
-                .words
-                .first()
-                .cloned()
-                .unwrap_or_default();
-            let (report, status) = match (status.terminating_signal(), status.exit_status()) {
-                (Some(signal), _) => (
-                    Report::CommandKilled {
-                        index: number,
-                        total,
-                        command,
-                        signal,
-                    },
-                    128 + signal,
-                ),
-                (None, status) => {
-                    let status = status.unwrap_or(1);
-                    (
-                        Report::CommandExited {
-                            index: number,
-                            total,
-                            command,
-                            status,
-                        },
-                        status,
-                    )
-                }
-            };
-            self.console.report(&report);
-            // A detached command that we ended ourselves has not failed.
-            let end = self.plan.commands[index].end;
-            let is_our_doing = end == Terminator::Detached && self.schedule.is_stopping();
-            self.schedule
-                .ended(index, if is_our_doing { 0 } else { status });
-            if end == Terminator::Abandon {
-                self.end_session(pid);
+        let mut ended = Vec::new();
+        for (index, running) in &mut self.running {
+            let mut text = String::new();
+            match running.status.read_to_string(&mut text) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && text.is_empty() => {}
+                _ => ended.push((*index, Outcome::read(&text))),
             }
         }
+        for (index, outcome) in ended {
+            self.end(index, outcome);
+        }
+        while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
+            self.helpers.remove(&pid.as_raw_nonzero().get());
+        }
+    }
+
+    fn end(&mut self, index: usize, outcome: Outcome) {
+        self.carry_output_of(index);
+        let Some(running) = self.running.remove(&index) else {
+            return;
+        };
+        let (number, total) = (index + 1, self.plan.commands.len());
+        let command = self.plan.commands[index]
+            .words
+            .first()
+            .cloned()
+            .unwrap_or_default();
+        let (report, status) = match outcome {
+            Outcome::Killed(signal) => (
+                Report::CommandKilled {
+                    index: number,
+                    total,
+                    command,
+                    signal,
+                },
+                128 + signal,
+            ),
+            Outcome::Exited(status) => (
+                Report::CommandExited {
+                    index: number,
+                    total,
+                    command,
+                    status,
+                },
+                status,
+            ),
+        };
+        self.console.report(&report);
+        // A command that was ended because another could not start, or because it was detached, has not failed;
+        // one that the host's wish ended has not done its work either, and says so by its status.
+        let end = self.plan.commands[index].end;
+        let is_ended_by_us =
+            self.schedule.is_stopping() && (end == Terminator::Detached || !self.is_stop_asked);
+        self.schedule
+            .ended(index, if is_ended_by_us { 0 } else { status });
+        if end == Terminator::Abandon {
+            self.end_session(running.helper);
+        }
+    }
+
+    /// The programs that run, without the helpers.
+    fn programs(&self) -> Vec<Process> {
+        processes::running(&self.helpers.keys().copied().collect())
     }
 
     /// Ends what a command has left behind in its session.
     fn end_session(&self, leader: Pid) {
         let session = leader.as_raw_nonzero().get();
-        let left: Vec<Process> = processes::running(&BTreeSet::new())
-            .into_iter()
-            .filter(|process| process.session == session)
-            .collect();
+        let mut left = self.programs();
+        left.retain(|process| process.session == session);
         processes::signal(&left, Signal::KILL);
     }
 
-    fn detached_sessions(&self) -> BTreeSet<i32> {
+    /// The programs that do not belong to detached commands.
+    fn attached_programs(&self) -> Vec<Process> {
         let is_detached = |index: &usize| self.plan.commands[*index].end == Terminator::Detached;
-        self.running
+        let sessions: BTreeSet<i32> = self
+            .helpers
             .iter()
             .filter(|(_, index)| is_detached(index))
-            .map(|(pid, _)| *pid)
-            .collect()
+            .map(|(helper, _)| *helper)
+            .collect();
+        let mut programs = self.programs();
+        programs.retain(|process| !sessions.contains(&process.session));
+        programs
     }
 
     fn tell_leftovers(&mut self, left: &[Process]) {
@@ -291,11 +330,12 @@ impl Supervisor<'_> {
 
     fn begin_stop(&mut self, is_asked: bool) {
         if is_asked && !self.schedule.is_stopping() {
+            self.is_stop_asked = true;
             self.console.report(&Report::Stopping);
         }
         self.schedule.stop();
         if self.stop.is_none() {
-            processes::signal(&processes::running(&BTreeSet::new()), Signal::TERM);
+            processes::signal(&self.programs(), Signal::TERM);
             self.stop = Some(Stop {
                 deadline: Instant::now() + GRACE,
                 is_killing: false,
@@ -305,7 +345,7 @@ impl Supervisor<'_> {
 
     /// True when everything has ended, or will not end.
     fn advance_stop(&mut self) -> bool {
-        let left = processes::running(&BTreeSet::new());
+        let left = self.programs();
         if left.is_empty() && self.running.is_empty() {
             return true;
         }
@@ -332,6 +372,11 @@ impl Supervisor<'_> {
             PollFd::new(&self.signals.children, PollFlags::IN),
             PollFd::new(&self.signals.end, PollFlags::IN),
         ];
+        polled.extend(
+            self.running
+                .values()
+                .map(|running| PollFd::new(&running.status, PollFlags::IN)),
+        );
         polled.extend(
             self.power_keys
                 .iter()
@@ -370,9 +415,8 @@ impl Supervisor<'_> {
             }
         }
         let running = &self.running;
-        self.terminals.retain(|terminal| {
-            !terminal.is_silent || running.values().any(|index| *index == terminal.index)
-        });
+        self.terminals
+            .retain(|terminal| !terminal.is_silent || running.contains_key(&terminal.index));
     }
 
     fn carry_output_of(&mut self, index: usize) {
@@ -389,7 +433,7 @@ impl Supervisor<'_> {
     /// Gives what was typed to the command that was started last.
     fn carry_input(&mut self) {
         let typed = self.console.read_input();
-        let newest = self.running.values().max().copied();
+        let newest = self.running.keys().next_back().copied();
         let terminal = self
             .terminals
             .iter_mut()
