@@ -5,7 +5,7 @@
 //!   ├── meta/{package,run}.yaml               ├── meta/{package,run}.yaml
 //!   ├── lib64/ld-linux-x86-64.so.2            ├── lib64/, lib/x86_64-linux-gnu/  as for node
 //!   ├── lib/x86_64-linux-gnu/libc.so.6 …      ├── usr/bin/python3.11, python3 -> python3.11
-//!   ├── usr/bin/node                          ├── usr/lib/python3.11/            no tests, no caches
+//!   ├── usr/bin/node                          ├── usr/lib/python3.11/            no tests, compiled
 //!   └── usr/lib/libuv.so.1 -> …               └── usr/lib/libssl.so.3 -> …       for OSv's linker
 //! ```
 //!
