@@ -51,7 +51,7 @@ pub enum Error {
     },
 
     /// The content needs more room than the image is to have.
-    #[error("the content needs {needed_bytes} bytes, the {what} has {size_bytes}")]
+    #[error("the {what} has room for {size_bytes} bytes, {needed_bytes} are needed")]
     TooSmall {
         /// What is too small: `ext4 file system`, `command line area` ...
         what: &'static str,

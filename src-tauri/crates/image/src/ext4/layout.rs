@@ -21,8 +21,9 @@ const GROUP_INODES_MAX: u64 = 32_768;
 const INODES_PER_BLOCK: u64 = 16;
 /// Reserved inodes and lost+found.
 const INODES_OF_ITS_OWN: u64 = 11;
-/// What `mke2fs` gives a file system.
-const BYTES_PER_INODE: u64 = 16_384;
+/// Twice as many inodes as `mke2fs` gives a file system, besides those of the content: what is
+/// written to small ones is small. Unused inodes are a hole in the image.
+const BYTES_PER_INODE: u64 = 8192;
 /// The bytes of a directory entry without its name, rounded for its alignment.
 const DIRECTORY_ENTRY_BYTES: u64 = 8 + 3;
 /// Longer targets have a block of their own.
@@ -117,7 +118,7 @@ impl Plan {
         settings.reserved_percent = 0;
         settings.journal_blocks = is_plain.then_some(JOURNAL_BLOCKS_TO_GO);
         settings.label = (!options.label.is_empty()).then(|| options.label.clone());
-        let inodes = (inodes + inodes / 4).max(size_bytes / BYTES_PER_INODE);
+        let inodes = inodes_with_spare(inodes, size_bytes);
         let inodes = u32::try_from(inodes).map_err(|_| {
             mkext4::Error::Unsupported(format!("{inodes} inodes are more than 2^32"))
         })?;
@@ -222,6 +223,10 @@ fn enlarged(size_bytes: u64) -> u64 {
     (size_bytes + size_bytes / 16).next_multiple_of(SIZE_STEP_BYTES) + 8 * SIZE_STEP_BYTES
 }
 
+fn inodes_with_spare(inodes: u64, size_bytes: u64) -> u64 {
+    inodes + inodes / 4 + size_bytes / BYTES_PER_INODE
+}
+
 /// A name for this very file system, made of what is declared in it.
 fn uuid(tree: &Tree, options: &Ext4Options, size_bytes: u64) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_derive_key("windlass 2024 ext4 file system identity");
@@ -293,7 +298,7 @@ impl Needs {
         if options.written_by == WrittenBy::Linux {
             blocks += (blocks / 32).clamp(JOURNAL_BLOCKS_MIN, JOURNAL_BLOCKS_MAX);
         }
-        let inodes = (self.inodes + self.inodes / 4).max(blocks * BLOCK_BYTES / BYTES_PER_INODE);
+        let inodes = inodes_with_spare(self.inodes, blocks.saturating_mul(BLOCK_BYTES));
         let groups = inodes
             .div_ceil(GROUP_INODES_MAX)
             .max(blocks.div_ceil(GROUP_BLOCKS));

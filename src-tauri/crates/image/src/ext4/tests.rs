@@ -134,10 +134,10 @@ fn what_does_not_fit_is_refused_before_a_byte_is_written() {
         refuse(&tree, &Ext4Options::default());
     }
     insta::assert_snapshot!(refusals.join("\n").replace(&"n".repeat(256), "nnn..."), @"
-    the content needs 8388608 bytes, the ext4 file system has 1048576
-    the content needs 8388608 bytes, the ext4 file system has 8384512
-    the content needs 17 bytes, the ext4 label has 16
-    the content needs 9465856 bytes, the ext4 file system has 8388608
+    the ext4 file system has room for 1048576 bytes, 8388608 are needed
+    the ext4 file system has room for 8384512 bytes, 8388608 are needed
+    the ext4 label has room for 16 bytes, 17 are needed
+    the ext4 file system has room for 8388608 bytes, 9465856 are needed
     /caf� does not fit into ext4: its name is not valid UTF-8
     /link does not fit into ext4: its target is empty
     /link does not fit into ext4: its target is 4096 bytes long, at most 4095 are possible
@@ -175,7 +175,7 @@ fn what_is_no_ext4_is_refused() {
     insta::assert_snapshot!(refusals.join("\n"), @"
     this is not an ext4 file system: it has only 0 bytes
     this is not an ext4 file system: 0x0000 is at byte 1080 instead of 0xef53
-    the image is damaged: ext4 superblock at byte 1028: expected at most the 1048576 bytes of the image, found 73400320 bytes
+    the image is damaged: ext4 superblock at byte 1028: expected at most the 1048576 bytes of the image, found 74448896 bytes
     the image is damaged: ext4 superblock at byte 1048: expected a block size of 1 to 64 KiB, found 2^77 KiB
     ");
 }

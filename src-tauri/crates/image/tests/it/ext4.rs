@@ -135,10 +135,10 @@ fn a_tight_fit_holds_what_it_has_to() {
     }
     let mut large = Tree::new();
     large
-        .insert(path("large"), Node::bytes(vec![7; 300 << 20], 0o644))
+        .insert(path("large"), Node::bytes(vec![7; 140 << 20], 0o644))
         .unwrap();
     let mut huge = Tree::new();
-    for number in 0..30_000 {
+    for number in 0..17_000 {
         // More than one block of an index.
         huge.insert(
             path(&format!("{number:0>120}")),
