@@ -55,7 +55,7 @@ impl CommandLine {
         line.machine(launch);
         line.boot(launch);
         for (index, disk) in launch.spec.disks.iter().enumerate() {
-            line.disk(index, disk, launch.folder);
+            line.disk(index, disk, launch);
         }
         line.network(launch);
         line.monitors_and_console(launch);
@@ -129,7 +129,8 @@ impl CommandLine {
         }
     }
 
-    fn disk(&mut self, index: usize, disk: &Disk, folder: &MachineFolder) {
+    fn disk(&mut self, index: usize, disk: &Disk, Launch { spec, folder, .. }: Launch<'_>) {
+        let boot = &spec.boot;
         let overlay = folder.overlay(index);
         let (path, format, read_only) = match disk.access {
             DiskAccess::ReadOnly => (disk.path.as_path(), disk.format, "on"),
@@ -145,9 +146,14 @@ impl CommandLine {
              file.driver=file,file.filename="
         );
         self.option("-blockdev", option_with_path(&node, path, ""));
+        // A kernel that QEMU loads takes the first place in the boot order itself.
+        let boot_order = match boot {
+            Boot::Disk => format!(",bootindex={index}"),
+            Boot::Kernel { .. } => String::new(),
+        };
         self.option(
             "-device",
-            format!("virtio-blk-pci,drive=disk{index},bootindex={index}"),
+            format!("virtio-blk-pci,drive=disk{index}{boot_order}"),
         );
     }
 

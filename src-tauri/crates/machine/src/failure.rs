@@ -91,7 +91,7 @@ pub(crate) fn explain(said: &str, ending: &str) -> Failure {
         let fits = |line: &&&str| marks.iter().all(|mark| line.contains(mark));
         if let Some(line) = lines.iter().find(fits) {
             return Failure {
-                message: format!("{meaning}. (QEMU: {})", quote(line)),
+                message: format!("{meaning} (QEMU: {})", quote(line)),
                 remedy: Some(remedy.to_owned()),
                 port_taken: marks[0].contains("forwarding rule"),
             };
@@ -136,15 +136,15 @@ mod tests {
             );
         }
         insta::assert_snapshot!(story, @r#"
-    a forwarded port is in use by another program. (QEMU: -netdev user,id=net0,hostfwd=tcp:127.0.0.1:80-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:80-:80')
+    a forwarded port is in use by another program (QEMU: -netdev user,id=net0,hostfwd=tcp:127.0.0.1:80-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:80-:80')
       -> Stop that program, choose another port, or leave the port empty: a free one is chosen then.
-    a disk image is in use by another machine. (QEMU: -device virtio-blk-pci,drive=disk0: Failed to get "write" lock)
+    a disk image is in use by another machine (QEMU: -device virtio-blk-pci,drive=disk0: Failed to get "write" lock)
       -> Stop that machine first, or run on an overlay of the image.
-    this computer has not enough memory free for it. (QEMU: cannot set up guest memory 'pc.ram': Cannot allocate memory)
+    this computer has not enough memory free for it (QEMU: cannot set up guest memory 'pc.ram': Cannot allocate memory)
       -> Give the machine less memory, or stop another one.
-    the kernel is no kernel that QEMU can load. (QEMU: Error loading uncompressed kernel without PVH ELF Note)
+    the kernel is no kernel that QEMU can load (QEMU: Error loading uncompressed kernel without PVH ELF Note)
       -> Choose another guest kernel, and build the appliance again.
-    a disk image is not there any more. (QEMU: -blockdev driver=raw: Could not open '/gone.raw': No such file or directory)
+    a disk image is not there any more (QEMU: -blockdev driver=raw: Could not open '/gone.raw': No such file or directory)
       -> Build the appliance again.
     it said "-device x: 'x' is not a valid device model name"
       -> 

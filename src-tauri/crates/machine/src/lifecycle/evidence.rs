@@ -111,7 +111,7 @@ impl Words {
 
 /// Text as a sentence: notices are parts of one.
 pub(super) fn sentence(text: &str) -> String {
-    let end = if text.ends_with(['.', '!', '?', ')']) {
+    let end = if text.ends_with(['.', '!', '?']) {
         ""
     } else {
         "."

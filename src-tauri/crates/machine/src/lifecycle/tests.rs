@@ -201,7 +201,7 @@ fn how_a_run_is_judged() {
     a guest that ends with 0: Stopped Some(0) 
     a guest that ends with 3: Failed Some(3) It ended with status 3.
     a guest that ends without a word: Stopped None 
-    a guest that is killed inside for its memory: Failed Some(137) Command 1 of 1, /app, was ended by a kill (signal 9) (remedy)
+    a guest that is killed inside for its memory: Failed Some(137) Command 1 of 1, /app, was ended by a kill (signal 9). (remedy)
     a guest that cannot load its program: Failed None /app could not be started. (remedy)
     a guest that gets no address: Failed Some(1) eth0 got no address: no DHCP server answered. (remedy)
     a guest that panics and tells QEMU: Crashed None The guest crashed: page fault. (remedy)
