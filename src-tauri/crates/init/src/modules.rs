@@ -49,10 +49,8 @@ fn load(path: &str) -> Result<(), String> {
         Err(error) => return Err(error.to_string()),
     };
     match finit_module(&file, c"", 0) {
-        // Another one brought it in, or it is built into this kernel.
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        // `virtio_rng` and the like, where the machine has no such device.
-        Err(Errno::NODEV) => Ok(()),
+        // Another one brought it in or it is built into this kernel; or the machine has no such device.
+        Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -192,14 +192,10 @@ fn option_problem(option: &BootOption) -> Option<Problem> {
             format!("OSv does not know the option `--{key}`, and powers off when it meets it"),
             "leave it out, or put it behind the program if it is the program's".to_owned(),
         ),
-        Some(text)
-            if key == "env" && text.starts_with('=') || !text.contains('=') && key == "env" =>
-        {
-            (
-                format!("`--env={text}` sets no variable"),
-                "write `--env=NAME=VALUE`".to_owned(),
-            )
-        }
+        Some(text) if key == "env" && (text.starts_with('=') || !text.contains('=')) => (
+            format!("`--env={text}` sets no variable"),
+            "write `--env=NAME=VALUE`".to_owned(),
+        ),
         Some(text)
             if key == "env" && text.split('=').next().is_some_and(|key| key.ends_with('?')) =>
         {

@@ -35,15 +35,17 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn recognise(&mut self, line: &str, tell: &mut impl FnMut(Notice)) {
-        if let Some(version) = line.strip_prefix("OSv v") {
-            if version.starts_with(|first: char| first.is_ascii_digit()) && !version.contains(' ') {
-                *self = Self::default();
-                tell(Notice::Booted {
-                    guest: GuestOs::Osv,
-                    version: clip(&format!("v{version}")),
-                });
-                return;
-            }
+        if let Some(version) = line.strip_prefix("OSv v")
+            && version.starts_with(|first: char| first.is_ascii_digit())
+            && !version.contains(' ')
+        {
+            *self = Self::default();
+            let version = clip(&format!("v{version}"));
+            tell(Notice::Booted {
+                guest: GuestOs::Osv,
+                version,
+            });
+            return;
         }
         if let Some(notice) = address(line) {
             tell(notice);

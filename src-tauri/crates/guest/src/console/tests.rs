@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
@@ -11,9 +13,9 @@ fn transcript(console: &str) -> String {
     let mut text = String::new();
     for notice in notices {
         let mark = if notice.is_fatal() { "!" } else { "-" };
-        text.push_str(&format!("{mark} {notice}\n"));
+        writeln!(text, "{mark} {notice}").unwrap();
         if let Some(remedy) = notice.remedy() {
-            text.push_str(&format!("    {remedy}\n"));
+            writeln!(text, "    {remedy}").unwrap();
         }
     }
     text

@@ -1,4 +1,4 @@
-//! FastLZ, the compression of the kernel within an OSv loader image (its `fastlz/`), both of its levels.
+//! `FastLZ`, the compression of the kernel within an OSv loader image (its `fastlz/`), both of its levels.
 //!
 //! ```text
 //! first byte   level - 1 in its upper three bits, else as a control byte below 32
@@ -12,7 +12,7 @@
 /// The farthest that level 2 reaches without further bytes.
 const NEAR_DISTANCE: usize = 8191;
 
-/// Unpacks `input` into at most `limit_bytes`; `None` where it is not what FastLZ writes.
+/// Unpacks `input` into at most `limit_bytes`; `None` where it is not what `FastLZ` writes.
 pub(super) fn decompress(input: &[u8], limit_bytes: usize) -> Option<Vec<u8>> {
     let is_level_2 = match input.first()? >> 5 {
         0 => false,

@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::io::Cursor;
 
 use insta::assert_snapshot;
@@ -182,7 +183,7 @@ fn what_is_not_a_kernel_is_named_with_what_to_give_instead() {
     for file in files {
         let error = look(file).unwrap_err();
         let hint = error.hint().unwrap_or_default();
-        transcript.push_str(&format!("error: {error}\n hint: {hint}\n"));
+        writeln!(transcript, "error: {error}\n hint: {hint}").unwrap();
     }
     assert_snapshot!(transcript);
 }

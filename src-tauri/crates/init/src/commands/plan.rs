@@ -214,7 +214,7 @@ mod tests {
         )
     }
 
-    fn shown(plan: Plan) -> String {
+    fn shown(plan: &Plan) -> String {
         let commands = plan.commands.clone();
         let line = CommandLine {
             options: vec![],
@@ -235,14 +235,14 @@ mod tests {
             ("/run/c", "/c $PORT"),
         ];
         let text = shown(
-            plan(
+            &plan(
                 "--env=HOST=h /first; runscript /run/a; runscript /run/c",
                 &files,
             )
             .unwrap(),
         );
         assert_eq!(text, "/first; /serve 80 & /b; /c 80 | HOST=h PORT=80 X=h");
-        let text = shown(plan(r"--env=PORT=8\ 0 runscript /run/a", &files).unwrap());
+        let text = shown(&plan(r"--env=PORT=8\ 0 runscript /run/a", &files).unwrap());
         assert_eq!(text, r#"/serve "8 0" & /b | PORT=8 0 X="#);
     }
 
@@ -250,10 +250,10 @@ mod tests {
     fn init_files_come_first_by_name() {
         let files = [("/init/10-b", "/b"), ("/init/00-a", "/a one;\n/a two &!\n")];
         assert_eq!(
-            shown(plan("/main", &files).unwrap()),
+            shown(&plan("/main", &files).unwrap()),
             "/a one; /a two &! /b; /main | "
         );
-        assert_eq!(shown(plan("--noinit /main", &files).unwrap()), "/main | ");
+        assert_eq!(shown(&plan("--noinit /main", &files).unwrap()), "/main | ");
     }
 
     #[test]

@@ -11,6 +11,11 @@ use std::path::{Path, PathBuf};
 pub(super) const STATUS_NOT_FOUND: i32 = 127;
 pub(super) const STATUS_NOT_EXECUTABLE: i32 = 126;
 
+/// ELF's numbers: a shared object, the processor, the program header that names the dynamic linker.
+const SHARED: u64 = 3;
+const X86_64: u64 = 62;
+const INTERPRETER: u32 = 3;
+
 /// A program that cannot be started.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -121,9 +126,6 @@ fn check_elf(head: &[u8], file: &File) -> Result<(), Fault> {
             .rev()
             .fold(0, |number, byte| number << 8 | u64::from(*byte))
     };
-    const SHARED: u64 = 3;
-    const X86_64: u64 = 62;
-    const INTERPRETER: u32 = 3;
     if head.get(4) != Some(&2) || number(18, 2) != X86_64 {
         return Err(not_executable(
             "it is a program for another kind of processor, not for x86-64",
