@@ -57,11 +57,6 @@ fn build() -> Result<(), String> {
     for program in PROGRAMS {
         let built = target_folder.join(TARGET).join("release").join(program);
         let embedded = out.join(program);
-        if !built.exists() {
-            println!("cargo::warning=the crate init has no program {program}");
-            std::fs::write(&embedded, []).map_err(|error| format!("{error}"))?;
-            continue;
-        }
         std::fs::copy(&built, &embedded)
             .map_err(|error| format!("{} could not be copied: {error}", built.display()))?;
     }

@@ -33,16 +33,6 @@ pub enum Error {
         count: usize,
     },
 
-    /// The ignore rules of a layer cannot be read.
-    #[error("the ignore rules of {layer} cannot be read")]
-    Ignore {
-        /// The layer's name.
-        layer: String,
-        /// Why not.
-        #[source]
-        source: Box<windlass_package::Error>,
-    },
-
     /// A path that no guest can hold.
     #[error("{layer} has a path that no guest can hold")]
     Path {
@@ -143,12 +133,11 @@ impl fmt::Display for Unusable {
 
 /// The files that are unusable, as the rest of a sentence.
 fn unusable_files(files: &[Unusable], count: usize) -> String {
-    let named: Vec<String> = files.iter().map(ToString::to_string).collect();
-    let mut text = named.join("; ");
+    let mut named: Vec<String> = files.iter().map(ToString::to_string).collect();
     if count > files.len() {
-        text += &format!("; and {} more", count - files.len());
+        named.push(format!("and {} more", count - files.len()));
     }
-    text
+    named.join("; ")
 }
 
 /// A size as people read it.
@@ -182,15 +171,10 @@ impl Error {
                 "Delete these files, make them readable for yourself, or leave them out with lines in .capstanignore."
                     .to_owned()
             }
-            Self::Ignore { source, .. } => return source.hint(),
             Self::Path { .. } => {
                 "Give it a shorter name, or leave it out with a line in .capstanignore.".to_owned()
             }
-            Self::Tree(_) => return None,
-            Self::RootFs { guest, .. } => match guest {
-                GuestOs::Linux => "Choose ext4, or OSv as the guest.".to_owned(),
-                GuestOs::Osv => "Choose rofs.".to_owned(),
-            },
+                        Self::RootFs { .. } => "Choose ext4, or OSv as the guest.".to_owned(),
             Self::NoSpace { needed_bytes, .. } => {
                 format!("Free some space on that disk, or choose a place with {} left.", Size(*needed_bytes))
             }
@@ -202,7 +186,7 @@ impl Error {
             Self::Image { source, .. } => return source.hint(),
             Self::FileList { .. } => "Build the image again.".to_owned(),
             Self::Io { source, path, .. } => return io_hint(source, path),
-            Self::Cancelled => return None,
+            Self::Tree(_) | Self::Cancelled => return None,
         })
     }
 }

@@ -1,18 +1,14 @@
 //! Whether anything changed since the last build, told without reading a file.
 
-use std::os::unix::fs::MetadataExt;
-
-use windlass_image::{Node, Source};
-
-use crate::error::{Error, IoContext};
-use crate::plan::Plan;
+use crate::error::Error;
+use crate::plan::{EntryKind, Origin, Plan};
 
 impl Plan {
-    /// A digest of the merged tree: paths, kinds, modes, links, and for each file its size, time of change and inode.
-    /// As long as it stays the same, so does the image.
+    /// A digest of the merged tree: paths, kinds, modes, links, and for each file its size, times of change and
+    /// inode, as they were scanned. As long as it stays the same, so does the image.
     ///
     /// # Errors
-    /// When a file vanished since the scan.
+    /// None today: all that it needs is known since the scan.
     pub fn fingerprint(&self) -> Result<String, Error> {
         let mut hasher = blake3::Hasher::new();
         // Lengths before what they measure: no two trees come to the same bytes.
@@ -20,35 +16,31 @@ impl Plan {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
-        for (path, node) in self.tree()?.iter() {
+        for name in [self.guest().to_string(), self.root_fs().to_string()] {
+            field(name.as_bytes());
+        }
+        for (path, entry) in self.entries() {
             field(path.as_bytes());
-            match node {
-                Node::Directory { mode } => {
-                    field(b"directory");
-                    field(&mode.to_le_bytes());
-                }
-                Node::Symlink { target } => {
+            field(&entry.mode.to_le_bytes());
+            match (&entry.kind, &entry.origin) {
+                (EntryKind::Symlink { target }, _) => {
                     field(b"symlink");
                     field(target);
                 }
-                Node::File {
-                    source,
-                    size_bytes,
-                    mode,
-                } => {
+                (_, Origin::Made(bytes)) => {
+                    field(b"made");
+                    field(bytes);
+                }
+                (_, Origin::Host { stamp, .. }) => {
                     field(b"file");
-                    field(&mode.to_le_bytes());
-                    field(&size_bytes.to_le_bytes());
-                    match source {
-                        Source::Bytes(bytes) => field(bytes),
-                        Source::Path(path) => {
-                            let file = std::fs::metadata(path).context("look at", path)?;
-                            field(&file.ino().to_le_bytes());
-                            field(&file.mtime().to_le_bytes());
-                            field(&file.mtime_nsec().to_le_bytes());
-                        }
+                    for number in [stamp.size_bytes, stamp.device, stamp.inode] {
+                        field(&number.to_le_bytes());
+                    }
+                    for time in [stamp.modified_ns, stamp.changed_ns] {
+                        field(&time.to_le_bytes());
                     }
                 }
+                (_, Origin::None) => field(b"directory"),
             }
         }
         Ok(hasher.finalize().to_hex().to_string())

@@ -22,6 +22,9 @@ use crate::stamp::Stamp;
 /// More threads than this only wait for each other.
 const THREADS_MAX: usize = 8;
 
+/// The permission bits of a file that everybody may read.
+const READABLE_BY_ALL: u32 = 0o444;
+
 /// The permission bits of a file or folder.
 const MODE_BITS: u32 = 0o7777;
 
@@ -271,7 +274,6 @@ fn kind_of(source: &Path, metadata: &Metadata) -> Result<ScannedKind, String> {
         return Err(format!("is {}, which an image cannot hold", special(kind)));
     }
     // Asking costs; a file that everybody may read need not be asked about.
-    const READABLE_BY_ALL: u32 = 0o444;
     if metadata.permissions().mode() & READABLE_BY_ALL != READABLE_BY_ALL
         && let Err(error) = access(source, Access::READ_OK)
     {

@@ -110,7 +110,7 @@ fn write(out: &mut impl Write, path: &Path, kernel: &Kernel, modules: &Path) -> 
         archive
             .append(&format!("modules/{module}"), DATA, &content)
             .context("write", path)?;
-        order += &format!("/modules/{module}\n");
+        order.extend(["/modules/", module.as_str(), "\n"]);
     }
     archive
         .append("modules/order", DATA, order.as_bytes())

@@ -9,6 +9,7 @@
 //! A line for each path, sorted. By it an image is compared, verified and updated without being opened. It says the same
 //! for the same image, wherever that was built.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -222,7 +223,8 @@ fn escape(bytes: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            text += &format!("%{byte:02X}");
+            // Writing to a string never fails.
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text

@@ -142,7 +142,7 @@ pub fn build(
     // The one that failed by itself says why; the other only that it was ended.
     let file_digests = match (written, file_digests) {
         (Ok(()), Ok(file_digests)) => file_digests,
-        (Err(Error::Cancelled), Err(error)) | (Err(error), _) | (_, Err(error)) => {
+        (Err(Error::Cancelled) | Ok(()), Err(error)) | (Err(error), _) => {
             return Err(space::explain(
                 error,
                 &recipe.destination,

@@ -216,8 +216,10 @@ fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker:
     let name = library.rsplit('/').next().unwrap_or(library);
     let place = plan
         .entries()
-        .find(|(path, entry)| path.name() == name.as_bytes() && entry.kind != EntryKind::Directory)
-        .map(|(path, _)| path.to_string());
+        .find(|(path, entry)| path.name() == name.as_bytes() && entry.kind != EntryKind::Directory);
+    let is_dangling =
+        place.is_some_and(|(path, _)| follow(plan, &GuestPath::root(), path.as_bytes()).is_none());
+    let place = place.map(|(path, _)| path.to_string());
     let others = missing.needed_by.len().saturating_sub(1);
     let needed = match others {
         0 => String::new(),
@@ -225,6 +227,10 @@ fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker:
         _ => format!(" (and so do {others} others)"),
     };
     let (message, remedy) = match place {
+        Some(place) if is_dangling => (
+            format!("it needs {library}, which is a symlink that leads nowhere at {place}{needed}"),
+            "Add what the symlink points to".to_owned(),
+        ),
         Some(place) if is_osv_linker => (
             format!("it needs {library}, which OSv does not find at {place}{needed}"),
             "Move the library to /usr/lib".to_owned(),

@@ -118,10 +118,13 @@ fn a_folder_that_vanished_is_said_to_be_gone() {
     ");
 }
 
+/// What somebody does to a file.
+type Change = fn(&Path);
+
 #[test]
 fn a_file_that_changes_after_the_scan_is_an_error_and_nothing_is_left() {
     for (guest, root_fs) in [(GuestOs::Osv, RootFs::Rofs), (GuestOs::Linux, RootFs::Ext4)] {
-        let changes: [(&str, fn(&Path)); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("longer", |path| fs::write(path, "much longer").unwrap()),
             ("shorter", |path| fs::write(path, "").unwrap()),
             ("other", |path| fs::write(path, "54321").unwrap()),

@@ -136,14 +136,14 @@ fn a_program_brings_its_libraries_or_says_which_are_missing() {
     // OSv has a C library; what it does not have is missed. A symlink that leads nowhere is no library.
     insta::assert_snapshot!(findings(&workshop, GuestOs::Osv, RootFs::Rofs, &boot("/usr/bin/service")), @"
     error: /usr/bin/service: it needs libgcc_s.so.1, which is not there (and so does one other) (Add libgcc_s.so.1, or a package that has it)
-    error: /usr/bin/service: it needs libz.so.1, which OSv does not find at /usr/lib/libz.so.1 (Move the library to /usr/lib)
+    error: /usr/bin/service: it needs libz.so.1, which is a symlink that leads nowhere at /usr/lib/libz.so.1 (Add what the symlink points to)
     warning: /usr/bin/tool: it needs libtool.so, which is not there (Add libtool.so, or a package that has it)
     ");
     insta::assert_snapshot!(findings(&workshop, GuestOs::Linux, RootFs::Ext4, &boot("/usr/bin/service")), @"
     error: /usr/bin/service: it needs /lib64/ld-linux-x86-64.so.2, which is not there (and so does one other) (Add ld-linux-x86-64.so.2, or a package that has it)
     error: /usr/bin/service: it needs libc.so.6, which is not there (Add libc.so.6, or a package that has it)
     error: /usr/bin/service: it needs libgcc_s.so.1, which is not there (and so does one other) (Add libgcc_s.so.1, or a package that has it)
-    error: /usr/bin/service: it needs libz.so.1, which is not where it looks, but at /usr/lib/libz.so.1 (Move the library to /usr/lib)
+    error: /usr/bin/service: it needs libz.so.1, which is a symlink that leads nowhere at /usr/lib/libz.so.1 (Add what the symlink points to)
     warning: /usr/bin/tool: it needs libtool.so, which is not there (Add libtool.so, or a package that has it)
     ");
 }

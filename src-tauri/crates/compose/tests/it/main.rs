@@ -1,4 +1,5 @@
 //! From folders to images, through the front door.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod bad_input;
 mod builds;

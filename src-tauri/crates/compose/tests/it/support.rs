@@ -155,16 +155,14 @@ pub fn show_findings(findings: &[Finding]) -> String {
 
 /// An error as a person sees it: what happened, why, what to do. Names of temporary folders are left out.
 pub fn show_error(error: &Error, folder: &Path) -> String {
-    let mut text = format!("error: {error}");
+    let mut lines = vec![format!("error: {error}")];
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text += &format!("\ncaused by: {cause}");
+        lines.push(format!("caused by: {cause}"));
         source = cause.source();
     }
-    if let Some(hint) = error.hint() {
-        text += &format!("\nhint: {hint}");
-    }
-    text.replace(&folder.display().to_string(), "…")
+    lines.extend(error.hint().map(|hint| format!("hint: {hint}")));
+    lines.join("\n").replace(&folder.display().to_string(), "…")
 }
 
 /// The names in a folder, sorted.

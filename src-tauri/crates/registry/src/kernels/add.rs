@@ -171,11 +171,7 @@ impl Modules {
                 .and_then(|file| file.sync_all())
                 .context("write", &copy)?;
         }
-        let order: String = self
-            .files
-            .iter()
-            .map(|module| format!("{}\n", module.file_name))
-            .collect();
+        let order = self.names().join("\n") + "\n";
         write_whole(&folder.join(MODULES_ORDER), order.as_bytes())
     }
 }

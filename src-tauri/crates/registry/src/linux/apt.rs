@@ -286,6 +286,17 @@ mod tests {
             format!("{error}\n  hint: {}", error.hint().unwrap_or_default())
         })
         .collect();
-        insta::assert_snapshot!(transcript.join("\n"), @"");
+        insta::assert_snapshot!(transcript.join("\n"), @"
+        the distribution's servers could not be reached
+          hint: Check the network connection and the proxy settings of apt, then try again, or add a Linux kernel from a file.
+        the package lists are out of date: the server no longer has linux-image-6.1
+          hint: Run `sudo apt-get update`, then try again.
+        apt knows none of the kernel packages linux-image-6.1
+          hint: Run `sudo apt-get update` to get the lists of packages, then try again.
+        there is not enough disk space to fetch the kernel
+          hint: Free some 200 MB, then try again.
+        apt-get download linux-image-6.1 failed: E: Sub-process broke
+          hint: Run the command in a terminal to see all that it says, or add a Linux kernel from a file.
+        ");
     }
 }

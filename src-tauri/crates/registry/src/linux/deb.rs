@@ -21,6 +21,9 @@ const KERNEL_BYTES_MAX: u64 = 256 << 20;
 /// The list of drivers that are built in is a few kilobytes long.
 const BUILTIN_BYTES_MAX: u64 = 4 << 20;
 
+/// More of what `dpkg-deb` says than this is of no use.
+const SAID_BYTES_MAX: u64 = 4096;
+
 /// How often dependencies are followed by reading the packages again. Once suffices but for kernels yet unseen.
 const PASSES_MAX: usize = 8;
 
@@ -92,6 +95,7 @@ impl Search<'_> {
     fn read(&mut self, package: &Path) -> Result<(), Error> {
         let mut command = Command::new("dpkg-deb");
         command
+            .env("LC_ALL", "C")
             .arg("--fsys-tarfile")
             .arg(package)
             .stdin(Stdio::null())
@@ -110,23 +114,21 @@ impl Search<'_> {
             return read;
         }
         let mut said = String::new();
-        if let Some(stderr) = stderr
-            && read.is_err()
-        {
-            // Its own words are better than ours about a stream that ended too soon.
-            let _ = stderr.take(4096).read_to_string(&mut said);
+        if let Some(stderr) = stderr {
+            // It has ended, or ends now: nobody reads what it writes any more.
+            let read = stderr.take(SAID_BYTES_MAX).read_to_string(&mut said);
+            read.context("unpack", package)?;
         }
         let status = child.0.wait().context("unpack", package)?;
-        if !status.success() && !said.is_empty() || status.code() == Some(2) {
-            let said = said
-                .lines()
-                .next()
-                .unwrap_or("it is damaged")
-                .trim()
-                .to_owned();
+        // Its own words are better than ours about a stream that ended too soon. Killed, it says nothing: then it was us who
+        // stopped reading, and know why.
+        if let Some(line) = said.lines().next()
+            && !status.success()
+        {
+            let line = line.trim().trim_start_matches("dpkg-deb: error: ");
             return Err(Error::NotAKernelPackage {
                 path: package.to_path_buf(),
-                found: format!("cannot be unpacked: {said}"),
+                found: format!("cannot be unpacked: {line}"),
             });
         }
         read

@@ -121,15 +121,27 @@ mod tests {
     #[test]
     fn a_circle_is_named_by_the_path_that_closes_it() {
         let library = library("app: a; a: b; b: c; c: a; self: self");
-        insta::assert_snapshot!(order(&library, "app"), @"");
-        insta::assert_snapshot!(order(&library, "self"), @"");
+        insta::assert_snapshot!(order(&library, "app"), @"
+        packages need each other in a circle: a -> b -> c -> a
+        hint: Take one of them out of the `require` list of the one before it, such as a out of that of c.
+        ");
+        insta::assert_snapshot!(order(&library, "self"), @"
+        packages need each other in a circle: self -> self
+        hint: Take one of them out of the `require` list of the one before it, such as self out of that of self.
+        ");
     }
 
     #[test]
     fn a_missing_package_is_named_with_who_needs_it() {
         let library = library("app: node; node: icu");
-        insta::assert_snapshot!(order(&library, "app"), @"");
-        insta::assert_snapshot!(order(&library, "nowhere"), @"");
+        insta::assert_snapshot!(order(&library, "app"), @"
+        there is no package icu in the library, which app -> node needs
+        hint: Pack or import icu, or take it out of the `require` list of node.
+        ");
+        insta::assert_snapshot!(order(&library, "nowhere"), @"
+        there is no package nowhere in the library
+        hint: Pack or import nowhere, or check how it is spelled.
+        ");
     }
 
     #[test]

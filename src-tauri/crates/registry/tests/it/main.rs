@@ -1,0 +1,12 @@
+//! The library through the front door. Tests whose names begin with `slow_` fetch from the distribution's servers.
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test says what it expects by failing, and why it was skipped"
+)]
+
+mod initramfs;
+mod kernels;
+mod packages;
+mod slow_fetch;
+mod support;

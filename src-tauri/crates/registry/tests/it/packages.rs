@@ -1,0 +1,132 @@
+use std::fs;
+
+use windlass_registry::Error;
+
+use crate::support::{Place, show_error};
+
+fn pack(place: &Place, folder: &str, name: &str, require: &[&str]) -> std::path::PathBuf {
+    let mut manifest =
+        format!("name: {name}\ntitle: The {name}\nauthor: Anonymous\nversion: 1.0\n");
+    if !require.is_empty() {
+        manifest += "require:\n";
+        manifest.extend(require.iter().map(|need| format!("  - {need}\n")));
+    }
+    place.write(&format!("{folder}/meta/package.yaml"), manifest.as_bytes());
+    place.write(&format!("{folder}/usr/bin/{name}"), folder.as_bytes());
+    place.path(folder)
+}
+
+#[test]
+fn a_packed_folder_moves_in_and_takes_the_place_of_its_predecessor() {
+    let place = Place::new();
+    let first = place
+        .library
+        .install_package(&pack(&place, "first", "node-20", &[]))
+        .unwrap();
+    assert_eq!(
+        (first.name.as_str(), first.title.as_str()),
+        ("node-20", "The node-20")
+    );
+    assert!(!place.path("first").exists());
+    place
+        .library
+        .install_package(&pack(&place, "second", "node-20", &["icu"]))
+        .unwrap();
+    let packages = place.library.packages().unwrap();
+    assert_eq!(packages.entries.len(), 1);
+    assert_eq!(packages.entries[0].require, ["icu"]);
+    assert_eq!(
+        fs::read_to_string(first.path.join("usr/bin/node-20")).unwrap(),
+        "second"
+    );
+    assert!(
+        place.tree().iter().all(|path| !path.contains(".new-")),
+        "{:?}",
+        place.tree()
+    );
+
+    place.library.remove_package("node-20").unwrap();
+    assert_eq!(
+        place.tree(),
+        ["kernels/", "library.lock", "packages/"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn a_folder_that_is_no_package_stays_where_it_is() {
+    let place = Place::new();
+    place.write("folder/file", b"");
+    let nameless = place
+        .library
+        .install_package(&place.path("folder"))
+        .unwrap_err();
+    place.write("bad/meta/package.yaml", b"name: [\n");
+    let broken = place
+        .library
+        .install_package(&place.path("bad"))
+        .unwrap_err();
+    assert!(matches!(nameless, Error::PackageName { .. }), "{nameless}");
+    assert!(matches!(broken, Error::Package { .. }), "{broken}");
+    assert!(place.path("folder/file").exists());
+    assert!(place.library.packages().unwrap().entries.is_empty());
+}
+
+#[test]
+fn a_broken_package_does_not_hide_the_others() {
+    let place = Place::new();
+    place
+        .library
+        .install_package(&pack(&place, "folder", "good", &[]))
+        .unwrap();
+    place.write("home/packages/bad/meta/package.yaml", b"title: [\n");
+    place.write(
+        "home/packages/.new-unfinished/meta/package.yaml",
+        b"name: x\n",
+    );
+    let packages = place.library.packages().unwrap();
+    assert_eq!(packages.entries.len(), 1);
+    assert_eq!(packages.broken.len(), 1);
+}
+
+#[test]
+fn requirements_are_resolved_in_the_library() {
+    let place = Place::new();
+    for (name, require) in [
+        ("icu", &[][..]),
+        ("node", &["icu"]),
+        ("tools", &["icu", "node"]),
+        ("lonely", &["missing"]),
+    ] {
+        place
+            .library
+            .install_package(&pack(&place, name, name, require))
+            .unwrap();
+    }
+    let order: Vec<String> = place
+        .library
+        .resolve(&["tools".to_owned(), "icu".to_owned()])
+        .unwrap()
+        .into_iter()
+        .map(|package| package.name)
+        .collect();
+    assert_eq!(order, ["icu", "node", "tools"]);
+    let errors: Vec<String> = ["lonely", "../kernels", "nowhere"]
+        .iter()
+        .map(|name| {
+            show_error(
+                &place.library.resolve(&[(*name).to_owned()]).unwrap_err(),
+                place.folder.path(),
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(errors.join("\n\n"), @"
+    error: there is no package missing in the library, which lonely needs
+    hint: Pack or import missing, or take it out of the `require` list of lonely.
+
+    error: `../kernels` cannot be the name of a package
+    hint: Use letters, digits, and any of . _ - + after the first.
+
+    error: there is no package nowhere in the library
+    hint: Pack or import nowhere, or check how it is spelled.
+    ");
+}
