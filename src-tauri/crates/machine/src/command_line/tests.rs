@@ -89,7 +89,7 @@ fn an_osv_guest_by_its_kernel_under_kvm() {
      -append
      --rootfs=rofs --env=A=b\ c /hello
      -blockdev driver=raw,node-name=disk0,read-only=on,discard=unmap,file.driver=file,file.filename=/library/builds/hello,, again.img
-     -device virtio-blk-pci,drive=disk0,bootindex=0
+     -device virtio-blk-pci,drive=disk0
      -netdev user,id=net0,hostfwd=tcp:127.0.0.1:18080-:80
      -device virtio-net-pci,netdev=net0,romfile=
      -chardev socket,id=qmp,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/qmp
@@ -132,7 +132,7 @@ fn a_linux_guest_with_a_writable_root_under_tcg() {
      -initrd /home/user/windlass/machines/hello-1/initramfs
      -append console=ttyS0 quiet loglevel=4 panic=-1 no_timer_check rdinit=/init windlass.network=off windlass.hostname=hello
      -blockdev driver=qcow2,node-name=disk0,read-only=off,discard=unmap,file.driver=file,file.filename=/home/user/windlass/machines/hello-1/disk0.qcow2
-     -device virtio-blk-pci,drive=disk0,bootindex=0
+     -device virtio-blk-pci,drive=disk0
      -chardev socket,id=qmp,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/qmp
      -mon chardev=qmp,mode=control
      -chardev socket,id=control,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/control

@@ -12,6 +12,7 @@ mod console;
 mod display;
 mod ending;
 mod lifecycle;
+mod osv;
 mod ports;
 mod processes;
 mod start;
