@@ -150,6 +150,6 @@ mod tests {
       -> 
     it ended with status 1 and said nothing
       ->
-"#);
+    "#);
     }
 }

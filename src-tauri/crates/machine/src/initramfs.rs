@@ -90,6 +90,6 @@ mod tests {
             "/usr/bin/node /app.js",
         ),
     ]
-"#);
+    "#);
     }
 }

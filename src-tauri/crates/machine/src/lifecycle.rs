@@ -183,10 +183,7 @@ impl Lifecycle {
     pub(crate) fn taken_over(&mut self) -> Vec<Action> {
         match self.state {
             MachineState::Stopping => self.ask_guest(Vec::new()),
-            MachineState::Starting => {
-                self.state = MachineState::Running;
-                Vec::new()
-            }
+            MachineState::Starting => vec![Action::Arm(Timer::Connect)],
             _ => Vec::new(),
         }
     }
@@ -225,7 +222,6 @@ impl Lifecycle {
         match event {
             Event::Connected { running } => self.connected(running),
             Event::Unreachable => {
-                self.evidence.ran = true;
                 self.advise(
                     About::Guest,
                     "QEMU runs, but does not answer.".to_owned(),
@@ -277,7 +273,7 @@ impl Lifecycle {
                 MachineState::Paused
             };
         }
-        self.evidence.ran = true;
+        self.withdraw(About::Guest);
         let mut actions = vec![Action::Disarm(Timer::Connect)];
         if self.has_network && !self.evidence.has_address {
             actions.push(Action::Arm(Timer::Address));

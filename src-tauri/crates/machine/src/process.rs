@@ -9,6 +9,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -37,6 +38,20 @@ impl ProcessKey {
             pid,
             start_ticks,
             boot_id: boot_id.trim().to_owned(),
+        })
+    }
+
+    /// The process that has `mark` in its command line.
+    pub(crate) fn by_command_line(mark: &Path) -> Option<Self> {
+        let mark = mark.as_os_str().as_bytes();
+        let processes = fs::read_dir("/proc").ok()?;
+        processes.flatten().find_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let words = fs::read(entry.path().join("cmdline")).ok()?;
+            words
+                .windows(mark.len())
+                .any(|part| part == mark)
+                .then(|| Self::of(pid))?
         })
     }
 

@@ -101,7 +101,7 @@ fn an_osv_guest_by_its_kernel_under_kvm() {
      -display none
      -device VGA
      -vnc unix:/run/user/1000/windlass/0/5db77b5d930c/vnc
-");
+    ");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_linux_guest_with_a_writable_root_under_tcg() {
      -chardev socket,id=serial,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/serial,logappend=on,logfile=/home/user/windlass/machines/hello-1/console.log
      -device isa-serial,chardev=serial
      -display none
-");
+    ");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_disk_with_its_own_boot_sector() {
      -chardev socket,id=serial,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/serial,logappend=on,logfile=/home/user/windlass/machines/hello-1/console.log
      -device isa-serial,chardev=serial
      -display none
-");
+    ");
 }
 
 #[test]
@@ -204,5 +204,5 @@ fn specs_that_cannot_be_are_refused_with_the_field() {
     machine's boot: there is no disk to boot from
     machine's disks: relative.img is not an absolute path
     machine's ports: 80/tcp is asked for twice
-"#);
+    "#);
 }

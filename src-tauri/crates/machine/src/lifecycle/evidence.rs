@@ -36,8 +36,6 @@ struct End {
     reason = "each was seen or was not, in any combination"
 )]
 pub(crate) struct Evidence {
-    /// QEMU answered: the guest ran.
-    pub(super) ran: bool,
     /// The guest was asked to stop.
     pub(super) asked: bool,
     /// The user had its power cut.

@@ -219,7 +219,7 @@ fn how_a_run_is_judged() {
     a guest that loses its QEMU while taken over: Crashed None QEMU ended unexpectedly.
     a guest that is found gone: Lost None It ended while nobody was looking. (remedy)
     a guest that is found gone after its last word: Stopped Some(0)
-");
+    ");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn stop_goes_from_asking_to_quitting_to_killing() {
     time is up for Quit: Stopping [Disarm(Connect), Disarm(Quit), KillProcess, Arm(Kill)] QEMU's process is being killed.
     time is up for Kill: Stopping [] QEMU's process does not go away, not even killed.
     its process is gone: Stopped [] It did not stop by itself in time, and was switched off.
-");
+    ");
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

@@ -147,22 +147,28 @@ impl Driver {
         let sockets = shared.sockets().ok()?;
         let known = record.run.as_ref().and_then(|run| run.process.clone());
         let connection = timeout(GREETING_TIMEOUT, Qmp::connect(&sockets.qmp())).await;
-        driver.sockets = Some(sockets);
+        driver.sockets = Some(sockets.clone());
         driver.replay(record.run.as_ref().map_or(0, |run| run.console_start));
-        if let Ok(Ok(connection)) = connection {
-            let key = connection.0.pid.and_then(ProcessKey::of).or(known);
-            driver.process = key.as_ref().and_then(Process::find);
-            shared.change_record(|record| {
-                if let Some(run) = &mut record.run {
-                    run.process = key;
-                }
-            });
-            driver.connected(connection).await;
-        } else {
-            driver.process = known.as_ref().and_then(Process::find);
-            if driver.process.is_some() {
-                driver.feed(Event::Unreachable).await;
+        let connection = connection.ok().and_then(io::Result::ok);
+        // The socket knows its process best; one that does not answer, or not yet, is known from the record or by its
+        // command line.
+        let key = connection
+            .as_ref()
+            .and_then(|(qmp, _)| qmp.pid)
+            .and_then(ProcessKey::of)
+            .or(known.filter(ProcessKey::is_alive))
+            .or_else(|| ProcessKey::by_command_line(&sockets.qmp()));
+        driver.process = key.as_ref().and_then(Process::find);
+        shared.change_record(|record| {
+            if let Some(run) = &mut record.run {
+                run.process = key;
             }
+        });
+        if let Some(connection) = connection {
+            driver.connected(connection).await;
+        } else if driver.process.is_some() {
+            driver.connecting = Some(keep_connecting(&sockets));
+            driver.feed(Event::Unreachable).await;
         }
         if driver.process.is_none() {
             driver.finish(Exit::Unknown).await;
@@ -373,16 +379,7 @@ impl Driver {
             Ok(launched) => {
                 self.status.ports = launched.ports;
                 self.process = Some(launched.process);
-                let qmp = launched.sockets.qmp();
-                self.connecting = Some(tokio::spawn(async move {
-                    loop {
-                        match Qmp::connect(&qmp).await {
-                            Ok(connection) => return Ok(connection),
-                            // Not there yet; how long that may take is the timer's to say.
-                            Err(_) => sleep(CONNECT_INTERVAL).await,
-                        }
-                    }
-                }));
+                self.connecting = Some(keep_connecting(&launched.sockets));
                 let start = self.shared.record().run.map_or(0, |run| run.console_start);
                 let log = self.shared.folder.console_log();
                 self.follower = ConsoleFollower::open(&log, start).ok();
@@ -427,10 +424,17 @@ impl Driver {
     }
 
     async fn heard(&mut self, chunk: &[u8]) {
-        for notice in self.recogniser.push(chunk) {
-            self.take_notice(&notice);
-            self.feed(Event::Noticed(notice)).await;
+        let notices = self.recogniser.push(chunk);
+        if notices.is_empty() {
+            return;
         }
+        for notice in notices {
+            self.take_notice(&notice);
+            let actions = self.lifecycle.event(Event::Noticed(notice));
+            self.carry_out_or_log(actions).await;
+        }
+        // Once for all of them: a guest that floods us with notices costs no more than one that does not.
+        self.publish(Durability::Process).await;
     }
 
     fn take_notice(&mut self, notice: &Notice) {
@@ -607,6 +611,19 @@ impl Driver {
         }
         changed
     }
+}
+
+/// Connects as soon as QEMU answers; how long that may take is a timer's to say.
+fn keep_connecting(sockets: &Sockets) -> JoinHandle<io::Result<Connection>> {
+    let qmp = sockets.qmp();
+    tokio::spawn(async move {
+        loop {
+            match Qmp::connect(&qmp).await {
+                Ok(connection) => return Ok(connection),
+                Err(_) => sleep(CONNECT_INTERVAL).await,
+            }
+        }
+    })
 }
 
 /// What an event of QEMU's means to a machine; most mean nothing.

@@ -35,7 +35,7 @@ async fn a_guest_that_panics_has_crashed() {
     insta::assert_snapshot!(ending(&guest("", PANIC)).await, @r"
     Crashed, status None: The guest panicked.
       -> Its console has its last words.
-");
+    ");
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_guest_that_resets_itself_has_crashed() {
     insta::assert_snapshot!(ending(&guest("", RESET)).await, @r"
     Crashed, status None: The guest reset itself, as it does after a fault.
       -> Its console has its last words.
-");
+    ");
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_guest_that_says_it_aborted_and_halts_has_crashed_though_qemu_ran_on()
     insta::assert_snapshot!(ending(&guest("it broke\nHalting.\n", HALT)).await, @r"
     Crashed, status None: The guest crashed: it broke.
       -> The lines above it say where; give the machine more memory, or run the appliance on the other guest kernel.
-");
+    ");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn qemu_killed_from_outside_is_a_crash_and_the_machine_starts_again() {
     insta::assert_snapshot!(story(&state_when(&machine, MachineState::Crashed).await), @r"
     Crashed, status None: QEMU was ended from outside, by signal 9.
       -> Start it again; if memory is short, give it less.
-");
+    ");
     machine.start(crate::host().await).await.unwrap();
     machine.kill().await.unwrap();
     insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It was switched off.");
@@ -110,6 +110,6 @@ async fn a_guest_without_an_address_is_spoken_of_in_time() {
     insta::assert_snapshot!(story(&status), @r"
     Running, status None: The guest has not got an address, as far as its console tells.
       -> Look at its console. A guest that waits for DHCP for ever is run without a network card, or with an address of its own.
-");
+    ");
     machine.kill().await.unwrap();
 }

@@ -54,7 +54,7 @@ async fn a_program_that_is_not_there_is_named() {
     insta::assert_snapshot!(story, @r"
     Failed, status None: /not-there could not be started.
       -> Look in Contents whether the program is in the image, at this path, for this architecture, with its libraries.
-");
+    ");
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn an_abort_is_a_crash_though_the_kernel_halts() {
     insta::assert_snapshot!(story, @r"
     Crashed, status None: The guest crashed: Unknown console:nonsense.
       -> The lines above it say where; give the machine more memory, or run the appliance on the other guest kernel.
-");
+    ");
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn a_machine_that_ended_while_nobody_looked_is_lost_or_known_by_its_last_w
     Lost, status None: It ended while nobody was looking.
       -> Start it again; its console has what it said until then.
     Stopped, status Some(0): -
-");
+    ");
 }
 
 #[tokio::test]
@@ -190,8 +190,38 @@ async fn a_broken_record_is_shown_and_can_be_deleted() {
     insta::assert_snapshot!(story(&status).replace(home.path().to_str().unwrap(), "HOME"), @r"
     Failed, status None: HOME/machines/guest/machine.json is not a machine's record: EOF while parsing a value at line 1 column 14
       -> Delete the machine and run its appliance again.
-");
+    ");
     machine.delete().await.unwrap();
     machines.refresh().await;
     assert!(machines.list().is_empty());
+}
+
+#[tokio::test]
+async fn a_qemu_that_does_not_answer_is_found_all_the_same_and_comes_back() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("", IDLE)).await;
+    let pid = machine.details().pid.unwrap();
+    machines.close().await;
+    kill(pid, rustix::process::Signal::STOP);
+    // Not even the record knows its process, as if its owner had died in the middle of the start.
+    let record = machine.details().folder.join("machine.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let mut record_value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    record_value["run"]["process"] = serde_json::Value::Null;
+    std::fs::write(&record, record_value.to_string()).unwrap();
+
+    let machines = home.open().await;
+    let machine = machines.get("guest").unwrap();
+    let status = machine.status().borrow().clone();
+    assert_eq!(status.pid, Some(pid));
+    insta::assert_snapshot!(story(&status), @r"
+    Running, status None: QEMU runs, but does not answer.
+      -> Switch the machine off and start it again.
+    ");
+    kill(pid, rustix::process::Signal::CONT);
+    status_when(&machine, |status| status.message.is_none()).await;
+    machine.pause().await.unwrap();
+    state_when(&machine, MachineState::Paused).await;
+    machine.kill().await.unwrap();
 }

@@ -71,7 +71,7 @@ async fn a_disk_image_that_is_none_is_explained_and_the_machine_can_be_started_a
     insta::assert_snapshot!(stories[0], @r"
     Failed, status None: A disk image is not what it is said to be (QEMU: -blockdev driver=qcow2,node-name=disk0,read-only=on,discard=unmap,file.driver=file,file.filename=HOME/guest.img: Image is not in qcow2 format).
       -> Build the appliance again.
-");
+    ");
 }
 
 #[tokio::test]
