@@ -1,0 +1,211 @@
+//! The words of the command line, and which verb they lead to.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use windlass_workshop::error::AppError;
+
+use crate::context::Context;
+use crate::failure::{self, Failure, Outcome};
+use crate::verbs::{
+    appliance, collect, compose, config, doctor, image, info, job, kernel, machine, package, run,
+    sample, settings,
+};
+
+/// Everything the Windlass window can do, for scripts
+#[derive(Debug, Parser)]
+#[command(name = "windlassctl", version, after_help = failure::HELP, after_long_help = long_help())]
+#[command(max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Global {
+    /// Answer in JSON; errors too
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Leave out progress and notes
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Describe, compose and list packages
+    #[command(subcommand)]
+    Package(PackageVerb),
+    /// Run an appliance: build what changed, start a machine, show what it says, end as it ends
+    Run(run::Run),
+    /// List machines
+    #[command(visible_alias = "I")]
+    Instances,
+    /// Ask machines to stop, and wait until they have
+    Stop(machine::Names),
+    /// Delete machines with all that their guests wrote
+    Delete(machine::Names),
+    /// List built images
+    #[command(visible_alias = "i")]
+    Images(image::List),
+    /// Delete built images
+    Rmi(image::Remove),
+    /// Show where things are
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Say what a file is: guest kernel, image, archive
+    Info {
+        /// The file
+        file: PathBuf,
+    },
+    /// Guest kernels: what boots an image
+    #[command(subcommand)]
+    Kernel(kernel::Verb),
+    /// Appliances: the folders that images are built from
+    #[command(subcommand)]
+    Appliance(appliance::Verb),
+    /// Samples that run offline
+    #[command(subcommand)]
+    Sample(sample::Verb),
+    /// Machines
+    #[command(subcommand)]
+    Machine(machine::Verb),
+    /// Builds and other long work, with their logs
+    #[command(subcommand)]
+    Job(job::Verb),
+    /// Check whether this computer has what Windlass needs
+    Doctor,
+    /// Settings of Windlass as a whole
+    #[command(subcommand)]
+    Settings(settings::Verb),
+    /// Print a script that completes words in a shell
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PackageVerb {
+    /// Give a folder a manifest; without values, propose them from what is in it
+    Init(package::Init),
+    /// Lay a package over those it requires, and write the merged tree to mpm-pkg/
+    Collect(collect::Collect),
+    /// Compose an image from the package in a folder
+    Compose(compose::Compose),
+    /// Show what a package says of itself
+    Describe(package::Describe),
+    /// List the packages of the library
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Print the configuration
+    Print,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+fn long_help() -> String {
+    format!(
+        "{}\n\nEnvironment:\n  \
+         WINDLASS_HOME  the folder that holds all state (~/.local/share/windlass)\n  \
+         WINDLASS_LOG   a log on stderr, such as `debug` or `windlass_machine=trace`\n  \
+         NO_COLOR       no colour",
+        failure::HELP
+    )
+}
+
+/// Reads the words; what went wrong is shown, and the exit status returned.
+pub(crate) fn parse() -> Result<Cli, u8> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            0
+        }
+        _ => {
+            if std::env::args_os().any(|word| word == "--json") {
+                let text = error.to_string();
+                let text = text.strip_prefix("error: ").unwrap_or(&text);
+                let message = text.lines().next().unwrap_or_default();
+                let failure = Failure::Usage(AppError::new(
+                    windlass_workshop::error::ErrorKind::Input,
+                    message,
+                ));
+                return failure::Rendering { json: true }.show(&failure);
+            }
+            let _ = error.print();
+            failure::USAGE
+        }
+    })
+}
+
+/// Does what the words say.
+pub(crate) async fn run(cli: Cli) -> Outcome {
+    let Cli { global, verb } = cli;
+    // These need no state, and make none.
+    match &verb {
+        Verb::Completion { shell } => return completion(*shell),
+        Verb::Info { file } => return info::run(crate::output::Output::new(&global), file),
+        _ => {}
+    }
+    let context = Context::open(&global).await?;
+    match verb {
+        Verb::Package(PackageVerb::Init(verb)) => verb.run(&context).await,
+        Verb::Package(PackageVerb::Collect(verb)) => verb.run(&context).await,
+        Verb::Package(PackageVerb::Compose(verb)) => verb.run(&context).await,
+        Verb::Package(PackageVerb::Describe(verb)) => verb.run(&context),
+        Verb::Package(PackageVerb::List) => package::list(&context),
+        Verb::Run(verb) => verb.run(&context).await,
+        Verb::Instances => machine::list(&context),
+        Verb::Stop(names) => machine::stop(&context, &names).await,
+        Verb::Delete(names) => machine::delete(&context, &names).await,
+        Verb::Images(verb) => verb.run(&context),
+        Verb::Rmi(verb) => verb.run(&context),
+        Verb::Config(ConfigVerb::Print) => config::print(&context),
+        Verb::Kernel(verb) => verb.run(&context).await,
+        Verb::Appliance(verb) => verb.run(&context).await,
+        Verb::Sample(verb) => verb.run(&context).await,
+        Verb::Machine(verb) => verb.run(&context).await,
+        Verb::Job(verb) => verb.run(&context).await,
+        Verb::Doctor => doctor::run(&context).await,
+        Verb::Settings(verb) => verb.run(&context),
+        Verb::Completion { .. } | Verb::Info { .. } => Ok(0),
+    }
+}
+
+fn completion(shell: Shell) -> Outcome {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "windlassctl", &mut script);
+    crate::output::Output::raw(&script)?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

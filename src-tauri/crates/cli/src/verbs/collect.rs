@@ -1,0 +1,103 @@
+//! `package collect`: the merged tree, who wins each path.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use windlass_workshop::appliances::{Collected, EntryKind};
+use windlass_workshop::error::AppError;
+
+use super::findings;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::output::{count, size, table, word};
+use crate::signals::Signals;
+
+/// Lay a package over those it requires.
+#[derive(Debug, Args)]
+pub(crate) struct Collect {
+    /// The package's folder
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    path: PathBuf,
+    /// Show the tree without writing mpm-pkg/
+    #[arg(long)]
+    dry_run: bool,
+    /// Accepted for Capstan's scripts; packages that this computer can supply are always packed
+    #[arg(long, short)]
+    pull_missing: bool,
+    /// Accepted for Capstan's scripts
+    #[arg(long, short, hide = true)]
+    verbose: bool,
+}
+
+impl Collect {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let cancel = CancellationToken::new();
+        let mut signals = Signals::listen()?;
+        let collect = context
+            .workshop
+            .collect_package(&self.path, !self.dry_run, &cancel);
+        tokio::pin!(collect);
+        let collected = tokio::select! {
+            collected = &mut collect => collected?,
+            _ = signals.next() => {
+                cancel.cancel();
+                let _ = collect.await;
+                return Err(AppError::cancelled().into());
+            }
+        };
+        context.output.show(&collected, show)?;
+        Ok(0)
+    }
+}
+
+fn show(collected: &Collected) -> String {
+    let layers: Vec<_> = collected
+        .layers
+        .iter()
+        .map(|layer| {
+            [
+                layer.name.clone(),
+                word(&layer.kind),
+                layer.version.clone().unwrap_or_default(),
+                count(layer.file_count, "file", "files"),
+                size(layer.size_bytes),
+            ]
+        })
+        .collect();
+    let mut text = table(["LAYER", "KIND", "VERSION", "FILES", "SIZE"], &layers, "");
+    let entries: Vec<_> = collected
+        .entries
+        .iter()
+        .map(|entry| {
+            let path = match (entry.kind, &entry.target) {
+                (EntryKind::Directory, _) => format!("{}/", entry.path),
+                (_, Some(target)) => format!("{} -> {target}", entry.path),
+                _ => entry.path.clone(),
+            };
+            let size = if entry.kind == EntryKind::File {
+                size(entry.size_bytes)
+            } else {
+                String::new()
+            };
+            let over = if entry.overrides.is_empty() {
+                String::new()
+            } else {
+                format!("over {}", entry.overrides.join(", "))
+            };
+            [path, size, entry.layer.clone(), over]
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&table(["PATH", "SIZE", "FROM", ""], &entries, ""));
+    text.push_str(&format!(
+        "\n{}, {}\n",
+        count(collected.file_count, "file", "files"),
+        size(collected.size_bytes)
+    ));
+    if let Some(place) = &collected.written_to {
+        text.push_str(&format!("Written to {place}\n"));
+    }
+    text.push_str(&findings::lines(&collected.findings));
+    text
+}

@@ -1,0 +1,25 @@
+//! What was noticed of an appliance, as lines.
+
+use windlass_workshop::appliances::{Finding, Severity};
+
+/// One line per finding, its remedy below it.
+pub(super) fn lines(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let word = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        let place = finding
+            .path
+            .as_deref()
+            .map(|path| format!("{path}: "))
+            .unwrap_or_default();
+        text.push_str(&format!("{word}: {place}{}\n", finding.message.trim_end()));
+        if let Some(remedy) = &finding.remedy {
+            text.push_str(&format!("  hint: {remedy}\n"));
+        }
+    }
+    text
+}

@@ -1,0 +1,304 @@
+//! Machines: `instances`, `stop`, `delete`, and all of `machine`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use windlass_workshop::error::{AppError, ErrorKind};
+use windlass_workshop::guests::Protocol;
+use windlass_workshop::machines::{Machine, MachineDetails, MachineState};
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::foreground;
+use crate::output::{Output, fields, table, time, word};
+use crate::signals::Signals;
+
+/// Machines by name or id.
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// Names or ids of machines
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// One machine by name or id.
+#[derive(Debug, Args)]
+pub(crate) struct Name {
+    /// Name or id of a machine
+    name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List machines
+    List,
+    /// Start machines that rest
+    Start(Names),
+    /// Halt guests where they are
+    Pause(Names),
+    /// Let paused guests go on
+    Resume(Names),
+    /// Ask machines to stop, and wait until they have
+    Stop(Names),
+    /// Cut the power of machines
+    Kill(Names),
+    /// Delete machines with all that their guests wrote
+    Delete(Names),
+    /// Give a machine another name
+    Rename {
+        /// Name or id of a machine
+        name: String,
+        /// Its new name
+        new_name: String,
+    },
+    /// Show the exact QEMU command, and where things are
+    Details(Name),
+    /// Print what a guest said on its console
+    Logs {
+        /// Name or id of a machine
+        name: String,
+        /// Go on until the guest has ended
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Type into a guest's console and read it; Ctrl+] leaves
+    Console(Name),
+    /// Save what a machine's screen shows as PNG
+    Screenshot {
+        /// Name or id of a machine
+        name: String,
+        /// The file; `-` is stdout, and NAME.png when nothing is said
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+impl Verb {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::List => list(context),
+            Self::Start(names) => {
+                for name in &names.names {
+                    context.workshop.start_machine(name).await?;
+                }
+                said(context, &names)
+            }
+            Self::Pause(names) => {
+                for name in &names.names {
+                    context.workshop.pause_machine(name).await?;
+                }
+                said(context, &names)
+            }
+            Self::Resume(names) => {
+                for name in &names.names {
+                    context.workshop.resume_machine(name).await?;
+                }
+                said(context, &names)
+            }
+            Self::Stop(names) => stop(context, &names).await,
+            Self::Kill(names) => {
+                for name in &names.names {
+                    context.workshop.kill_machine(name).await?;
+                }
+                said(context, &names)
+            }
+            Self::Delete(names) => delete(context, &names).await,
+            Self::Rename { name, new_name } => {
+                let id = context.workshop.machine(&name)?.id;
+                context.workshop.rename_machine(&id, &new_name).await?;
+                said(context, &Names { names: vec![id] })
+            }
+            Self::Details(Name { name }) => {
+                let details = context.workshop.machine_details(&name)?;
+                context.output.show(&details, describe)?;
+                Ok(0)
+            }
+            Self::Logs { name, follow } => foreground::logs(context, &name, follow).await,
+            Self::Console(Name { name }) => foreground::console(context, &name).await,
+            Self::Screenshot { name, out } => screenshot(context, &name, out).await,
+        }
+    }
+}
+
+/// Whether there is a guest that runs, stands, or is on its way.
+pub(crate) fn is_live(state: MachineState) -> bool {
+    matches!(
+        state,
+        MachineState::Starting
+            | MachineState::Running
+            | MachineState::Paused
+            | MachineState::Stopping
+    )
+}
+
+/// Lists machines.
+pub(crate) fn list(context: &Context) -> Outcome {
+    let machines = context.workshop.machines()?;
+    context.output.show(&machines, |machines| {
+        let rows: Vec<_> = machines.iter().map(row).collect();
+        table(
+            [
+                "NAME", "STATE", "GUEST", "PORTS", "ADDRESS", "STARTED", "ID",
+            ],
+            &rows,
+            "No machines; `windlassctl run` starts one",
+        )
+    })?;
+    Ok(0)
+}
+
+fn row(machine: &Machine) -> [String; 7] {
+    [
+        machine.name.clone(),
+        state(machine),
+        machine.guest.title().to_owned(),
+        ports(machine),
+        machine.address.clone().unwrap_or_default(),
+        machine.started_at.as_deref().map(time).unwrap_or_default(),
+        machine.id.clone(),
+    ]
+}
+
+/// The state with the exit status, where it says something.
+fn state(machine: &Machine) -> String {
+    let state = word(&machine.state);
+    match machine.exit_status {
+        Some(status) if !is_live(machine.state) => format!("{state} ({status})"),
+        _ => state,
+    }
+}
+
+fn ports(machine: &Machine) -> String {
+    let ports: Vec<_> = machine
+        .ports
+        .iter()
+        .map(|port| {
+            let suffix = if port.protocol == Protocol::Udp {
+                "/udp"
+            } else {
+                ""
+            };
+            format!("{}:{}{suffix}", port.host, port.guest)
+        })
+        .collect();
+    ports.join(", ")
+}
+
+/// Says how machines are after something was done to them.
+fn said(context: &Context, names: &Names) -> Outcome {
+    let machines: Vec<_> = names
+        .names
+        .iter()
+        .map(|name| context.workshop.machine(name))
+        .collect::<Result<_, _>>()?;
+    context.output.show(&machines, |machines| {
+        machines
+            .iter()
+            .map(|machine| format!("{}: {}\n", machine.name, state(machine)))
+            .collect()
+    })?;
+    Ok(0)
+}
+
+/// Asks machines to stop and waits; Ctrl+C cuts their power.
+pub(crate) async fn stop(context: &Context, names: &Names) -> Outcome {
+    let mut signals = Signals::listen()?;
+    let workshop = &context.workshop;
+    for name in &names.names {
+        workshop.stop_machine(name).await?;
+    }
+    for name in &names.names {
+        let id = workshop.machine(name)?.id;
+        let mut impatient = false;
+        loop {
+            tokio::select! {
+                ended = workshop.ended_machine(&id) => { ended?; break }
+                status = signals.next() => {
+                    if impatient {
+                        return Ok(status);
+                    }
+                    impatient = true;
+                    context.output.note(&format!("Cutting the power of {name}"));
+                    workshop.kill_machine(&id).await?;
+                }
+            }
+        }
+    }
+    said(context, names)
+}
+
+/// Deletes machines.
+pub(crate) async fn delete(context: &Context, names: &Names) -> Outcome {
+    let mut deleted = Vec::new();
+    for name in &names.names {
+        let machine = context.workshop.machine(name)?;
+        if is_live(machine.state) {
+            return Err(AppError::new(
+                ErrorKind::Conflict,
+                format!("The machine `{}` is {}", machine.name, word(&machine.state)),
+            )
+            .hinted(format!("`windlassctl stop {}` ends it first", machine.name))
+            .into());
+        }
+        context.workshop.delete_machine(&machine.id).await?;
+        deleted.push(machine);
+    }
+    context.output.show(&deleted, |machines| {
+        machines
+            .iter()
+            .map(|machine| format!("Deleted {}\n", machine.name))
+            .collect()
+    })?;
+    Ok(0)
+}
+
+fn describe(details: &MachineDetails) -> String {
+    let mut text = fields(&[
+        ("QEMU", details.qemu_version.clone()),
+        (
+            "Process",
+            details.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+        ),
+        ("Folder", details.folder.clone()),
+        ("Console log", details.console_log.clone()),
+        ("Noticed", details.notices.join("\n")),
+    ]);
+    let words: Vec<_> = details.command.iter().map(|word| quote(word)).collect();
+    text.push_str(&format!("\n{}\n", words.join(" ")));
+    text
+}
+
+/// Quotes a word for a POSIX shell where it needs it.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+async fn screenshot(context: &Context, name: &str, out: Option<PathBuf>) -> Outcome {
+    let machine = context.workshop.machine(name)?;
+    let picture = context.workshop.machine_screenshot(&machine.id).await?;
+    let file = out.unwrap_or_else(|| {
+        // A name is any text; as a file it stays in this folder.
+        PathBuf::from(format!("{}.png", machine.name.replace(['/', '\0'], "-")))
+    });
+    if file.as_os_str() == "-" {
+        Output::raw(&picture)?;
+        return Ok(0);
+    }
+    std::fs::write(&file, &picture).map_err(|error| {
+        let mut shown = AppError::new(
+            ErrorKind::Unavailable,
+            format!("Cannot write `{}`", file.display()),
+        );
+        shown.chain.push(error.to_string());
+        Failure::from(shown)
+    })?;
+    let shown = file.display().to_string();
+    context
+        .output
+        .show(&serde_json::json!({ "path": shown }), |_| shown.clone())?;
+    Ok(0)
+}

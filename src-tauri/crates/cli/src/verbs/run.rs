@@ -1,0 +1,200 @@
+//! `run`: from an appliance to a running machine, in the foreground or not.
+
+use clap::Args;
+use windlass_workshop::appliances::{ApplianceSettings, Severity};
+use windlass_workshop::builds::RunOptions;
+use windlass_workshop::error::{AppError, ErrorKind};
+use windlass_workshop::guests::Protocol;
+use windlass_workshop::machines::Machine;
+
+use super::findings;
+use super::machine::is_live;
+use super::target::{self, Target};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::flags::{self, BuildFlags, MachineFlags};
+use crate::foreground;
+use crate::progress;
+use crate::signals::Signals;
+
+/// Run an appliance.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// An appliance, a composed image, a machine that rests, or a folder; the current folder, when
+    /// nothing is said. With --image, the name that the machine gets
+    name: Option<String>,
+    /// The image or appliance to run
+    #[arg(long, short, value_name = "NAME")]
+    image: Option<String>,
+    #[command(flatten)]
+    build: BuildFlags,
+    #[command(flatten)]
+    machine: MachineFlags,
+    /// The boot command, instead of a run configuration
+    #[arg(long, short, value_name = "COMMAND")]
+    execute: Option<String>,
+    /// Return when the machine has started, and keep it
+    #[arg(long, short)]
+    detach: bool,
+    /// Keep the machine when its guest has ended
+    #[arg(long)]
+    persist: bool,
+    /// The machine's name; the appliance's own, when nothing is said
+    #[arg(long = "name", value_name = "NAME", id = "machine_name")]
+    machine_name: Option<String>,
+    /// Print the boot command line and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Accepted for Capstan's scripts: QEMU is what runs machines here
+    #[arg(long, short, hide = true, value_parser = ["qemu"])]
+    platform: Option<String>,
+    /// Accepted for Capstan's scripts
+    #[arg(long, short, hide = true)]
+    verbose: bool,
+}
+
+impl Run {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let wanted = self.image.as_deref().or(self.name.as_deref());
+        let target = target::find(context, wanted).await?;
+        let workshop = &context.workshop;
+        let (appliance, base) = match &target {
+            Target::Machine(machine) => return self.start_again(context, machine).await,
+            Target::Appliance(appliance) => (appliance, workshop.run_form(&appliance.id)?.settings),
+            Target::Image(name, appliance) => {
+                let kept = workshop.image_settings(name)?;
+                let base = match kept {
+                    Some(settings) => settings,
+                    None => workshop.run_form(&appliance.id)?.settings,
+                };
+                (appliance, base)
+            }
+        };
+        let settings = flags::overlay(&base, &self.build, &self.machine, self.execute.as_deref());
+        if self.dry_run {
+            return preview(context, &appliance.id, &settings.unwrap_or(base));
+        }
+        let machine_name = match (&self.machine_name, &self.image) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Some(_)) => self.name.clone(),
+            (None, None) => None,
+        };
+        let options = RunOptions {
+            settings,
+            name: machine_name,
+        };
+        let mut signals = Signals::listen()?;
+        let before: Vec<String> = workshop
+            .machines()?
+            .into_iter()
+            .map(|machine| machine.id)
+            .collect();
+        let job = match &target {
+            Target::Image(name, _) => workshop.start_image_run(name, options)?,
+            _ => workshop.start_run_with(&appliance.id, options)?,
+        };
+        let keep = self.persist || self.detach;
+        let job = match progress::wait(context, &job, &mut signals).await {
+            Ok(job) => job,
+            Err(failure) => {
+                if !keep {
+                    take_back(context, &appliance.id, &before).await;
+                }
+                return Err(failure);
+            }
+        };
+        let id = job.produced.unwrap_or_default();
+        self.attend(context, &id, keep, signals).await
+    }
+
+    /// Starts a machine that rests.
+    async fn start_again(&self, context: &Context, machine: &Machine) -> Outcome {
+        let unchanged = self.build == BuildFlags::default()
+            && self.machine == MachineFlags::default()
+            && self.execute.is_none()
+            && !self.dry_run;
+        if !unchanged {
+            return Err(Failure::usage(
+                format!(
+                    "`{}` is a machine, which keeps the settings that it was made with",
+                    machine.name
+                ),
+                "Run its appliance, which makes a new machine, or leave these flags out",
+            ));
+        }
+        let signals = Signals::listen()?;
+        context.workshop.start_machine(&machine.id).await?;
+        self.attend(context, &machine.id, true, signals).await
+    }
+
+    /// Stays with a machine until its guest has ended, or leaves it running.
+    async fn attend(&self, context: &Context, id: &str, keep: bool, signals: Signals) -> Outcome {
+        let machine = context.workshop.machine(id)?;
+        for port in &machine.ports {
+            let suffix = if port.protocol == Protocol::Udp {
+                "/udp"
+            } else {
+                ""
+            };
+            context.output.note(&format!(
+                "127.0.0.1:{}{suffix} leads to port {} of {}",
+                port.host, port.guest, machine.name
+            ));
+        }
+        if self.detach {
+            context.output.note(&format!(
+                "{0} runs; `windlassctl machine logs {0}` shows what it says",
+                machine.name
+            ));
+            context
+                .output
+                .show(&machine, |machine| machine.id.clone())?;
+            return Ok(0);
+        }
+        let outcome = foreground::attend(context, &machine, signals).await;
+        if !keep
+            && let Err(error) = context.workshop.delete_machine(id).await
+            && error.kind != ErrorKind::NotFound
+        {
+            context.output.warn(&format!(
+                "warning: the machine could not be deleted: {error}"
+            ));
+        }
+        outcome
+    }
+}
+
+/// Deletes the machine of a run that failed: what was made for it and does not run.
+async fn take_back(context: &Context, appliance: &str, before: &[String]) {
+    for machine in context.workshop.machines().unwrap_or_default() {
+        let ours = machine.appliance_id.as_deref() == Some(appliance)
+            && !before.contains(&machine.id)
+            && !is_live(machine.state);
+        if ours {
+            let _ = context.workshop.delete_machine(&machine.id).await;
+        }
+    }
+}
+
+fn preview(context: &Context, appliance: &str, settings: &ApplianceSettings) -> Outcome {
+    let preview = context.workshop.preview_boot(appliance, settings)?;
+    if let Some(problem) = preview
+        .problems
+        .iter()
+        .find(|problem| problem.severity == Severity::Error)
+    {
+        let mut error = AppError::new(ErrorKind::Input, problem.message.clone());
+        error.hints.extend(problem.remedy.clone());
+        return Err(error.into());
+    }
+    context
+        .output
+        .show(&preview, |preview| preview.command_line.clone())?;
+    if !context.output.json {
+        let lines = findings::lines(&preview.problems);
+        if !lines.is_empty() {
+            context.output.note(lines.trim_end());
+        }
+    }
+    Ok(0)
+}
