@@ -38,11 +38,6 @@ async fn run(command_line: &str, network: bool) -> Option<String> {
         machine.stop().await.unwrap();
         return Some(story(&machine.ended().await));
     }
-    println!(
-        "{}",
-        std::fs::read_to_string(machine.console_log()).unwrap()
-    );
-    println!("{:?}", status.notices);
     Some(story(&status))
 }
 
