@@ -43,6 +43,12 @@ pub enum CommandLineError {
         /// The terminator.
         found: char,
     },
+    /// A `"` that is never closed: OSv makes something of it that nobody means.
+    #[error("the quote at byte {position} is never closed")]
+    UnclosedQuote {
+        /// Where it stands.
+        position: usize,
+    },
     /// An `--env` of a script that is not `KEY=VALUE`.
     #[error("`--env={text}` at byte {position} is not `--env=NAME=VALUE`")]
     BadEnv {
@@ -76,6 +82,7 @@ impl CommandLineError {
             | Self::FlagAndValue { position, .. }
             | Self::DanglingEscape { position }
             | Self::EmptyCommand { position, .. }
+            | Self::UnclosedQuote { position }
             | Self::BadEnv { position, .. }
             | Self::NotAScriptOption { position, .. }
             | Self::Nul { position } => *position,
@@ -98,6 +105,9 @@ impl CommandLineError {
             }
             Self::EmptyCommand { .. } => {
                 "put a command there or take the sign away; within an argument it has to be quoted: `\"a;b\"`".to_owned()
+            }
+            Self::UnclosedQuote { .. } => {
+                "close it, or write `\\\"` for a quote that is meant".to_owned()
             }
             Self::BadEnv { .. } => "write `--env=NAME=VALUE`, or `--env=NAME?=VALUE` for a default".to_owned(),
             Self::NotAScriptOption { .. } => {
@@ -164,12 +174,6 @@ pub(super) fn problems(line: &CommandLine) -> Vec<Problem> {
                 remedy: format!(
                     "put it in a variable: `--env=NAME={word}`, and `$NAME` in the command"
                 ),
-            });
-        }
-        if let Some(word) = command.words.iter().find(|word| word.starts_with('"')) {
-            problems.push(Problem {
-                message: format!("the quote before `{}` is never closed", &word[1..]),
-                remedy: "close it, or write `\\\"` for a quote that is meant".to_owned(),
             });
         }
     }

@@ -119,7 +119,13 @@ pub(super) fn commands(text: &str, start: usize) -> Result<Vec<Command>, Command
             if let Some(end) = reader.terminator() {
                 break end;
             }
-            words.push(reader.word());
+            words.push(
+                reader
+                    .word()
+                    .map_err(|position| CommandLineError::UnclosedQuote {
+                        position: start + position,
+                    })?,
+            );
         };
         if words.is_empty() {
             let found = reader.text[..reader.offset]
@@ -173,18 +179,20 @@ impl<'a> Reader<'a> {
         Some(end)
     }
 
-    /// A word; there is one, since neither a blank nor a terminator stands here.
-    fn word(&mut self) -> String {
-        // A quote that is never closed is a character like others.
-        if let Some(inner) = self.rest().strip_prefix('"')
-            && let (word, length, true) = unescape(inner, |character| character == '"')
-        {
+    /// A word; there is one, since neither a blank nor a terminator stands here. Fails with the position of a quote
+    /// that is never closed.
+    fn word(&mut self) -> Result<String, usize> {
+        if let Some(inner) = self.rest().strip_prefix('"') {
+            let (word, length, is_closed) = unescape(inner, |character| character == '"');
+            if !is_closed {
+                return Err(self.offset);
+            }
             self.offset += 1 + length + 1;
-            return word;
+            return Ok(word);
         }
         let (word, length, _) = unescape(self.rest(), |character| WORD_ENDS.contains(&character));
         self.offset += length;
-        word
+        Ok(word)
     }
 }
 

@@ -55,7 +55,7 @@ fn words_and_terminators_as_osv_has_them() {
         r#"a"b c" d"#,
         r#""a b"c"#,
         r"a \n\t\\\'\q b\;c",
-        r#"a "never closed"#,
+        r#"a \"never "a \" b""#,
         "a b;;; ",
         " ; ;",
         "\ta \tb\tc\n",
@@ -79,6 +79,7 @@ fn faults_are_shown_at_their_place() {
         r"--env=A=\",
         "; /a",
         "/a ; & /b",
+        r#"/a b "never closed"#,
         "/a\0b",
     ];
     let show = |row: &&str| {
@@ -93,7 +94,7 @@ fn faults_are_shown_at_their_place() {
 #[test]
 fn what_osv_would_stumble_over() {
     let line = parse(
-        r#"--verbose --trace --bootchart=1 --hostname=a --env=A --env=B?=c --console=tty /bin/größe "open"#,
+        "--verbose --trace --bootchart=1 --hostname=a --env=A --env=B?=c --console=tty /bin/größe",
     );
     let show = |problem: &Problem| format!("{}\n  {}", problem.message, problem.remedy);
     assert_snapshot!(

@@ -95,7 +95,7 @@ impl Reader {
                 reason: Some(clip(reason)),
             });
         }
-        if line.ends_with(". Powering off.") {
+        if line.ends_with(". Powering off.") || line == "Powering off." {
             tell(Notice::PoweringOff);
         }
     }

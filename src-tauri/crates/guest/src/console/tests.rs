@@ -25,7 +25,7 @@ fn transcript(console: &str) -> String {
 fn osv_that_serves() {
     assert_snapshot!(transcript(
         "SeaBIOS\x1b[2J\x1b[1;1HBooting from ROM..\r\nOSv v0.57.0-398-g0e34e4dc\r\neth0: 10.0.2.15\r\n\
-         Booted up in 150.69 ms\r\nCmdline: /serve\r\nlisteningprogram exited with status 3\r\n"
+         Booted up in 150.69 ms\r\nCmdline: /serve\r\nlisteningprogram exited with status 3\r\nVFS: unmounting /\r\nPowering off.\r\n"
     ));
 }
 

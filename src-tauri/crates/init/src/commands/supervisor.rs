@@ -4,24 +4,22 @@
 //! programs have for ending is over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, WaitOptions, wait};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use windlass_guest::command_line::Terminator;
 use windlass_guest::report::Report;
 
+use super::events::Events;
 use super::plan::Plan;
 use super::processes::{self, Process};
 use super::program;
 use super::schedule::{Schedule, Step};
 use super::spawn::{self, Outcome};
+use super::terminal::Terminal;
 use crate::console::Console;
 
 /// How long programs may take to end after SIGTERM.
@@ -29,18 +27,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end them after SIGKILL.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 
-/// How much of a terminal's output is carried before the others have their turn.
-const TURN_BYTES: usize = 64 << 10;
-
-/// `struct input_event` of a 64-bit kernel: 16 bytes of time, type, code, value.
-const KEY_EVENT_BYTES: usize = 24;
-const EVENT_KEY: u16 = 1;
-const KEY_POWER: u16 = 116;
-
 /// Runs the plan to its end; gives the guest's exit status.
 pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
+    let events = match Events::listen() {
+        Ok(events) => events,
         Err(error) => {
             let message = format!("cannot listen for signals: {error}");
             console.report(&Report::Failed { message });
@@ -52,8 +42,7 @@ pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
         plan,
         console,
         schedule,
-        signals,
-        power_keys: power_keys(),
+        events,
         running: BTreeMap::new(),
         helpers: BTreeMap::new(),
         terminals: Vec::new(),
@@ -69,8 +58,7 @@ struct Supervisor<'a> {
     plan: Plan,
     console: &'a mut Console,
     schedule: Schedule,
-    signals: Signals,
-    power_keys: Vec<File>,
+    events: Events,
     /// The commands that run, by number.
     running: BTreeMap<usize, Running>,
     /// The helpers that lead the commands' sessions; they stay until their session is empty.
@@ -89,49 +77,10 @@ struct Running {
     status: File,
 }
 
-/// Our end of a command's terminal.
-struct Terminal {
-    index: usize,
-    file: File,
-    /// Nobody has the other end open. Closing ours would be a SIGHUP to the command, which may still run.
-    is_silent: bool,
-}
-
 /// How far the end has come.
 struct Stop {
     deadline: Instant,
     is_killing: bool,
-}
-
-/// Signals as bytes in sockets, so that they can be polled.
-struct Signals {
-    children: UnixStream,
-    end: UnixStream,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let (children, children_sender) = UnixStream::pair()?;
-        let (end, end_sender) = UnixStream::pair()?;
-        children.set_nonblocking(true)?;
-        end.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(SIGCHLD, children_sender)?;
-        // SIGINT is Ctrl+Alt+Del; SIGTERM is what a program in the image may send.
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::low_level::pipe::register(signal, end_sender.try_clone()?)?;
-        }
-        Ok(Self { children, end })
-    }
-}
-
-/// Whether anything was there to be read.
-fn drain(stream: &mut UnixStream) -> bool {
-    let mut buffer = [0; 64];
-    let mut has_read = false;
-    while matches!(stream.read(&mut buffer), Ok(count) if count > 0) {
-        has_read = true;
-    }
-    has_read
 }
 
 impl Supervisor<'_> {
@@ -142,10 +91,9 @@ impl Supervisor<'_> {
                 break;
             }
             self.wait();
-            if drain(&mut self.signals.end) | self.is_power_key_pressed() {
+            if self.events.take() {
                 self.begin_stop(true);
             }
-            drain(&mut self.signals.children);
             self.carry_output();
             self.carry_input();
             self.console.flush();
@@ -204,11 +152,7 @@ impl Supervisor<'_> {
                 };
                 self.running.insert(index, running);
                 let file = started.terminal;
-                self.terminals.push(Terminal {
-                    index,
-                    file,
-                    is_silent: false,
-                });
+                self.terminals.push(Terminal::new(index, file));
             }
             Err(fault) => {
                 let report = Report::CommandNotStarted {
@@ -368,23 +312,14 @@ impl Supervisor<'_> {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        let mut polled = vec![
-            PollFd::new(&self.signals.children, PollFlags::IN),
-            PollFd::new(&self.signals.end, PollFlags::IN),
-        ];
+        let mut polled = self.events.to_poll();
         polled.extend(
             self.running
                 .values()
                 .map(|running| PollFd::new(&running.status, PollFlags::IN)),
         );
-        polled.extend(
-            self.power_keys
-                .iter()
-                .map(|file| PollFd::new(file, PollFlags::IN)),
-        );
         if !self.console.is_full() {
-            let heard = self.terminals.iter().filter(|terminal| !terminal.is_silent);
-            polled.extend(heard.map(|terminal| PollFd::new(&terminal.file, PollFlags::IN)));
+            polled.extend(self.terminals.iter().filter_map(Terminal::to_poll));
         }
         for (position, input) in self.console.inputs().into_iter().enumerate() {
             let Some(input) = input else { continue };
@@ -410,13 +345,11 @@ impl Supervisor<'_> {
     /// Carries what the terminals have; drops those that no process holds any more.
     fn carry_output(&mut self) {
         for terminal in &mut self.terminals {
-            if !self.console.is_full() && !terminal.is_silent {
-                terminal.is_silent = !carry(&mut terminal.file, self.console);
-            }
+            terminal.carry(self.console);
         }
         let running = &self.running;
         self.terminals
-            .retain(|terminal| !terminal.is_silent || running.contains_key(&terminal.index));
+            .retain(|terminal| terminal.is_open() || running.contains_key(&terminal.index));
     }
 
     fn carry_output_of(&mut self, index: usize) {
@@ -425,8 +358,7 @@ impl Supervisor<'_> {
             .iter_mut()
             .filter(|terminal| terminal.index == index)
         {
-            // What a program has printed before its end is all there, and not much: a terminal holds some pages.
-            while carry(&mut terminal.file, self.console) && has_output(&terminal.file) {}
+            terminal.carry_all(self.console);
         }
     }
 
@@ -439,24 +371,8 @@ impl Supervisor<'_> {
             .iter_mut()
             .rfind(|terminal| Some(terminal.index) == newest);
         if let (false, Some(terminal)) = (typed.is_empty(), terminal) {
-            let _ = terminal.file.write_all(&typed);
+            terminal.type_in(&typed);
         }
-    }
-
-    fn is_power_key_pressed(&mut self) -> bool {
-        let mut is_pressed = false;
-        for file in &mut self.power_keys {
-            let mut events = [0; KEY_EVENT_BYTES * 16];
-            while let Ok(count) = file.read(&mut events) {
-                if count == 0 {
-                    break;
-                }
-                is_pressed |= events[..count]
-                    .chunks_exact(KEY_EVENT_BYTES)
-                    .any(is_power_key);
-            }
-        }
-        is_pressed
     }
 }
 
@@ -466,76 +382,4 @@ fn command_words(plan: &Plan, index: usize) -> Vec<String> {
         .get(index)
         .map(|command| command.words.clone())
         .unwrap_or_default()
-}
-
-/// Carries some of a terminal's output; false at its end.
-fn carry(terminal: &mut File, console: &mut Console) -> bool {
-    let mut buffer = [0; 4096];
-    let mut carried = 0;
-    while carried < TURN_BYTES {
-        match terminal.read(&mut buffer) {
-            Ok(0) => return false,
-            Ok(count) => {
-                console.write(&buffer[..count]);
-                carried += count;
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // EIO: no process has the terminal open.
-            Err(_) => return false,
-        }
-    }
-    true
-}
-
-fn has_output(terminal: &File) -> bool {
-    let mut polled = [PollFd::new(terminal, PollFlags::IN)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::IN)
-}
-
-/// The input devices, one of which is the power button; the keyboard is among them and does not disturb.
-fn power_keys() -> Vec<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let open = |path| {
-        fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(path)
-            .ok()
-    };
-    let entries = fs::read_dir("/dev/input").into_iter().flatten().flatten();
-    let events = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"event"));
-    events.filter_map(|entry| open(entry.path())).collect()
-}
-
-fn is_power_key(event: &[u8]) -> bool {
-    let number = |offset: usize| {
-        event[offset..]
-            .first_chunk()
-            .map(|bytes| u16::from_le_bytes(*bytes))
-    };
-    // Zero as value is the key's release.
-    number(16) == Some(EVENT_KEY) && number(18) == Some(KEY_POWER) && event[20] != 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_press_of_the_power_key_counts() {
-        let event = |kind: u8, code: u8, value: u8| {
-            let mut bytes = [0; KEY_EVENT_BYTES];
-            (bytes[16], bytes[18], bytes[20]) = (kind, code, value);
-            is_power_key(&bytes)
-        };
-        assert!(event(1, 116, 1));
-        assert!(!event(1, 116, 0));
-        assert!(!event(1, 30, 1));
-        assert!(!event(0, 116, 1));
-    }
 }
