@@ -1,6 +1,7 @@
 //! What wakes the supervisor: children that end, and the host's wish that the guest stops.
 //!
-//! The wish comes as SIGINT (Ctrl+Alt+Del), as a press of the power button, or as SIGTERM from a program in the image.
+//! The wish comes as SIGINT (Ctrl+Alt+Del), as a press of the power button, or as one of the signals by
+//! which `poweroff`, `halt` and `reboot` in the image tell process 1 (busybox: SIGUSR2, SIGUSR1, SIGTERM).
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 /// `struct input_event` of a 64-bit kernel: 16 bytes of time, type, code, value.
 const KEY_EVENT_BYTES: usize = 24;
@@ -30,7 +31,7 @@ impl Events {
         children.set_nonblocking(true)?;
         end.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(SIGCHLD, children_sender)?;
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
             signal_hook::low_level::pipe::register(signal, end_sender.try_clone()?)?;
         }
         Ok(Self {

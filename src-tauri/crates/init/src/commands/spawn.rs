@@ -33,7 +33,7 @@ use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTSTP};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 
 use super::plan::{Plan, Redirect};
 use super::processes;
@@ -208,8 +208,8 @@ fn start_program(mut arguments: impl Iterator<Item = OsString>) -> Result<Child,
     };
     take_terminal(Path::new(&terminal))
         .map_err(|error| format!("cannot take the terminal: {error}"))?;
-    // Keys that end or halt a program reach everything on its terminal, and are not meant for the helper.
-    for signal in [SIGINT, SIGQUIT, SIGTSTP] {
+    // What is sent to everything on the terminal, by a key or by `kill 0`, is not meant for the helper.
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
     let redirect = redirect.to_string_lossy();
