@@ -10,6 +10,7 @@ import { jobs } from "../src/stores/jobs.svelte";
 import { kernels } from "../src/stores/kernels.svelte";
 import { machines } from "../src/stores/machines.svelte";
 import { navigation, type Place } from "../src/stores/navigation.svelte";
+import { settings } from "../src/stores/settings.svelte";
 import { toasts } from "../src/stores/toasts.svelte";
 import {
   buildError,
@@ -58,6 +59,7 @@ afterEach(() => {
     store.error = null;
   }
   kernels.checks = [];
+  settings.about = null;
   toasts.items = [];
   drop.proposals = [];
   drop.dragged = null;

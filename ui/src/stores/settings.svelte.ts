@@ -20,7 +20,18 @@ class SettingsStore {
     this.value.language === "system" ? systemLocale() : this.value.language,
   );
 
-  async load(): Promise<void> {
+  /** Sets the theme and the language of the page. */
+  applyTheme(): void {
+    const root = document.documentElement;
+    root.lang = this.locale;
+    if (this.value.theme === "system") delete root.dataset["theme"];
+    else root.dataset["theme"] = this.value.theme;
+  }
+
+  /** Loads once, before the first paint; again only where asked to. */
+  async load(again = false): Promise<void> {
+    if (this.about !== null && !again) return;
+
     try {
       [this.value, this.about] = await Promise.all([backend.settingsGet(), backend.about()]);
     } catch (thrown) {
