@@ -22,7 +22,7 @@ use crate::error::{Error, IoContext};
 use crate::file::sync_parent;
 use crate::kernels::Kernel;
 use crate::kernels::record::MODULES_FOLDER;
-use crate::library::{Library, UNFINISHED_PREFIX};
+use crate::library::{Library, UNFINISHED_PREFIX, sweep};
 
 /// Changes when the layout does, so that cached ones are not taken for new ones.
 const LAYOUT: &[u8] = b"windlass initramfs 1";
@@ -57,6 +57,7 @@ impl Library {
         if path.exists() {
             return Ok(path);
         }
+        sweep(&folder);
         let unfinished = tempfile::Builder::new()
             .prefix(UNFINISHED_PREFIX)
             .tempfile_in(&folder)

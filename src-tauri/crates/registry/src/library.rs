@@ -103,7 +103,7 @@ impl Library {
 }
 
 /// Removes what a killed writer left. What cannot be removed does no harm but take space.
-fn sweep(folder: &Path) {
+pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };

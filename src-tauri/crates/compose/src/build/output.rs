@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read, Seek};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -28,16 +29,7 @@ impl Output {
         let folder = folder_of(destination);
         let prefix = prefix(destination);
         sweep(folder, &prefix);
-        let image = tempfile::Builder::new()
-            .prefix(&prefix)
-            .tempfile_in(folder)
-            .context("create a file in", folder)?;
-        // Whoever sees it locked leaves it alone. Nobody else knows its name yet.
-        image
-            .as_file()
-            .try_lock()
-            .map_err(io::Error::from)
-            .context("lock", image.path())?;
+        let image = locked_temporary(folder, &prefix)?;
         Ok(Self {
             image,
             destination: destination.to_path_buf(),
@@ -90,14 +82,7 @@ impl Output {
     ) -> Result<PathBuf, Error> {
         let folder = folder_of(&self.destination);
         let list_path = files_path(&self.destination);
-        let file = tempfile::Builder::new()
-            .prefix(&prefix(&self.destination))
-            .tempfile_in(folder)
-            .context("create a file in", folder)?;
-        file.as_file()
-            .try_lock()
-            .map_err(io::Error::from)
-            .context("lock", file.path())?;
+        let file = locked_temporary(folder, &prefix(&self.destination))?;
         let mut writer = BufWriter::new(file);
         list.write(&mut writer).context("write", &list_path)?;
         let file = writer
@@ -115,6 +100,9 @@ impl Output {
         }
         make_readable(file.as_file(), file.path())?;
         make_readable(self.image.as_file(), self.image.path())?;
+        // Image and list are of one build, also where two end at the same moment.
+        let folder_lock = File::open(folder).context("lock", folder)?;
+        folder_lock.lock().context("lock", folder)?;
         file.persist(&list_path)
             .map_err(|error| error.error)
             .context("write", &list_path)?;
@@ -122,9 +110,7 @@ impl Output {
             .persist(&self.destination)
             .map_err(|error| error.error)
             .context("write", &self.destination)?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .context("write", folder)?;
+        folder_lock.sync_all().context("write", folder)?;
         Ok(list_path)
     }
 }
@@ -145,6 +131,26 @@ fn prefix(destination: &Path) -> String {
     format!(".{name}.building-")
 }
 
+/// A temporary file that is locked, by which others see that its build goes on. Before it is locked, another build may
+/// take it for one that was left, and remove it: then it has no name any more, and we make another.
+fn locked_temporary(folder: &Path, prefix: &str) -> Result<NamedTempFile, Error> {
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempfile_in(folder)
+            .context("create a file in", folder)?;
+        file.as_file().lock().context("lock", file.path())?;
+        let names = file
+            .as_file()
+            .metadata()
+            .context("read", file.path())?
+            .nlink();
+        if names > 0 {
+            return Ok(file);
+        }
+    }
+}
+
 /// Removes what killed builds left. What is locked belongs to a build that goes on.
 fn sweep(folder: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -160,7 +166,10 @@ fn sweep(folder: &Path, prefix: &str) {
         };
         match file.try_lock() {
             Ok(()) => {
-                if let Err(error) = fs::remove_file(&path) {
+                // It may have got its final name since we listed the folder.
+                if let Err(error) = fs::remove_file(&path)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
                     tracing::warn!(path = %path.display(), %error, "could not sweep");
                 }
             }

@@ -203,7 +203,7 @@ fn two_builds_to_one_place_do_not_collide() {
     let root = workshop.layer("big", &[]);
     fs::write(root.join("data.bin"), vec![7; 4 << 20]).unwrap();
     let digests: Vec<String> = std::thread::scope(|scope| {
-        let builds: Vec<_> = (0..4)
+        let builds: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
                     workshop

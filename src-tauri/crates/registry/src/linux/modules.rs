@@ -8,7 +8,7 @@ use goblin::elf::Elf;
 
 /// The drivers that a micro-VM needs, as far as they are not built in, in the order in which they are wanted; what they
 /// depend on comes before them.
-pub(super) const WANTED: [&str; 19] = [
+pub(super) const WANTED: [&str; 17] = [
     // The bus, disks, network, console.
     "virtio_ring",
     "virtio_pci_modern_dev",
@@ -30,9 +30,6 @@ pub(super) const WANTED: [&str; 19] = [
     "overlay",
     "fuse",
     "virtiofs",
-    // Memory given back, sockets to the host.
-    "virtio_balloon",
-    "vmw_vsock_virtio_transport",
 ];
 
 /// The drivers without which no appliance boots.
