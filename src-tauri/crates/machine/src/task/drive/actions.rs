@@ -1,0 +1,149 @@
+//! What the state machine decided is done here.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::sources::keep_connecting;
+use super::{Connection, Driver};
+use crate::console::{ConsoleFollower, pass_on_input};
+use crate::control;
+use crate::error::{Error, Result};
+use crate::lifecycle::{Action, Event, Exit, Timer};
+use crate::qmp::Command;
+use crate::task::{answer, launch};
+
+/// QEMU makes its sockets within a tenth of a second; on a computer that swaps, not.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A QEMU that is told to quit says at once that it heard.
+const HEARD_TIMEOUT: Duration = Duration::from_secs(2);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a panic, the last words get this long to be written.
+const HALT_DELAY: Duration = Duration::from_secs(1);
+
+impl Driver {
+    pub(super) async fn carry_out_or_log(&mut self, actions: Vec<Action>) {
+        if let Err(error) = self.carry_out(actions).await {
+            tracing::warn!(id = self.shared.id, %error, "not carried out");
+        }
+    }
+
+    /// Carries out actions; all of them, and reports the first that failed.
+    pub(super) async fn carry_out(&mut self, actions: Vec<Action>) -> Result<()> {
+        let mut result = Ok(());
+        for action in actions {
+            let done = Box::pin(self.carry_out_one(action)).await;
+            if result.is_ok() {
+                result = done;
+            }
+        }
+        result
+    }
+
+    pub(super) async fn carry_out_one(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Launch => self.launch().await,
+            Action::Pause => self.execute(vec![Command::new("stop")]).await?,
+            Action::Resume => self.execute(vec![Command::new("cont")]).await?,
+            Action::AskGuest => {
+                let guest = self.shared.record().spec.guest;
+                self.execute(control::ask_guest_commands(guest)).await?;
+            }
+            Action::Quit => {
+                let quit = self.execute(vec![Command::new("quit")]);
+                if !matches!(timeout(HEARD_TIMEOUT, quit).await, Ok(Ok(()))) {
+                    // Nobody heard it: no reason to wait.
+                    self.timers.insert(Timer::Quit, Instant::now());
+                }
+            }
+            Action::KillProcess => {
+                if let Some(process) = &mut self.process {
+                    process.kill();
+                }
+            }
+            Action::LookIfHalted => {
+                if let Some(qmp) = &self.qmp {
+                    let registers = qmp.execute(control::registers_command()).await?;
+                    let halted = registers.as_str().is_some_and(control::all_halted);
+                    self.feed(Event::Halted(halted)).await;
+                }
+            }
+            Action::Arm(timer) => {
+                let at = Instant::now() + self.delay(timer);
+                self.timers.entry(timer).or_insert(at);
+            }
+            Action::Disarm(timer) => {
+                self.timers.remove(&timer);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn delay(&self, timer: Timer) -> Duration {
+        let patience = self.shared.record().spec.patience;
+        match timer {
+            Timer::Connect => CONNECT_TIMEOUT,
+            Timer::Guest => Duration::from_millis(patience.stop_ms),
+            Timer::Quit => QUIT_TIMEOUT,
+            Timer::Kill => KILL_TIMEOUT,
+            Timer::Address => Duration::from_millis(patience.address_ms),
+            Timer::Halt => HALT_DELAY,
+        }
+    }
+
+    pub(super) async fn execute(&self, commands: Vec<Command>) -> Result<()> {
+        let Some(qmp) = &self.qmp else {
+            return Err(Error::NoAnswer {
+                what: "its monitor".to_owned(),
+            });
+        };
+        for command in commands {
+            qmp.execute(command).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn launch(&mut self) {
+        let Some(probe) = self.probe.clone() else {
+            return;
+        };
+        self.attempts += 1;
+        match launch::launch(&self.shared, &probe).await {
+            Ok(launched) => {
+                self.status.ports = launched.ports;
+                self.process = Some(launched.process);
+                self.connecting = Some(keep_connecting(&launched.sockets));
+                let start = self.shared.record().run.map_or(0, |run| run.console_start);
+                let log = self.shared.folder.console_log();
+                self.follower = ConsoleFollower::open(&log, start).ok();
+                self.sockets = Some(launched.sockets);
+            }
+            Err(error) => {
+                let exit = Exit::NotStarted {
+                    message: error.to_string(),
+                    remedy: error.hint(),
+                };
+                self.start_error = Some(error);
+                self.end(exit).await;
+            }
+        }
+    }
+
+    pub(super) async fn connected(&mut self, (qmp, events): Connection) {
+        let running = match qmp.execute(Command::new("query-status")).await {
+            Ok(status) => status["running"].as_bool().unwrap_or(true),
+            // It ended in this moment; its process' end will tell.
+            Err(_) => return,
+        };
+        self.qmp = Some(qmp);
+        self.events = Some(events);
+        if let Some(sockets) = self.sockets.clone() {
+            self.input = Some(tokio::spawn(pass_on_input(sockets)));
+        }
+        self.feed(Event::Connected { running }).await;
+        if let Some(reply) = self.start_reply.take() {
+            answer(reply, Ok(()));
+        }
+    }
+}
