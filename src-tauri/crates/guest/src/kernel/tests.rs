@@ -188,6 +188,17 @@ fn what_is_not_a_kernel_is_named_with_what_to_give_instead() {
     assert_snapshot!(transcript);
 }
 
+#[test]
+fn tables_beyond_the_end_are_no_reading_error() {
+    let mut kernel = elf(X86_64, Some("osv"), true, GREETING);
+    put(&mut kernel, 32, &u64::MAX.to_le_bytes());
+    let path = std::env::temp_dir().join(format!("windlass-guest-kernel-{}", std::process::id()));
+    std::fs::write(&path, kernel).unwrap();
+    let error = identify(&mut std::fs::File::open(&path).unwrap()).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(error, NotAKernel::Other { .. }), "{error:?}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_can_be_looked_at(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
