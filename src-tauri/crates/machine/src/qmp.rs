@@ -241,3 +241,78 @@ async fn read_line(stream: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io
         io::ErrorKind::UnexpectedEof.into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A QEMU that sends `lines` after the greeting and the capabilities, whatever it is asked, and hangs up.
+    async fn qemu_that_says(
+        lines: &'static str,
+    ) -> (tempfile::TempDir, Qmp, broadcast::Receiver<QmpEvent>) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("qmp");
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let greeting =
+                "{\"QMP\": {\"version\": {\"qemu\": {\"major\": 99}}, \"capabilities\": []}}\r\n";
+            stream.write_all(greeting.as_bytes()).await.unwrap();
+            let mut asked = Vec::new();
+            read_line(&mut stream, &mut asked).await.unwrap();
+            stream
+                .write_all(b"{\"return\": {}, \"id\": 0}\r\n")
+                .await
+                .unwrap();
+            read_line(&mut stream, &mut asked).await.unwrap();
+            stream.write_all(lines.as_bytes()).await.unwrap();
+        });
+        let (qmp, events) = Qmp::connect(&socket).await.unwrap();
+        (folder, qmp, events)
+    }
+
+    #[tokio::test]
+    async fn answers_are_matched_by_id_among_events_and_what_nobody_knows() {
+        let (_folder, qmp, mut events) = qemu_that_says(concat!(
+            "{\"event\": \"NEWER_THAN_WE_ARE\", \"data\": {\"a\": [1]}, \"timestamp\": {}}\r\n",
+            "{\"return\": \"of somebody else\", \"id\": 77}\r\n",
+            "{\"something\": \"else\"}\r\n",
+            "no JSON at all\r\n",
+            "{\"event\": \"STOP\"}\r\n",
+            "{\"return\": {\"running\": false}, \"id\": 1}\r\n",
+        ))
+        .await;
+        let answer = qmp.execute(Command::new("query-status")).await.unwrap();
+        assert_eq!(answer, json!({ "running": false }));
+        let mut names = Vec::new();
+        while let Ok(event) = events.recv().await {
+            names.push(event.name);
+        }
+        assert_eq!(
+            names,
+            ["NEWER_THAN_WE_ARE", "STOP"],
+            "and the connection's end is heard"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_carries_qemus_words() {
+        let (_folder, qmp, _events) = qemu_that_says(
+            "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}, \"id\": 1}\r\n",
+        )
+        .await;
+        let error = qmp.execute(Command::new("stop")).await.unwrap_err();
+        insta::assert_snapshot!(error, @"QEMU refused stop: no such thing");
+    }
+
+    #[tokio::test]
+    async fn hanging_up_answers_quit_and_nothing_else() {
+        let (_folder, qmp, _events) = qemu_that_says("").await;
+        assert!(qmp.execute(Command::new("quit")).await.is_ok());
+        let (_folder, qmp, _events) = qemu_that_says("{\"return\"").await;
+        let error = qmp.execute(Command::new("stop")).await.unwrap_err();
+        insta::assert_snapshot!(error, @"QEMU does not answer: stop");
+    }
+}

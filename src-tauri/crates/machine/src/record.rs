@@ -139,3 +139,62 @@ pub(crate) fn write_atomically(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_of_a_new_machine_and_what_reads_it_back() {
+        let mut record = Record::unreadable("hello-1");
+        record.created_at = Timestamp::UNIX_EPOCH;
+        let text = serde_json::to_string_pretty(&record).unwrap();
+        assert_eq!(Record::parse(text.as_bytes()).unwrap(), record);
+        insta::assert_snapshot!(text, @r#"
+    {
+      "version": 1,
+      "createdAt": "1970-01-01T00:00:00Z",
+      "spec": {
+        "id": "hello-1",
+        "name": "hello-1",
+        "guest": "linux",
+        "vcpus": 1,
+        "memory_mib": 0,
+        "boot": {
+          "kind": "disk"
+        },
+        "disks": [],
+        "network": null,
+        "display": false,
+        "patience": {
+          "stop_ms": 10000,
+          "address_ms": 45000
+        }
+      },
+      "status": {
+        "state": "created",
+        "exitStatus": null,
+        "message": null,
+        "remedy": null,
+        "ports": [],
+        "address": null,
+        "accelerator": null,
+        "startedAt": null,
+        "endedAt": null,
+        "pid": null,
+        "notices": []
+      },
+      "run": null
+    }
+        "#);
+    }
+
+    #[test]
+    fn records_of_the_future_are_left_alone() {
+        let mut record = Record::unreadable("hello-1");
+        record.version = VERSION + 1;
+        let text = serde_json::to_string(&record).unwrap();
+        let error = Record::parse(text.as_bytes()).unwrap_err();
+        insta::assert_snapshot!(error, @"written by a newer Windlass (layout 2, this one knows 1)");
+    }
+}
