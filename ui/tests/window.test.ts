@@ -291,6 +291,7 @@ describe("machines", () => {
     (await screen.findByRole("grid", { name: "Machines" })).focus();
     await user.keyboard("{ArrowDown}{ArrowDown}{Enter}");
     expect(await screen.findByRole("heading", { name: "hello-2", level: 1 })).toBeVisible();
+    expect(screen.getByRole("main")).toHaveFocus();
     await user.keyboard("{Alt>}{ArrowLeft}{/Alt}");
     expect(await screen.findByRole("grid", { name: "Machines" })).toBeVisible();
   });

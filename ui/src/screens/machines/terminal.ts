@@ -129,7 +129,8 @@ export async function openTerminal(
     stream?.write(Uint8Array.from(text, (character) => character.charCodeAt(0))),
   );
   fitNow();
-  if (document.activeElement === document.body) terminal.focus();
+  const focused = document.activeElement;
+  if (focused === document.body || focused?.tagName === "MAIN") terminal.focus();
 
   function dispose() {
     disposed = true;
