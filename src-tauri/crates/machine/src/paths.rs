@@ -149,7 +149,11 @@ pub(crate) fn private_folder(path: &Path) -> Result<()> {
         .create(path)
         .map_err(Error::io("make the folder", path))?;
     let metadata = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
-    let ours = metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw();
+    let user = rustix::process::getuid().as_raw();
+    // Whoever owns the folder above could put another one in this one's place.
+    let above = path.parent().and_then(|parent| fs::metadata(parent).ok());
+    let safe_above = above.is_none_or(|parent| [0, user].contains(&parent.uid()));
+    let ours = metadata.is_dir() && metadata.uid() == user && safe_above;
     if !ours {
         let refusal = std::io::Error::new(
             std::io::ErrorKind::PermissionDenied,
