@@ -19,7 +19,7 @@ pub(crate) enum NetworkNeed {
     Required,
     /// A warning: the commands run without.
     Optional,
-    /// The network is left alone.
+    /// Nothing but loopback.
     Off,
 }
 

@@ -31,9 +31,6 @@ pub(crate) fn bring_up(
     is_root_writable: bool,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    if settings.network == NetworkNeed::Off {
-        return Ok(());
-    }
     let mut netlink = match Netlink::open() {
         Ok(netlink) => netlink,
         Err(error) => {
@@ -48,6 +45,9 @@ pub(crate) fn bring_up(
                 message: format!("cannot bring up lo: {error}"),
             });
         }
+    }
+    if settings.network == NetworkNeed::Off {
+        return Ok(());
     }
     let fixed = lease::of_command_line(line)
         .map_err(|reason| Failure(Report::BadCommandLine { reason }))?;
