@@ -28,10 +28,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Global {
     /// Answer in JSON; errors too
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     /// Leave out progress and notes
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     pub(crate) quiet: bool,
 }
 
@@ -141,7 +141,12 @@ pub(crate) fn parse() -> Result<Cli, u8> {
             if std::env::args_os().any(|word| word == "--json") {
                 let text = error.to_string();
                 let text = text.strip_prefix("error: ").unwrap_or(&text);
-                let message = text.lines().next().unwrap_or_default();
+                // What follows the first empty line is how to get help.
+                let lines = text
+                    .lines()
+                    .take_while(|line| !line.is_empty())
+                    .map(str::trim);
+                let message = lines.collect::<Vec<_>>().join(" ");
                 let failure = Failure::Usage(AppError::new(
                     windlass_workshop::error::ErrorKind::Input,
                     message,
@@ -160,7 +165,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
     // These need no state, and make none.
     match &verb {
         Verb::Completion { shell } => return completion(*shell),
-        Verb::Info { file } => return info::run(crate::output::Output::new(&global), file),
+        Verb::Info { file } => return info::run(crate::output::Output::new(global), file),
         _ => {}
     }
     let context = Context::open(&global).await?;

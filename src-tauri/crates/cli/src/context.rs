@@ -22,7 +22,7 @@ impl Context {
         let workshop = Workshop::open(Home::from_environment()?).await?;
         Ok(Self {
             workshop,
-            output: Output::new(global),
+            output: Output::new(*global),
         })
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Capstan's 64 and 65, and for the rest what `sysexits.h` has.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use windlass_workshop::error::{AppError, ErrorKind};
@@ -140,10 +141,10 @@ pub(crate) fn text(error: &AppError, coloured: bool) -> String {
     let mut text = format!("{} {}\n", paint("1;31", "error:"), error.message.trim_end());
     for cause in &error.chain {
         let cause = cause.trim_end().replace('\n', "\n    ");
-        text.push_str(&format!("  {} {cause}\n", paint("1", "caused by:")));
+        let _ = writeln!(text, "  {} {cause}", paint("1", "caused by:"));
     }
     for hint in &error.hints {
-        text.push_str(&format!("  {} {hint}\n", paint("1;36", "hint:")));
+        let _ = writeln!(text, "  {} {hint}", paint("1;36", "hint:"));
     }
     text
 }

@@ -18,7 +18,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: Global) -> Self {
         Self {
             json: global.json,
             quiet: global.quiet,
@@ -52,12 +52,12 @@ impl Output {
     /// Says a line beside what was asked for.
     pub(crate) fn note(self, line: &str) {
         if !self.quiet {
-            self.warn(line);
+            Self::warn(line);
         }
     }
 
     /// Says a line that `--quiet` does not leave out.
-    pub(crate) fn warn(self, line: &str) {
+    pub(crate) fn warn(line: &str) {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
@@ -112,6 +112,11 @@ pub(crate) fn fields(rows: &[(&str, String)]) -> String {
         }
     }
     text
+}
+
+/// A line each.
+pub(crate) fn lines<T>(items: &[T], line: impl FnMut(&T) -> String) -> String {
+    items.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A size for people.

@@ -22,6 +22,7 @@ use windlass_workshop::machines::{Console, Machine, MachineState};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::output::Output;
 use crate::signals::Signals;
 use crate::verbs::machine::is_live;
 use separator::{Separator, Voice};
@@ -128,7 +129,7 @@ async fn next_key(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>>
 /// The exit status that a machine's end comes to.
 fn end(context: &Context, machine: &Machine, asked: Option<u8>) -> Outcome {
     if context.output.json {
-        context.output.warn(&serde_json::to_string(machine)?);
+        Output::warn(&serde_json::to_string(machine)?);
     }
     if let Some(status) = asked {
         return Ok(status);
@@ -139,9 +140,7 @@ fn end(context: &Context, machine: &Machine, asked: Option<u8>) -> Outcome {
             if let (Some(message), Some(remedy)) = (&machine.message, &machine.remedy)
                 && !context.output.json
             {
-                context
-                    .output
-                    .warn(&format!("warning: {message}\n  hint: {remedy}"));
+                Output::warn(&format!("warning: {message}\n  hint: {remedy}"));
             }
             Ok(as_status(status))
         }
@@ -179,7 +178,7 @@ pub(crate) async fn logs(context: &Context, name: &str, follow: bool) -> Outcome
         loop {
             match console.read_available(&mut buffer).await {
                 Ok(0) => break,
-                Ok(length) => crate::output::Output::raw(&buffer[..length])?,
+                Ok(length) => Output::raw(&buffer[..length])?,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
                 Err(error) => return Err(error.into()),
             }
@@ -212,7 +211,7 @@ pub(crate) async fn console(context: &Context, name: &str) -> Outcome {
     let mut console = workshop.console(&machine.id, 0)?;
     let mut input = console.input();
     let mut buffer = vec![0; BUFFER_BYTES];
-    crate::output::Output::raw(&tail(&mut console, &mut buffer).await?)?;
+    Output::raw(&tail(&mut console, &mut buffer).await?)?;
     let terminal = Terminal::engage(Mode::Everything);
     if terminal.is_some() {
         context
@@ -225,7 +224,7 @@ pub(crate) async fn console(context: &Context, name: &str) -> Outcome {
     tokio::pin!(ended);
     loop {
         while let Ok(length @ 1..) = console.read_available(&mut buffer).await {
-            crate::output::Output::raw(&buffer[..length])?;
+            Output::raw(&buffer[..length])?;
         }
         tokio::select! {
             _ = &mut ended => break,

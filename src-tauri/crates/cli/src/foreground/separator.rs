@@ -37,6 +37,14 @@ pub(super) enum Voice {
     System,
 }
 
+/// What is held back until it is known whose it is.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
+    /// Whether it begins a line.
+    line_start: bool,
+}
+
 /// Separates the voices of one console.
 #[derive(Debug)]
 pub(super) struct Separator {
@@ -46,9 +54,7 @@ pub(super) struct Separator {
     /// Whether the next byte begins a line.
     line_start: bool,
     /// What is not decided yet.
-    held: Vec<u8>,
-    /// Whether `held` begins a line.
-    held_line_start: bool,
+    held: Held,
     /// A carriage return that a newline may follow.
     carriage_return: bool,
 }
@@ -59,8 +65,7 @@ impl Separator {
             guest,
             started: guest == GuestOs::Osv,
             line_start: true,
-            held: Vec::new(),
-            held_line_start: false,
+            held: Held::default(),
             carriage_return: false,
         }
     }
@@ -91,8 +96,8 @@ impl Separator {
     }
 
     fn byte(&mut self, byte: u8, said: &mut Vec<(Voice, Vec<u8>)>) {
-        if self.held.is_empty() {
-            self.held_line_start = self.line_start;
+        if self.held.bytes.is_empty() {
+            self.held.line_start = self.line_start;
         }
         self.line_start = byte == b'\n';
         if byte == b'\n' {
@@ -102,12 +107,12 @@ impl Separator {
             {
                 self.started = true;
             }
-            self.held.push(byte);
+            self.held.bytes.push(byte);
             self.release(voice, said);
             return;
         }
-        self.held.push(byte);
-        if self.may_be_system() && self.held.len() < HELD_LIMIT_BYTES {
+        self.held.bytes.push(byte);
+        if self.may_be_system() && self.held.bytes.len() < HELD_LIMIT_BYTES {
             return;
         }
         // Not from its beginning; but our mark may begin further on.
@@ -116,18 +121,18 @@ impl Separator {
         } else {
             Voice::System
         };
-        if byte == b'[' && self.held.len() > 1 {
-            self.held.pop();
+        if byte == b'[' && self.held.bytes.len() > 1 {
+            self.held.bytes.pop();
             self.release(voice, said);
-            self.held_line_start = false;
-            self.held.push(byte);
+            self.held.line_start = false;
+            self.held.bytes.push(byte);
             return;
         }
         self.release(voice, said);
     }
 
     fn release(&mut self, voice: Voice, said: &mut Vec<(Voice, Vec<u8>)>) {
-        let held = std::mem::take(&mut self.held);
+        let held = std::mem::take(&mut self.held.bytes);
         match said.last_mut() {
             _ if held.is_empty() => {}
             Some((last, bytes)) if *last == voice => bytes.extend(held),
@@ -136,7 +141,7 @@ impl Separator {
     }
 
     fn report(&self) -> Option<Report> {
-        Report::parse(std::str::from_utf8(&self.held).ok()?)
+        Report::parse(std::str::from_utf8(&self.held.bytes).ok()?)
     }
 
     /// Whether what is held may still turn out to be the system's.
@@ -144,14 +149,14 @@ impl Separator {
         if !self.started {
             return true;
         }
-        let held = &self.held;
+        let held = &self.held.bytes;
         match self.guest {
             GuestOs::Linux => {
                 begins(held, MARK.as_bytes())
-                    || (self.held_line_start && is_kernel_stamp_begun(held))
+                    || (self.held.line_start && is_kernel_stamp_begun(held))
             }
             GuestOs::Osv => {
-                self.held_line_start && OSV_LINES.iter().any(|line| begins(held, line.as_bytes()))
+                self.held.line_start && OSV_LINES.iter().any(|line| begins(held, line.as_bytes()))
             }
         }
     }
@@ -163,11 +168,12 @@ impl Separator {
         }
         let system = match self.guest {
             GuestOs::Linux => {
-                self.report().is_some() || (self.held_line_start && is_kernel_stamp(&self.held))
+                self.report().is_some()
+                    || (self.held.line_start && is_kernel_stamp(&self.held.bytes))
             }
             GuestOs::Osv => {
-                let text = String::from_utf8_lossy(&self.held);
-                self.held_line_start
+                let text = String::from_utf8_lossy(&self.held.bytes);
+                self.held.line_start
                     && OSV_LINES.iter().any(|line| text.starts_with(line))
                     && (!text.starts_with("program ")
                         || text.contains(" returned ")

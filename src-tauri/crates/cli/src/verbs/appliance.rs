@@ -1,5 +1,6 @@
 //! `appliance`: the folders that images are built from.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -14,7 +15,7 @@ use super::package::agreed;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{self, BuildFlags, MachineFlags};
-use crate::output::{count, fields, size, table, word};
+use crate::output::{count, fields, lines, size, table, word};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -81,10 +82,7 @@ impl Verb {
                     workshop.remove_appliance(&workshop.find_appliance(name)?.id)?;
                 }
                 context.output.show(&names, |names| {
-                    names
-                        .iter()
-                        .map(|name| format!("Removed {name}; its folder stays\n"))
-                        .collect()
+                    lines(names, |name| format!("Removed {name}; its folder stays"))
                 })?;
             }
             Self::Settings(settings) => {
@@ -263,11 +261,12 @@ fn contents(contents: &Contents) -> String {
         })
         .collect();
     let mut text = table(["LAYER", "KIND", "VERSION", "FILES", "SIZE"], &rows, "");
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n{}, {}\n",
         count(contents.file_count, "file", "files"),
         size(contents.size_bytes)
-    ));
+    );
     text.push_str(&findings::lines(&contents.findings));
     text
 }

@@ -1,5 +1,6 @@
 //! `package collect`: the merged tree, who wins each path.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -90,13 +91,14 @@ fn show(collected: &Collected) -> String {
         .collect();
     text.push('\n');
     text.push_str(&table(["PATH", "SIZE", "FROM", ""], &entries, ""));
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n{}, {}\n",
         count(collected.file_count, "file", "files"),
         size(collected.size_bytes)
-    ));
+    );
     if let Some(place) = &collected.written_to {
-        text.push_str(&format!("Written to {place}\n"));
+        let _ = writeln!(text, "Written to {place}");
     }
     text.push_str(&findings::lines(&collected.findings));
     text

@@ -1,5 +1,7 @@
 //! `doctor`: whether this computer has what Windlass needs.
 
+use std::fmt::Write as _;
+
 use windlass_workshop::doctor::{Check, Health};
 
 use crate::context::Context;
@@ -25,7 +27,7 @@ fn line(check: &Check) -> String {
     };
     let mut text = format!("{mark:8} {}: {}\n", check.title, check.detail);
     if let Some(remedy) = &check.remedy {
-        text.push_str(&format!("         hint: {remedy}\n"));
+        let _ = writeln!(text, "         hint: {remedy}");
     }
     text
 }

@@ -1,5 +1,7 @@
 //! What was noticed of an appliance, as lines.
 
+use std::fmt::Write as _;
+
 use windlass_workshop::appliances::{Finding, Severity};
 
 /// One line per finding, its remedy below it.
@@ -16,9 +18,9 @@ pub(super) fn lines(findings: &[Finding]) -> String {
             .as_deref()
             .map(|path| format!("{path}: "))
             .unwrap_or_default();
-        text.push_str(&format!("{word}: {place}{}\n", finding.message.trim_end()));
+        let _ = writeln!(text, "{word}: {place}{}", finding.message.trim_end());
         if let Some(remedy) = &finding.remedy {
-            text.push_str(&format!("  hint: {remedy}\n"));
+            let _ = writeln!(text, "  hint: {remedy}");
         }
     }
     text

@@ -6,7 +6,7 @@ use windlass_workshop::builds::Build;
 
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::output::{size, table, time};
+use crate::output::{lines, size, table, time};
 
 /// List built images.
 #[derive(Debug, Args)]
@@ -95,10 +95,7 @@ impl Remove {
             }
         }
         context.output.show(&self.names, |names| {
-            names
-                .iter()
-                .map(|name| format!("Deleted {name}\n"))
-                .collect()
+            lines(names, |name| format!("Deleted {name}"))
         })?;
         Ok(0)
     }

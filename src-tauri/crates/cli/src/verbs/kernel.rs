@@ -8,7 +8,7 @@ use windlass_workshop::kernels::{Kernel, KernelForm};
 
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::output::{size, table};
+use crate::output::{lines, size, table};
 use crate::progress;
 use crate::signals::Signals;
 
@@ -63,9 +63,9 @@ impl Verb {
                 for id in &ids {
                     workshop.remove_kernel(&whole_id(context, id)?)?;
                 }
-                context.output.show(&ids, |ids| {
-                    ids.iter().map(|id| format!("Removed {id}\n")).collect()
-                })?;
+                context
+                    .output
+                    .show(&ids, |ids| lines(ids, |id| format!("Removed {id}")))?;
             }
         }
         Ok(0)

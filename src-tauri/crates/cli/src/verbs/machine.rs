@@ -1,5 +1,6 @@
 //! Machines: `instances`, `stop`, `delete`, and all of `machine`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,7 +11,7 @@ use windlass_workshop::machines::{Machine, MachineDetails, MachineState};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::foreground;
-use crate::output::{Output, fields, table, time, word};
+use crate::output::{Output, fields, lines, table, time, word};
 use crate::signals::Signals;
 
 /// Machines by name or id.
@@ -192,10 +193,9 @@ fn said(context: &Context, names: &Names) -> Outcome {
         .map(|name| context.workshop.machine(name))
         .collect::<Result<_, _>>()?;
     context.output.show(&machines, |machines| {
-        machines
-            .iter()
-            .map(|machine| format!("{}: {}\n", machine.name, state(machine)))
-            .collect()
+        lines(machines, |machine| {
+            format!("{}: {}", machine.name, state(machine))
+        })
     })?;
     Ok(0)
 }
@@ -244,10 +244,7 @@ pub(crate) async fn delete(context: &Context, names: &Names) -> Outcome {
         deleted.push(machine);
     }
     context.output.show(&deleted, |machines| {
-        machines
-            .iter()
-            .map(|machine| format!("Deleted {}\n", machine.name))
-            .collect()
+        lines(machines, |machine| format!("Deleted {}", machine.name))
     })?;
     Ok(0)
 }
@@ -264,7 +261,7 @@ fn describe(details: &MachineDetails) -> String {
         ("Noticed", details.notices.join("\n")),
     ]);
     let words: Vec<_> = details.command.iter().map(|word| quote(word)).collect();
-    text.push_str(&format!("\n{}\n", words.join(" ")));
+    let _ = writeln!(text, "\n{}", words.join(" "));
     text
 }
 

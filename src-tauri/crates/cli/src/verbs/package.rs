@@ -1,5 +1,6 @@
 //! `package init`, `describe`, `list`.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -119,20 +120,18 @@ pub(super) fn describe_proposal(proposal: &Proposal) -> String {
     let mut text = String::new();
     if proposal.file_count > 0 {
         let files = count(proposal.file_count, "file", "files");
-        text.push_str(&format!("{files}, {}\n", size(proposal.size_bytes)));
+        let _ = writeln!(text, "{files}, {}", size(proposal.size_bytes));
     }
     for reason in &proposal.reasons {
-        text.push_str(&format!("- {reason}\n"));
+        let _ = writeln!(text, "- {reason}");
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\nmeta/package.yaml\n{}",
         indented(&proposal.package_yaml)
-    ));
+    );
     if !proposal.run_yaml.is_empty() {
-        text.push_str(&format!(
-            "\nmeta/run.yaml\n{}",
-            indented(&proposal.run_yaml)
-        ));
+        let _ = write!(text, "\nmeta/run.yaml\n{}", indented(&proposal.run_yaml));
     }
     if !proposal.problems.is_empty() {
         text.push('\n');
@@ -185,10 +184,10 @@ fn describe(package: &PackageDescription) -> String {
                 line.push_str(" (default)");
             }
             if let Some(base) = &configuration.base {
-                line.push_str(&format!(", based on {base}"));
+                let _ = write!(line, ", based on {base}");
             }
             for env in &configuration.env {
-                line.push_str(&format!("\n  {env}"));
+                let _ = write!(line, "\n  {env}");
             }
             line
         })
@@ -209,10 +208,10 @@ fn describe(package: &PackageDescription) -> String {
         ("Folder", package.path.clone()),
     ]);
     if let Some(readme) = &package.readme {
-        text.push_str(&format!("\n{}\n", readme.trim_end()));
+        let _ = writeln!(text, "\n{}", readme.trim_end());
     }
     if let Some(files) = &package.files {
-        text.push_str(&format!("\n{}\n", files.join("\n")));
+        let _ = writeln!(text, "\n{}", files.join("\n"));
     }
     text
 }

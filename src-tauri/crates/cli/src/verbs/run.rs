@@ -14,11 +14,16 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{self, BuildFlags, MachineFlags};
 use crate::foreground;
+use crate::output::Output;
 use crate::progress;
 use crate::signals::Signals;
 
 /// Run an appliance.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Run {
     /// An appliance, a composed image, a machine that rests, or a folder; the current folder, when
     /// nothing is said. With --image, the name that the machine gets
@@ -43,8 +48,8 @@ pub(crate) struct Run {
     #[arg(long = "name", value_name = "NAME", id = "machine_name")]
     machine_name: Option<String>,
     /// Print the boot command line and stop
-    #[arg(long)]
-    dry_run: bool,
+    #[arg(long = "dry-run")]
+    preview: bool,
     /// Accepted for Capstan's scripts: QEMU is what runs machines here
     #[arg(long, short, hide = true, value_parser = ["qemu"])]
     platform: Option<String>,
@@ -71,7 +76,7 @@ impl Run {
             }
         };
         let settings = flags::overlay(&base, &self.build, &self.machine, self.execute.as_deref());
-        if self.dry_run {
+        if self.preview {
             return preview(context, &appliance.id, &settings.unwrap_or(base));
         }
         let machine_name = match (&self.machine_name, &self.image) {
@@ -112,7 +117,7 @@ impl Run {
         let unchanged = self.build == BuildFlags::default()
             && self.machine == MachineFlags::default()
             && self.execute.is_none()
-            && !self.dry_run;
+            && !self.preview;
         if !unchanged {
             return Err(Failure::usage(
                 format!(
@@ -156,7 +161,7 @@ impl Run {
             && let Err(error) = context.workshop.delete_machine(id).await
             && error.kind != ErrorKind::NotFound
         {
-            context.output.warn(&format!(
+            Output::warn(&format!(
                 "warning: the machine could not be deleted: {error}"
             ));
         }

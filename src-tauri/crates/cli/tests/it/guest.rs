@@ -1,0 +1,277 @@
+//! Real Linux guests in QEMU, from the first command to the last.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::session::Session;
+
+/// How long a guest may take to answer; emulation on a busy computer is slow.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+fn session() -> Session {
+    Session::new().with_linux_kernel()
+}
+
+/// Sends a signal to a process that this test started.
+fn signal(child: &Child, name: &str) {
+    let status = std::process::Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn get(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    (!answer.is_empty()).then_some(answer)
+}
+
+/// The first line of the program's output, which has to contain `word`.
+fn wait_for_line(child: &mut Child, word: &str) -> BufReader<std::process::ChildStdout> {
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(line.contains(word), "{line:?}");
+    output
+}
+
+#[test]
+fn slow_hello_runs_and_its_status_is_passed_on() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+
+    let said = session.done(&["run", "hello", "--guest", "linux"]);
+    assert!(
+        said.stdout.starts_with("Hello from a virtual appliance!\n"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout.contains("environment  WHOM=world\n"),
+        "{}",
+        said.stdout
+    );
+    assert!(!said.stdout.contains("[windlass]"), "{}", said.stdout);
+    assert!(
+        said.stderr.contains("[windlass] all ended with status 0\n"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(session.json(&["instances"]), serde_json::json!([]));
+
+    let said = session.run(&[
+        "run",
+        "hello",
+        "--env",
+        "WHOM=a b",
+        "-e",
+        "/hello --exit 7",
+        "-q",
+    ]);
+    assert_eq!(said.status, 7, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("environment  WHOM=a b\n"),
+        "{}",
+        said.stdout
+    );
+    assert_eq!(said.stderr, "");
+
+    let said = session.run(&["run", "hello", "-e", "/nothing", "--persist"]);
+    assert_eq!(said.status, 65, "{}", said.stderr);
+    assert!(said.stderr.contains("/nothing"), "{}", said.stderr);
+    assert_eq!(session.json(&["instances"]), serde_json::json!([]));
+
+    let said = session.run(&[
+        "run",
+        "hello",
+        "-e",
+        "/hello --exit 4",
+        "--persist",
+        "--name",
+        "kept",
+    ]);
+    assert_eq!(said.status, 4, "{}", said.stderr);
+    let machine = session.json(&["instances"])[0].clone();
+    assert_eq!(
+        (&machine["state"], &machine["exitStatus"]),
+        (&"failed".into(), &4.into())
+    );
+    // A machine that is there runs again, and stays.
+    assert_eq!(session.run(&["run", "kept"]).status, 4);
+    session.done(&["delete", "kept"]);
+}
+
+#[test]
+fn slow_images_are_composed_named_run_and_removed() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let folder = session
+        .home()
+        .join("appliances/hello")
+        .display()
+        .to_string();
+
+    let build = session.json(&[
+        "package",
+        "compose",
+        "greeting",
+        "--path",
+        &folder,
+        "--run",
+        "/hello --exit 3",
+    ]);
+    assert_eq!(build["rootFs"], "ext4");
+    assert_eq!(session.run(&["run", "greeting", "-q"]).status, 3);
+    // The folder's own settings are untouched by that.
+    assert_eq!(session.run(&["run", "hello", "-q"]).status, 0);
+
+    let first = session.json(&[
+        "package", "compose", "greeting", "--path", &folder, "--update",
+    ]);
+    let again = session.json(&["package", "compose", "other", "--path", &folder]);
+    assert_eq!(
+        first["id"], again["id"],
+        "nothing changed, nothing is built"
+    );
+    let sized = session.json(&[
+        "package", "compose", "sized", "--path", &folder, "-s", "64M",
+    ]);
+    assert_eq!(sized["sizeBytes"], 64 << 20);
+
+    session.done(&[
+        "package", "compose", "x", "--path", &folder, "--out", "disk.img",
+    ]);
+    let info = session.done(&["info", "disk.img"]);
+    assert!(info.stdout.contains("ext4"), "{}", info.stdout);
+
+    let images = session.json(&["images", "hello"]);
+    assert_eq!(images.as_array().unwrap().len(), 3, "{images}");
+    session.done(&["rmi", "greeting", "sized"]);
+    session.done(&["rmi", "other"]);
+    assert_eq!(session.run(&["run", "greeting"]).status, 66);
+}
+
+#[test]
+fn slow_a_service_answers_until_ctrl_c() {
+    let session = session();
+    session.done(&["sample", "create", "node-microservice"]);
+    let mut child = session
+        .process(&["run", "node-microservice", "-f", ":8080"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = wait_for_line(&mut child, "listening");
+    let machine = session.json(&["instances"])[0].clone();
+    let port = u16::try_from(machine["ports"][0]["host"].as_u64().unwrap()).unwrap();
+    let answer = until("an answer", || get(port));
+    assert!(answer.starts_with("HTTP/1."), "{answer}");
+
+    signal(&child, "INT");
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("GET / 200"), "{rest}");
+    assert_eq!(session.json(&["instances"]), serde_json::json!([]));
+}
+
+#[test]
+fn slow_a_detached_machine_obeys_other_processes() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let started = session.json(&[
+        "run",
+        "hello",
+        "-d",
+        "--name",
+        "sleeper",
+        "-e",
+        "/hello --sleep 200",
+    ]);
+    assert_eq!(started["name"], "sleeper");
+    until("the greeting", || {
+        session
+            .done(&["machine", "logs", "sleeper"])
+            .stdout
+            .contains("Hello")
+            .then_some(())
+    });
+    let state = || {
+        session.json(&["machine", "list"])[0]["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(state(), "running");
+    session.done(&["machine", "pause", "sleeper"]);
+    assert_eq!(state(), "paused");
+    assert_eq!(session.run(&["machine", "pause", "sleeper"]).status, 75);
+    session.done(&["machine", "resume", "sleeper"]);
+    assert_eq!(state(), "running");
+
+    let delete = session.run(&["delete", "sleeper"]);
+    assert_eq!(delete.status, 75, "{}", delete.stderr);
+    session.done(&["machine", "rename", "sleeper", "awake"]);
+    session.done(&["machine", "screenshot", "awake", "--out", "screen.png"]);
+    let picture = std::fs::read(session.folder().join("screen.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+    let details = session.json(&["machine", "details", "awake"]);
+    assert!(
+        details["command"][0].as_str().unwrap().contains("qemu"),
+        "{details}"
+    );
+
+    // Follows until the end, which another process brings about.
+    let mut follower = session
+        .process(&["machine", "logs", "-f", "awake"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut heard = wait_for_line(&mut follower, "");
+    session.done(&["stop", "awake"]);
+    assert!(follower.wait().unwrap().success());
+    let mut rest = String::new();
+    heard.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("[windlass] powering off"), "{rest}");
+    assert_eq!(state(), "stopped");
+    session.done(&["delete", "awake"]);
+    assert_eq!(session.json(&["instances"]), serde_json::json!([]));
+}
+
+#[test]
+fn slow_a_machine_goes_on_when_its_windlassctl_is_killed() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let mut child = session
+        .process(&["run", "hello", "-e", "/hello --sleep 200"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _output = wait_for_line(&mut child, "Hello");
+    signal(&child, "KILL");
+    child.wait().unwrap();
+
+    let machine = session.json(&["instances"])[0].clone();
+    assert_eq!(machine["state"], "running", "{machine}");
+    session.done(&["machine", "kill", "hello"]);
+    session.done(&["delete", "hello"]);
+}
