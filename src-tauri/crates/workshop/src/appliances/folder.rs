@@ -302,7 +302,7 @@ fn write_collected(tree: &Tree, folder: &Path, cancel: &CancellationToken) -> Re
     let grown = growing.path().join("new");
     fs::create_dir(&grown).doing("create the folder", &grown)?;
     let mut modes = Vec::new();
-    for (path, node) in tree.iter() {
+    for (path, node) in tree {
         if cancel.is_cancelled() {
             return Err(AppError::cancelled());
         }

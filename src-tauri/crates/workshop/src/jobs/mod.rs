@@ -18,6 +18,7 @@ mod store;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -32,6 +33,9 @@ use crate::events::Event;
 
 /// How often progress is told, per second.
 pub const PROGRESS_RATE: u32 = 10;
+
+/// How long the end of a job may take to get into the database before it is told all the same.
+const RECORDING_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -260,6 +264,15 @@ impl Workshop {
                 }
             }
             let job = receiver.borrow().clone();
+            // The job lets go of its voice when its end is in the database. Whoever ends its process
+            // now, as the command line does, leaves no job behind that seems to have been killed.
+            let recorded = async { while receiver.changed().await.is_ok() {} };
+            if tokio::time::timeout(RECORDING_PATIENCE, recorded)
+                .await
+                .is_err()
+            {
+                tracing::warn!(job = id, "the end of a job is not recorded yet");
+            }
             return match (job.state, &job.error) {
                 (JobState::Failed, Some(error)) => Err(error.clone()),
                 (JobState::Cancelled, _) => Err(AppError::cancelled()),
