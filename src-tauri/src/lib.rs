@@ -6,6 +6,8 @@
 //!                ◄──bytes───  streams.rs  consoles and displays        ◄──  files, unix sockets
 //! ```
 //!
+//! [`desktop`] and [`window`] are the desktop around it: dialogs, closing.
+//!
 //! The window opens no network connection and reads no file: all that it shows passes through
 //! here. [`commands::list`] is the one list of commands; the TypeScript bindings, the permissions
 //! and the tests are checked against it.
@@ -14,12 +16,14 @@ pub mod commands;
 pub mod events;
 pub mod streams;
 
+mod desktop;
 mod logging;
 mod window;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tauri::ipc::Invoke;
 use tauri::{Builder, Manager, Runtime};
 use windlass_workshop::Workshop;
 use windlass_workshop::home::Home;
@@ -35,7 +39,7 @@ pub fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
     tauri::async_runtime::set(runtime.handle().clone());
     let _entered = runtime.enter();
-    let workshop = Workshop::open(home)?;
+    let workshop = runtime.block_on(Workshop::open(home))?;
 
     let builder = tauri::Builder::default()
         // First, so that a second start only raises the first one's window.
@@ -46,11 +50,6 @@ pub fn run() -> anyhow::Result<()> {
         .plugin(tauri_plugin_window_state::Builder::default().build())
         .on_window_event(window::on_event);
     with_commands(builder, workshop)
-        .setup(|app| {
-            tracing::info!(version = env!("CARGO_PKG_VERSION"), "window opens");
-            events::forward(app.handle());
-            Ok(())
-        })
         .run(tauri::generate_context!())
         .context("the window could not be opened")
 }
@@ -59,11 +58,17 @@ pub fn run() -> anyhow::Result<()> {
 pub fn with_commands<R: Runtime>(builder: Builder<R>, workshop: Arc<Workshop>) -> Builder<R> {
     let described = commands::list::<R>().invoke_handler();
     // Raw bodies cannot be described to tauri-specta.
-    let raw = tauri::generate_handler![commands::machines::stream_write];
+    let raw: Box<dyn Fn(Invoke<R>) -> bool + Send + Sync> =
+        Box::new(tauri::generate_handler![commands::machines::stream_write]);
     builder
         .manage(workshop)
         .manage(streams::Streams::default())
         .manage(window::Closing::default())
+        .setup(|app| {
+            app.manage(desktop::Desktop::new(app.handle()));
+            events::forward(app.handle());
+            Ok(())
+        })
         .invoke_handler(move |invoke| match invoke.message.command() {
             "stream_write" => raw(invoke),
             _ => described(invoke),

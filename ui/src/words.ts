@@ -34,7 +34,6 @@ export function machineStateName(state: MachineState): string {
 
 export function jobStateName(state: Job["state"]): string {
   return {
-    queued: m.job_state_queued,
     running: m.job_state_running,
     done: m.job_state_done,
     failed: m.job_state_failed,

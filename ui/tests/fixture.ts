@@ -104,6 +104,7 @@ export function machine(number: number, state: MachineState, part: Partial<Machi
     address: state === "running" ? "10.0.2.15" : null,
     vcpus: 1 + (number % 2),
     memoryMib: 512,
+    hasDisplay: true,
     accelerator: "TCG",
     startedAt: ago(90 + number * 700),
     endedAt: null,

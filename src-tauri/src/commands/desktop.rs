@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use specta::Type;
-use tauri::{AppHandle, Runtime, State};
-use tauri_plugin_dialog::{DialogExt as _, FilePath};
-use tokio::sync::oneshot;
+use tauri::State;
 use windlass_workshop::Workshop;
-use windlass_workshop::error::{AppError, ErrorKind, Result};
+use windlass_workshop::error::Result;
 use windlass_workshop::settings::OnClose;
+
+use crate::desktop::{Desktop, Pick};
 
 /// What becomes of running machines when the window closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Type)]
@@ -24,41 +24,28 @@ pub enum CloseAnswer {
     Cancel,
 }
 
-fn local(path: FilePath) -> Option<PathBuf> {
-    path.into_path().ok()
-}
-
 /// Lets the user choose a folder.
 #[tauri::command]
 #[specta::specta]
-pub async fn pick_folder<R: Runtime>(app: AppHandle<R>) -> Option<PathBuf> {
-    let (answer, answered) = oneshot::channel();
-    app.dialog().file().pick_folder(|path| {
-        let _ = answer.send(path);
-    });
-    answered.await.ok().flatten().and_then(local)
+pub async fn pick_folder(desktop: State<'_, Desktop>) -> Result<Option<PathBuf>> {
+    Ok(desktop.pick(Pick::Folder).await.pop())
 }
 
 /// Lets the user choose files.
 #[tauri::command]
 #[specta::specta]
-pub async fn pick_files<R: Runtime>(app: AppHandle<R>) -> Vec<PathBuf> {
-    let (answer, answered) = oneshot::channel();
-    app.dialog().file().pick_files(|paths| {
-        let _ = answer.send(paths);
-    });
-    answered.await.ok().flatten().unwrap_or_default().into_iter().filter_map(local).collect()
+pub async fn pick_files(desktop: State<'_, Desktop>) -> Result<Vec<PathBuf>> {
+    Ok(desktop.pick(Pick::Files).await)
 }
 
 /// Lets the user choose where to save.
 #[tauri::command]
 #[specta::specta]
-pub async fn pick_save_path<R: Runtime>(app: AppHandle<R>, suggested: String) -> Option<PathBuf> {
-    let (answer, answered) = oneshot::channel();
-    app.dialog().file().set_file_name(suggested).save_file(|path| {
-        let _ = answer.send(path);
-    });
-    answered.await.ok().flatten().and_then(local)
+pub async fn pick_save_path(
+    desktop: State<'_, Desktop>,
+    suggested: String,
+) -> Result<Option<PathBuf>> {
+    Ok(desktop.pick(Pick::Save { suggested }).await.pop())
 }
 
 /// Opens the folder of an appliance, a build or a machine in the file manager.
@@ -71,8 +58,8 @@ pub async fn reveal_path(workshop: State<'_, Arc<Workshop>>, path: PathBuf) -> R
 /// The user's answer to what becomes of running machines.
 #[tauri::command]
 #[specta::specta]
-pub async fn window_close_answer<R: Runtime>(
-    app: AppHandle<R>,
+pub async fn window_close_answer(
+    desktop: State<'_, Desktop>,
     workshop: State<'_, Arc<Workshop>>,
     answer: CloseAnswer,
     remember: bool,
@@ -83,16 +70,9 @@ pub async fn window_close_answer<R: Runtime>(
         CloseAnswer::Cancel => return Ok(()),
     };
     if remember {
-        let mut settings = workshop.settings()?;
-        settings.on_close = on_close;
-        workshop.set_settings(settings)?;
+        let settings = workshop.settings()?;
+        workshop.set_settings(windlass_workshop::settings::Settings { on_close, ..settings })?;
     }
-    match on_close {
-        OnClose::Leave => crate::window::close(&app),
-        OnClose::Stop => crate::window::stop_and_close(app),
-        OnClose::Ask => {
-            return Err(AppError::new(ErrorKind::Internal, "No answer was given"));
-        }
-    }
+    desktop.close(answer == CloseAnswer::Stop);
     Ok(())
 }

@@ -63,11 +63,11 @@ pub fn list<R: Runtime>() -> Builder<R> {
             settings::settings_get,
             settings::settings_set,
             settings::about,
-            desktop::pick_folder::<R>,
-            desktop::pick_files::<R>,
-            desktop::pick_save_path::<R>,
+            desktop::pick_folder,
+            desktop::pick_files,
+            desktop::pick_save_path,
             desktop::reveal_path,
-            desktop::window_close_answer::<R>,
+            desktop::window_close_answer,
         ])
         .events(crate::events::list())
 }

@@ -7,7 +7,7 @@ const PAGE = 200;
 const RATE_WINDOW_MS = 5000;
 
 export function isLive(job: Job): boolean {
-  return job.state === "queued" || job.state === "running";
+  return job.state === "running";
 }
 
 class Jobs extends Collection<Job> {

@@ -51,7 +51,7 @@ pub enum OnClose {
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// Light, dark, or as the desktop says.
     pub theme: Theme,
@@ -82,14 +82,24 @@ const LEAST_MEMORY_MIB: u32 = 64;
 /// More than this is a slip of the keyboard.
 const MOST_MEMORY_MIB: u32 = 1 << 20;
 
-/// Reads or writes one JSON value under a name.
+/// What was kept, over the defaults of what an older Windlass did not know yet.
+fn over_defaults(kept: serde_json::Map<String, serde_json::Value>) -> Settings {
+    let defaults = Settings::default();
+    let Ok(serde_json::Value::Object(mut all)) = serde_json::to_value(&defaults) else {
+        return defaults;
+    };
+    all.extend(kept);
+    serde_json::from_value(serde_json::Value::Object(all)).unwrap_or(defaults)
+}
+
 impl Workshop {
     /// The settings in force.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn settings(&self) -> Result<Settings> {
-        Ok(self.remembered("settings")?.unwrap_or_default())
+        let kept: serde_json::Map<_, _> = self.remembered("settings")?.unwrap_or_default();
+        Ok(over_defaults(kept))
     }
 
     /// Checks and keeps new settings.
@@ -142,5 +152,17 @@ impl Workshop {
             (name, text),
         )?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_an_older_windlass_keep_what_they_say() {
+        let kept = serde_json::json!({ "theme": "dark", "gone": 1 });
+        let settings = over_defaults(kept.as_object().unwrap().clone());
+        assert_eq!(settings, Settings { theme: Theme::Dark, ..Settings::default() });
     }
 }

@@ -77,6 +77,10 @@ pub const VERBS: &[Verb] = &[
         WindowOnly("a terminal shows no screen; `machine screenshot` takes a picture of it"),
     ),
     verb(
+        "stream_write",
+        WindowOnly("part of how bytes reach the machine"),
+    ),
+    verb(
         "stream_close",
         WindowOnly("part of how bytes reach the window"),
     ),

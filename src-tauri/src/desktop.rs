@@ -1,0 +1,84 @@
+//! What the commands ask of the desktop: dialogs, and closing the window.
+//!
+//! Commands are the same for every runtime of Tauri (the tests have one of their own), so the
+//! runtime's handle hides behind a trait.
+
+use std::path::PathBuf;
+
+use tauri::{AppHandle, Runtime};
+use tauri_plugin_dialog::{DialogExt as _, FilePath};
+use tokio::sync::oneshot;
+
+/// What the user is to choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// A folder.
+    Folder,
+    /// Files that exist.
+    Files,
+    /// A file to write.
+    Save {
+        /// Its proposed name.
+        suggested: String,
+    },
+}
+
+/// The desktop around the window.
+pub struct Desktop {
+    handle: Box<dyn Surroundings>,
+}
+
+impl std::fmt::Debug for Desktop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desktop").finish_non_exhaustive()
+    }
+}
+
+impl Desktop {
+    pub(crate) fn new<R: Runtime>(app: &AppHandle<R>) -> Self {
+        Self { handle: Box::new(app.clone()) }
+    }
+
+    /// Asks the user; nothing when the dialog was cancelled.
+    pub async fn pick(&self, what: Pick) -> Vec<PathBuf> {
+        let (answer, answered) = oneshot::channel();
+        self.handle.pick(what, answer);
+        answered.await.unwrap_or_default()
+    }
+
+    /// Closes the window, stopping all machines first where that is wanted.
+    pub fn close(&self, stop_machines: bool) {
+        self.handle.close(stop_machines);
+    }
+}
+
+trait Surroundings: Send + Sync {
+    fn pick(&self, what: Pick, answer: oneshot::Sender<Vec<PathBuf>>);
+    fn close(&self, stop_machines: bool);
+}
+
+impl<R: Runtime> Surroundings for AppHandle<R> {
+    fn pick(&self, what: Pick, answer: oneshot::Sender<Vec<PathBuf>>) {
+        let dialog = self.dialog().file();
+        let tell = move |paths: Vec<FilePath>| {
+            let paths = paths.into_iter().filter_map(|path| path.into_path().ok()).collect();
+            // Whoever asked may be gone with the window.
+            let _ = answer.send(paths);
+        };
+        match what {
+            Pick::Folder => dialog.pick_folder(|path| tell(path.into_iter().collect())),
+            Pick::Files => dialog.pick_files(|paths| tell(paths.unwrap_or_default())),
+            Pick::Save { suggested } => dialog
+                .set_file_name(suggested)
+                .save_file(|path| tell(path.into_iter().collect())),
+        }
+    }
+
+    fn close(&self, stop_machines: bool) {
+        if stop_machines {
+            crate::window::stop_and_close(self.clone());
+        } else {
+            crate::window::close(self);
+        }
+    }
+}

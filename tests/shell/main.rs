@@ -1,0 +1,5 @@
+//! The shell, without a window: its commands over Tauri's own protocol on the mock runtime, and
+//! what has to agree with the one list of commands.
+
+mod agreement;
+mod commands;
