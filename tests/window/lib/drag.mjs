@@ -1,0 +1,40 @@
+/** A true drag and drop: the pointer takes a folder from another program's window and lets it go over ours. */
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { end, until } from "./processes.mjs";
+
+const SOURCE = join(dirname(fileURLToPath(import.meta.url)), "drag_source.py");
+
+/** `hovering` is called while the folder is held over the window. Needs surroundings with a window manager. */
+export async function dragOnto(window, paths, hovering = async () => {}) {
+  const { surroundings } = window;
+  const pointer = (...words) => surroundings.command("xdotool", ...words.map(String));
+  // To the right of our window, on a display that is wide enough for both.
+  const [x, y] = [1310, 300];
+  const source = await surroundings.start("python3", [SOURCE, `${x}`, `${y}`, ...paths], () =>
+    readFileSync(join(surroundings.folder, "python3.log"), "utf8").includes("mapped"),
+  );
+  try {
+    await sleep(300);
+    const from = [x + 60, y + 30];
+    const to = [640, 420];
+    await pointer("mousemove", ...from);
+    await pointer("mousedown", 1);
+    // A drag begins by moving, and who is under the pointer learns of it step by step.
+    for (let step = 1; step <= 16; step++) {
+      const at = from.map((one, index) => Math.round(one + ((to[index] - one) * step) / 16));
+      await pointer("mousemove", ...at);
+      await sleep(40);
+    }
+    await until("the window's answer to the drag", async () => {
+      await pointer("mousemove_relative", "--", 1, 0);
+      return window.script("return document.body.innerText.includes('Drop to add')");
+    });
+    await hovering();
+    await pointer("mouseup", 1);
+  } finally {
+    await end(source.pid);
+  }
+}
