@@ -169,26 +169,32 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         _ => {}
     }
     let context = Context::open(&global).await?;
+    let outcome = follow(verb, &context).await;
+    context.close().await;
+    outcome
+}
+
+async fn follow(verb: Verb, context: &Context) -> Outcome {
     match verb {
-        Verb::Package(PackageVerb::Init(verb)) => verb.run(&context).await,
-        Verb::Package(PackageVerb::Collect(verb)) => verb.run(&context).await,
-        Verb::Package(PackageVerb::Compose(verb)) => verb.run(&context).await,
-        Verb::Package(PackageVerb::Describe(verb)) => verb.run(&context),
-        Verb::Package(PackageVerb::List) => package::list(&context),
-        Verb::Run(verb) => verb.run(&context).await,
-        Verb::Instances => machine::list(&context),
-        Verb::Stop(names) => machine::stop(&context, &names).await,
-        Verb::Delete(names) => machine::delete(&context, &names).await,
-        Verb::Images(verb) => verb.run(&context),
-        Verb::Rmi(verb) => verb.run(&context),
-        Verb::Config(ConfigVerb::Print) => config::print(&context),
-        Verb::Kernel(verb) => verb.run(&context).await,
-        Verb::Appliance(verb) => verb.run(&context).await,
-        Verb::Sample(verb) => verb.run(&context).await,
-        Verb::Machine(verb) => verb.run(&context).await,
-        Verb::Job(verb) => verb.run(&context).await,
-        Verb::Doctor => doctor::run(&context).await,
-        Verb::Settings(verb) => verb.run(&context),
+        Verb::Package(PackageVerb::Init(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Collect(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Compose(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Describe(verb)) => verb.run(context),
+        Verb::Package(PackageVerb::List) => package::list(context),
+        Verb::Run(verb) => verb.run(context).await,
+        Verb::Instances => machine::list(context),
+        Verb::Stop(names) => machine::stop(context, &names).await,
+        Verb::Delete(names) => machine::delete(context, &names).await,
+        Verb::Images(verb) => verb.run(context),
+        Verb::Rmi(verb) => verb.run(context),
+        Verb::Config(ConfigVerb::Print) => config::print(context),
+        Verb::Kernel(verb) => verb.run(context).await,
+        Verb::Appliance(verb) => verb.run(context).await,
+        Verb::Sample(verb) => verb.run(context).await,
+        Verb::Machine(verb) => verb.run(context).await,
+        Verb::Job(verb) => verb.run(context).await,
+        Verb::Doctor => doctor::run(context).await,
+        Verb::Settings(verb) => verb.run(context),
         Verb::Completion { .. } | Verb::Info { .. } => Ok(0),
     }
 }

@@ -1,6 +1,7 @@
 //! What every verb is given.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use windlass_workshop::Workshop;
 use windlass_workshop::home::Home;
@@ -8,6 +9,9 @@ use windlass_workshop::home::Home;
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::Output;
+
+/// How long letting go of machines may take before we end all the same.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The workshop, and where to say things.
 #[derive(Debug)]
@@ -24,5 +28,15 @@ impl Context {
             workshop,
             output: Output::new(*global),
         })
+    }
+
+    /// Waits until all that is known of machines is written down, within reason.
+    pub(crate) async fn close(&self) {
+        if tokio::time::timeout(CLOSE_PATIENCE, self.workshop.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("machines were not let go of in time");
+        }
     }
 }

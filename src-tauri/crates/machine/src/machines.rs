@@ -155,7 +155,7 @@ impl Machines {
     }
 
     /// Stops watching and driving, and waits until that is done; machines that run go on running.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.inner.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -88,6 +88,12 @@ impl Workshop {
         Ok(workshop)
     }
 
+    /// Lets go of the machines, which go on, when what is known of them is on the disk: for a
+    /// process that is about to end.
+    pub async fn close(&self) {
+        self.machines.close().await;
+    }
+
     /// Where the state lives.
     pub fn home(&self) -> &Home {
         &self.home
