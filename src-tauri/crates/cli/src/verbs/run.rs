@@ -102,7 +102,8 @@ impl Run {
         let job = match progress::wait(context, &job, &mut signals).await {
             Ok(job) => job,
             Err(failure) => {
-                if !keep {
+                // What never ran is not worth keeping, unless that was asked for.
+                if !self.persist {
                     take_back(context, &appliance.id, &before).await;
                 }
                 return Err(failure);

@@ -184,6 +184,13 @@ fn slow_a_service_answers_until_ctrl_c() {
     let answer = until("an answer", || get(port));
     assert!(answer.starts_with("HTTP/1."), "{answer}");
 
+    // The port is taken, which is said before anything runs, and nothing is left of the attempt.
+    session.done(&["sample", "create", "hello"]);
+    let taken = session.run(&["run", "hello", "-d", "-f", &format!("{port}:80")]);
+    assert_eq!(taken.status, 75, "{}", taken.stderr);
+    assert!(taken.stderr.contains(&port.to_string()), "{}", taken.stderr);
+    assert_eq!(session.json(&["instances"]).as_array().unwrap().len(), 1);
+
     signal(&child, "INT");
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
