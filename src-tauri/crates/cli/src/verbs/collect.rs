@@ -23,7 +23,7 @@ pub(crate) struct Collect {
     /// Show the tree without writing mpm-pkg/
     #[arg(long)]
     dry_run: bool,
-    /// Accepted for Capstan's scripts; packages that this computer can supply are always packed
+    /// Accepted for Capstan's scripts; `package compose` packs what this computer can supply
     #[arg(long, short)]
     pull_missing: bool,
     /// Accepted for Capstan's scripts
