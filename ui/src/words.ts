@@ -10,6 +10,11 @@ export function rootFsName(rootFs: RootFs): string {
   return rootFs === "rofs" ? "ROFS" : "ext4";
 }
 
+/** Accelerators are called by their acronyms. */
+export function acceleratorName(accelerator: string): string {
+  return accelerator.toUpperCase();
+}
+
 export function kernelForm(form: Kernel["form"]): string {
   return {
     osvLoader: m.kernel_form_osv_loader,
