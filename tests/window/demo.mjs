@@ -37,7 +37,7 @@ try {
 
   // A sample that was made before is opened instead.
   const made = (await window.invoke("appliance_list")).some(({ name }) => name === "node-microservice");
-  if (made) await (await window.find("row", /^Node microservice/)).click();
+  if (made) await window.openRow(/^Node microservice/);
   else await window.press("Create sample: Node microservice", { within: 30_000 });
   await window.find("button", "Run", { within: 120_000 });
   say("The sample is made: this computer's Node, its libraries and a small HTTP service.");

@@ -13,7 +13,7 @@ export async function dragOnto(window, paths, hovering = async () => {}) {
   const pointer = (...words) => surroundings.command("xdotool", ...words.map(String));
   // To the right of our window, on a display that is wide enough for both.
   const [x, y] = [1310, 300];
-  const source = await surroundings.start("python3", [SOURCE, `${x}`, `${y}`, ...paths], () =>
+  const source = await surroundings.start("/usr/bin/python3", [SOURCE, `${x}`, `${y}`, ...paths], () =>
     readFileSync(join(surroundings.folder, "python3.log"), "utf8").includes("mapped"),
   );
   try {

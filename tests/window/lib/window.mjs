@@ -44,7 +44,8 @@ const FIND = String.raw`
         (element.labels?.length ? [...element.labels].map(text).join(" ") : text(element) || element.title);
     return (words ?? "").replace(/\s+/g, " ").trim();
   };
-  const root = within ?? document.querySelector("dialog[open]:last-of-type") ?? document;
+  const dialog = role.endsWith("dialog") ? null : [...document.querySelectorAll("dialog[open]")].pop();
+  const root = within ?? dialog ?? document;
   const selector = [IMPLICIT[role], '[role="' + role + '"]'].filter(Boolean).join(", ");
   const fits = (said) =>
     name === null || (name.exact ? said === name.text : new RegExp(name.pattern, name.flags).test(said));
@@ -137,6 +138,12 @@ export class Window {
       },
       { within },
     );
+  }
+
+  /** Opens what a row of a table stands for. Its name is pressed: a row has other things to press in it. */
+  async openRow(name) {
+    const row = await this.find("row", name);
+    await (await row.findElement({ css: "strong" })).click();
   }
 
   async tab(name) {
