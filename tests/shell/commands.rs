@@ -127,8 +127,9 @@ fn settings_are_kept_and_nonsense_is_refused() {
 }
 
 #[test]
-fn only_what_belongs_to_windlass_is_opened_in_the_file_manager() {
+fn a_folder_that_is_gone_is_not_opened_in_the_file_manager() {
     let window = Window::open();
-    let error = window.invoke("reveal_path", &json!({ "path": "/etc" })).unwrap_err();
-    assert_eq!(error["kind"], "input");
+    let gone = window.home.path().join("gone");
+    let error = window.invoke("reveal_path", &json!({ "path": gone })).unwrap_err();
+    assert_eq!(error["kind"], "notFound");
 }

@@ -67,8 +67,8 @@ export const commands = {
 	machineRename: (id: string, name: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_rename", { id, name })),
 	/**  The exact QEMU command, and where things are. */
 	machineDetails: (id: string) => typedError<MachineDetails, AppError>(__TAURI_INVOKE("machine_details", { id })),
-	/**  What the display shows now, as PNG. */
-	machineScreenshot: (id: string) => typedError<ArrayBuffer, AppError>(__TAURI_INVOKE("machine_screenshot", { id })),
+	/**  Saves what the display shows now as a PNG file. */
+	machineScreenshot: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_screenshot", { id, path })),
 	/**  Opens a forwarded port in the browser. */
 	machineOpenPort: (id: string, guestPort: number) => typedError<null, AppError>(__TAURI_INVOKE("machine_open_port", { id, guestPort })),
 	/**  Streams the console from a byte on; the stream's id. */

@@ -81,14 +81,15 @@ pub async fn machine_details(
     workshop.machine_details(&id)
 }
 
-/// What the display shows now, as PNG.
+/// Saves what the display shows now as a PNG file.
 #[tauri::command]
 #[specta::specta]
 pub async fn machine_screenshot(
     workshop: State<'_, Arc<Workshop>>,
     id: String,
-) -> Result<Bytes> {
-    Ok(Bytes(workshop.machine_screenshot(&id).await?))
+    path: PathBuf,
+) -> Result<()> {
+    workshop.save_screenshot(&id, &path).await
 }
 
 /// Opens a forwarded port in the browser.

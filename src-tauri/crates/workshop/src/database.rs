@@ -78,7 +78,7 @@ impl Database {
                 "If `{}` is damaged, move it away: appliances stay in their folders",
                 path.display()
             ));
-            error.message = "The database of Windlass cannot be opened".to_owned();
+            "The database of Windlass cannot be opened".clone_into(&mut error.message);
             error
         })
     }

@@ -8,6 +8,7 @@
 //! ├── appliances/        folders made here: samples, unpacked archives
 //! ├── images/<build>/    disk.img and its file list
 //! ├── machines/<id>/     records, console logs, overlays (windlass-machine)
+//! ├── digests            digests of files that have not changed since (windlass-compose)
 //! ├── jobs/<id>.log      what a job said
 //! ├── processes/         one locked file per running Windlass: whose jobs are still alive
 //! └── logs/              Windlass's own log
@@ -102,6 +103,11 @@ impl Home {
     /// Built images, a folder each.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")
+    }
+
+    /// Digests of files, remembered from build to build.
+    pub fn digests(&self) -> PathBuf {
+        self.root.join("digests")
     }
 
     /// Machines, a folder each.

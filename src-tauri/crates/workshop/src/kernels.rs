@@ -143,7 +143,7 @@ impl Workshop {
             JobKind::FetchKernel,
             "Fetch a Linux kernel".to_owned(),
             None,
-            Some(Request::FetchKernel),
+            Some(&Request::FetchKernel),
             async move |reporter| {
                 let kernel = fetch_linux_kernel(workshop.library.clone(), reporter).await?;
                 workshop.events.send(Event::KernelsChanged);

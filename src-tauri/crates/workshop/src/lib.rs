@@ -31,6 +31,7 @@ pub mod settings;
 pub mod verbs;
 
 mod database;
+mod disk;
 mod processes;
 
 use std::path::Path;
@@ -40,7 +41,7 @@ use windlass_machine::Machines;
 use windlass_registry::Library;
 
 use crate::database::Database;
-use crate::error::{AppError, ErrorKind, Result};
+use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Events;
 use crate::home::Home;
 use crate::processes::Process;
@@ -104,23 +105,12 @@ impl Workshop {
         &self.events
     }
 
-    /// Opens a folder, or the folder of a file, in the file manager. Only what belongs to an
-    /// appliance, a build or a machine is opened.
+    /// Opens a folder, or the folder of a file, in the file manager. A file itself is never opened.
     ///
     /// # Errors
-    /// `Input` for any other path; `Unavailable` when there is no file manager.
+    /// `NotFound` when it is not there (any more); `Unavailable` when there is no file manager.
     pub fn reveal(&self, path: &Path) -> Result<()> {
-        let known = path.starts_with(self.home.root())
-            || self
-                .appliances()?
-                .iter()
-                .any(|appliance| path.starts_with(&appliance.path));
-        if !known {
-            return Err(AppError::new(
-                ErrorKind::Input,
-                format!("`{}` does not belong to Windlass", path.display()),
-            ));
-        }
+        let path = &std::fs::canonicalize(path).doing("find", path)?;
         let folder = if path.is_dir() {
             path
         } else {

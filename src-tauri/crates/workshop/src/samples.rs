@@ -93,7 +93,7 @@ impl Workshop {
             JobKind::Sample,
             format!("Make the sample {title}"),
             None,
-            Some(Request::Sample {
+            Some(&Request::Sample {
                 sample: (*id).to_owned(),
             }),
             async move |reporter| {

@@ -163,6 +163,12 @@ mod tests {
     fn settings_of_an_older_windlass_keep_what_they_say() {
         let kept = serde_json::json!({ "theme": "dark", "gone": 1 });
         let settings = over_defaults(kept.as_object().unwrap().clone());
-        assert_eq!(settings, Settings { theme: Theme::Dark, ..Settings::default() });
+        assert_eq!(
+            settings,
+            Settings {
+                theme: Theme::Dark,
+                ..Settings::default()
+            }
+        );
     }
 }

@@ -49,6 +49,16 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: ", windlass_package::Severity::from(self.severity))?;
+        if let Some(path) = &self.path {
+            write!(f, "{path}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 impl From<windlass_package::Finding> for Finding {
     fn from(finding: windlass_package::Finding) -> Self {
         Self {

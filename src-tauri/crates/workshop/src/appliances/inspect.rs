@@ -1,7 +1,6 @@
 //! What a dropped path is, and what is proposed for it.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use windlass_package::{Manifest, Package, RunFile, archive, manifest, run_file};
 
 use super::{Appliance, Finding};
 use crate::Workshop;
+use crate::disk::write_whole;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 
 /// What a dropped path is.
@@ -93,28 +93,10 @@ impl Manifests {
         std::fs::create_dir_all(&meta).doing("create the folder", &meta)?;
         // The manifest last: with it the folder becomes an appliance.
         if let Some(text) = run {
-            write_whole(&folder.join(run_file::FILE), text)?;
+            write_whole(&folder.join(run_file::FILE), text.as_bytes())?;
         }
-        write_whole(&folder.join(manifest::FILE), &self.package_yaml)
+        write_whole(&folder.join(manifest::FILE), self.package_yaml.as_bytes())
     }
-}
-
-/// Writes a file beside its place and renames it there.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".windlass-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)
-        .doing("write into the folder", folder)?;
-    file.write_all(text.as_bytes())
-        .doing("write the file", path)?;
-    file.as_file().sync_all().doing("write the file", path)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .doing("write the file", path)?;
-    Ok(())
 }
 
 impl Workshop {
@@ -171,6 +153,9 @@ impl Workshop {
     }
 
     /// The appliance that a folder is, where it is one.
+    ///
+    /// # Errors
+    /// When there is no such folder, or the database cannot be read.
     pub fn appliance_at(&self, folder: &Path) -> Result<Option<Appliance>> {
         let folder = std::fs::canonicalize(folder).doing("find the folder", folder)?;
         let text = folder.display().to_string();

@@ -9,15 +9,16 @@
 //! A name lives in the table `setting`, one row each, so that two processes never write over each
 //! other's. A name whose build was pruned still runs: it is composed again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{Build, GuestKernel, IMAGE, RunOptions, compose_image, fingerprint, recipe};
+use super::make::Making;
+use super::{Build, RunOptions};
 use crate::Workshop;
-use crate::appliances::{ApplianceSettings, Composition, Record, Severity};
+use crate::appliances::{ApplianceSettings, Composition, Record};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::jobs::{Job, JobKind, Reporter, Request};
 
@@ -131,15 +132,15 @@ impl Workshop {
             JobKind::Build,
             format!("Build {}", options.name.as_deref().unwrap_or(&shown.name)),
             Some(shown.id),
-            request,
+            request.as_ref(),
             async move |reporter| {
-                if let Some(out) = options.out.clone() {
-                    return workshop
-                        .compose_file(record, options, out, &reporter)
-                        .await
-                        .map(Some);
+                if let Some(out) = &options.out {
+                    let file = workshop
+                        .compose_file(&record, &options, out, &reporter)
+                        .await?;
+                    return Ok(Some(file));
                 }
-                let (build, _) = workshop.provide_named(record, options, &reporter).await?;
+                let (build, _) = workshop.provide_named(&record, options, &reporter).await?;
                 Ok(Some(build.id))
             },
         )
@@ -169,7 +170,7 @@ impl Workshop {
             None,
             async move |reporter| {
                 let (build, composition) =
-                    workshop.provide_named(record, compose, &reporter).await?;
+                    workshop.provide_named(&record, compose, &reporter).await?;
                 reporter.check()?;
                 let id = workshop
                     .run_build(&build, &composition, Some(machine), &reporter)
@@ -190,27 +191,16 @@ impl Workshop {
 
     async fn provide_named(
         self: &Arc<Self>,
-        record: Record,
+        record: &Record,
         options: ComposeOptions,
         reporter: &Reporter,
     ) -> Result<(Build, Arc<Composition>)> {
-        let appliance_id = record.id.clone();
-        let (build, composition) = match options.size_bytes {
-            None => {
-                let kept = options
-                    .settings
-                    .as_ref()
-                    .map(ApplianceSettings::to_build_settings);
-                self.provide_build(record, kept, reporter).await?
-            }
-            Some(size_bytes) => {
-                self.provide_sized(record, &options, size_bytes, reporter)
-                    .await?
-            }
-        };
+        let (build, composition) = self
+            .provide_build(record, &options.making(), reporter)
+            .await?;
         if let Some(name) = options.name {
             let kept = Kept {
-                appliance_id,
+                appliance_id: record.id.clone(),
                 build_id: build.id.clone(),
                 settings: options.settings,
                 size_bytes: options.size_bytes,
@@ -220,112 +210,29 @@ impl Workshop {
         Ok((build, composition))
     }
 
-    /// As `provide_build`, with a root file system of the given size.
-    async fn provide_sized(
-        self: &Arc<Self>,
-        record: Record,
-        options: &ComposeOptions,
-        size_bytes: u64,
-        reporter: &Reporter,
-    ) -> Result<(Build, Arc<Composition>)> {
-        let (composition, kernel) = self.prepare(&record, options, reporter).await?;
-        let fingerprint = format!("{}/{size_bytes}", fingerprint(&composition, &kernel)?);
-        if let Some(build) = self.same_build(&record.id, &fingerprint)? {
-            reporter.log("Nothing changed since the last build");
-            return Ok((build, composition));
-        }
-        reporter.check()?;
-        let started = std::time::Instant::now();
-        let started_at = crate::now();
-        let id = crate::new_id();
-        let folder = self.home.images().join(&id);
-        std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
-        let recipe = windlass_compose::Recipe {
-            size_bytes: Some(size_bytes),
-            ..recipe(folder.join(IMAGE), &composition, &kernel)
-        };
-        let composed = compose_image(Arc::clone(&composition), recipe, reporter.clone()).await;
-        let composed = composed.inspect_err(|_| {
-            // Nothing half-written is left.
-            let _ = std::fs::remove_dir_all(&folder);
-        })?;
-        let build = Build {
-            id,
-            appliance_id: record.id.clone(),
-            guest: composition.guest,
-            root_fs: composition.root_fs,
-            kernel_id: kernel.id().to_owned(),
-            path: composed.path.display().to_string(),
-            size_bytes: composed.size_bytes,
-            content_bytes: composed.content_bytes,
-            file_count: composed.file_count as u64,
-            digest: composed.digest,
-            started_at,
-            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        };
-        self.insert_build(&build, &fingerprint)?;
-        self.prune_builds(&record.id)?;
-        self.tell_appliance(&record.id);
-        Ok((build, composition))
-    }
-
     async fn compose_file(
-        self: &Arc<Self>,
-        record: Record,
-        options: ComposeOptions,
-        out: PathBuf,
-        reporter: &Reporter,
-    ) -> Result<String> {
-        let (composition, kernel) = self.prepare(&record, &options, reporter).await?;
-        let destination = std::path::absolute(&out).doing("find the folder of", &out)?;
-        let recipe = windlass_compose::Recipe {
-            size_bytes: options.size_bytes,
-            ..recipe(destination, &composition, &kernel)
-        };
-        let composed = compose_image(composition, recipe, reporter.clone()).await?;
-        Ok(composed.path.display().to_string())
-    }
-
-    /// Packages, plan and kernel; fails on the first finding that forbids the build.
-    async fn prepare(
         self: &Arc<Self>,
         record: &Record,
         options: &ComposeOptions,
+        out: &Path,
         reporter: &Reporter,
-    ) -> Result<(Arc<Composition>, GuestKernel)> {
-        self.provide_packages(record, reporter).await?;
-        reporter.check()?;
-        reporter.step("Reading the appliance");
-        let workshop = Arc::clone(self);
-        let at = record.clone();
-        let cancel = reporter.cancellation().clone();
-        let settings = options
-            .settings
-            .as_ref()
-            .map(ApplianceSettings::to_build_settings);
-        let composition =
-            crate::blocking(move || workshop.compose(&at, settings.as_ref(), &cancel)).await??;
-        let kernel = self
-            .provide_kernel(composition.guest, composition.root_fs, reporter)
-            .await?;
-        for finding in self.findings(&composition) {
-            let place = finding
-                .path
-                .as_deref()
-                .map(|path| format!("{path}: "))
-                .unwrap_or_default();
-            reporter.log(&format!(
-                "{:?}: {place}{}",
-                finding.severity, finding.message
-            ));
-            if finding.severity == Severity::Error {
-                let mut error =
-                    AppError::new(ErrorKind::Input, format!("{place}{}", finding.message));
-                error.hints.extend(finding.remedy);
-                return Err(error);
-            }
+    ) -> Result<String> {
+        let prepared = self.prepare(record, &options.making(), reporter).await?;
+        let destination = std::path::absolute(out).doing("find the folder of", out)?;
+        let composed = self.write_image(&prepared, destination, reporter).await?;
+        Ok(composed.path.display().to_string())
+    }
+}
+
+impl ComposeOptions {
+    fn making(&self) -> Making {
+        Making {
+            settings: self
+                .settings
+                .as_ref()
+                .map(ApplianceSettings::to_build_settings),
+            size_bytes: self.size_bytes,
         }
-        Ok((composition, kernel))
     }
 }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, Port};
-use windlass_package::BuildSettings;
 
-use super::{Build, GuestKernel};
+use super::Build;
+use super::make::Making;
+use super::provide::GuestKernel;
 use crate::Workshop;
 use crate::appliances::{ApplianceSettings, Composition};
 use crate::error::{AppError, ErrorKind, Result};
@@ -44,15 +45,19 @@ impl Workshop {
             JobKind::Run,
             format!("Run {}", shown.name),
             Some(shown.id),
-            Some(Request::Run {
+            Some(&Request::Run {
                 appliance: record.id.clone(),
             }),
             async move |reporter| {
-                let kept: Option<BuildSettings> = options
-                    .settings
-                    .as_ref()
-                    .map(ApplianceSettings::to_build_settings);
-                let (build, composition) = workshop.provide_build(record, kept, &reporter).await?;
+                let making = Making {
+                    settings: options
+                        .settings
+                        .as_ref()
+                        .map(ApplianceSettings::to_build_settings),
+                    size_bytes: None,
+                };
+                let (build, composition) =
+                    workshop.provide_build(&record, &making, &reporter).await?;
                 reporter.check()?;
                 let id = workshop
                     .run_build(&build, &composition, options.name, &reporter)

@@ -165,7 +165,7 @@ impl Workshop {
         kind: JobKind,
         title: String,
         subject: Option<String>,
-        request: Option<Request>,
+        request: Option<&Request>,
         work: Work,
     ) -> Result<Job>
     where
@@ -188,14 +188,14 @@ impl Workshop {
             produced: None,
             retry: request.is_some(),
         };
-        store::insert(&self.database, &job, self.process.id(), request.as_ref())?;
+        store::insert(&self.database, &job, self.process.id(), request)?;
         let (sender, state) = watch::channel(job.clone());
         let cancel = CancellationToken::new();
         let reporter = Reporter::new(
             sender,
             cancel.clone(),
             self.events.clone(),
-            self.home.jobs(),
+            &self.home.jobs(),
             &job.id,
         )?;
         self.jobs

@@ -38,10 +38,10 @@ impl Reporter {
         job: watch::Sender<Job>,
         cancel: CancellationToken,
         events: Events,
-        folder: PathBuf,
+        folder: &Path,
         id: &str,
     ) -> Result<Self> {
-        let path = log_path(&folder, id);
+        let path = log_path(folder, id);
         let log = OpenOptions::new()
             .create(true)
             .append(true)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use windlass_machine::MachineHandle;
 
+use crate::disk::write_whole_with;
 use crate::error::{IoContext, Result};
 
 /// How soon new output is looked for, and how slow the looking becomes while there is none.
@@ -64,13 +65,12 @@ impl Console {
     /// # Errors
     /// When the log cannot be read.
     pub async fn read_available(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let mut file = tokio::fs::File::open(&self.path).await?;
-                file.seek(SeekFrom::Start(self.offset)).await?;
-                self.file.insert(file)
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let mut file = tokio::fs::File::open(&self.path).await?;
+            file.seek(SeekFrom::Start(self.offset)).await?;
+            self.file.insert(file)
         };
         file.read(buffer).await
     }
@@ -104,14 +104,6 @@ impl Console {
             .doing("read the console log", &self.path)?
             .len();
         let mut log = log.take(length.saturating_sub(self.offset));
-        let folder = to.parent().unwrap_or(Path::new("."));
-        let mut file =
-            tempfile::NamedTempFile::new_in(folder).doing("write into the folder", folder)?;
-        io::copy(&mut log, &mut file).doing("write the file", to)?;
-        file.as_file().sync_all().doing("write the file", to)?;
-        file.persist(to)
-            .map_err(|error| error.error)
-            .doing("write the file", to)?;
-        Ok(())
+        write_whole_with(to, |file| io::copy(&mut log, file).map(drop))
     }
 }

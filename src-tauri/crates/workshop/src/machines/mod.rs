@@ -384,6 +384,17 @@ impl Workshop {
         Ok(self.machine_handle(id)?.screenshot().await?)
     }
 
+    /// Saves what the display shows now as a PNG file.
+    ///
+    /// # Errors
+    /// As [`machine_screenshot`](Self::machine_screenshot); when the file cannot be written, nothing of it
+    /// is left.
+    pub async fn save_screenshot(&self, id: &str, path: &Path) -> Result<()> {
+        let picture = self.machine_screenshot(id).await?;
+        let path = path.to_path_buf();
+        crate::blocking(move || crate::disk::write_whole(&path, &picture)).await?
+    }
+
     /// Opens a forwarded port in the browser.
     ///
     /// # Errors

@@ -1,0 +1,156 @@
+//! What a build needs beside the appliance: packages of this computer's interpreters, and a kernel.
+
+use std::sync::Arc;
+
+use windlass_guest::RootFs as GuestRootFs;
+use windlass_guest::kernel::KernelForm;
+use windlass_package::pack;
+use windlass_registry::{Kernel, OsvKernel};
+
+use crate::Workshop;
+use crate::appliances::Record;
+use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::events::Event;
+use crate::guests::{GuestOs, RootFs};
+use crate::jobs::{Reporter, Unit};
+
+/// The kernel files that a guest boots with.
+#[derive(Debug, Clone)]
+pub(crate) enum GuestKernel {
+    /// OSv: a loader for the disk, an ELF for direct boot, or both.
+    Osv(Box<OsvKernel>),
+    /// Linux.
+    Linux(Box<Kernel>),
+}
+
+impl GuestKernel {
+    /// The id that a build names.
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Linux(kernel) => &kernel.id,
+            Self::Osv(kernel) => kernel
+                .loader
+                .as_ref()
+                .or(kernel.elf.as_ref())
+                .map_or("", |kernel| kernel.id.as_str()),
+        }
+    }
+}
+
+impl Workshop {
+    /// Packs the interpreters that an appliance requires and the library lacks, where this
+    /// computer has just them.
+    pub(super) async fn provide_packages(
+        self: &Arc<Self>,
+        record: &Record,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let package = windlass_package::Package::open(&record.path)?;
+        for name in &package.manifest.require {
+            if self.library.package(name).is_err() {
+                self.pack_from_host(name, reporter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs `node-…` or `python-…` from this computer into the library. A package of another name
+    /// is left to be reported as missing.
+    pub(crate) async fn pack_from_host(
+        self: &Arc<Self>,
+        name: &str,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let wanted = name.to_owned();
+        let is_node = crate::blocking(move || {
+            let matches = |found: Option<pack::Interpreter>| {
+                found.is_some_and(|interpreter| interpreter.package == wanted)
+            };
+            if matches(pack::find_node()) {
+                Some(true)
+            } else if matches(pack::find_python()) {
+                Some(false)
+            } else {
+                None
+            }
+        })
+        .await?;
+        let Some(is_node) = is_node else {
+            return Ok(());
+        };
+        reporter.step(&format!("Packing {name} from this computer"));
+        let library = self.library.clone();
+        let reporter = reporter.clone();
+        crate::blocking(move || {
+            let workplace = tempfile::tempdir_in(library.home())
+                .doing("write into the folder", library.home())?;
+            let mut done = 0;
+            let mut watch = |bytes: u64| {
+                done += bytes;
+                reporter.progress(done, None, Unit::Bytes);
+                if reporter.cancellation().is_cancelled() {
+                    std::ops::ControlFlow::Break(())
+                } else {
+                    std::ops::ControlFlow::Continue(())
+                }
+            };
+            let packed = if is_node {
+                pack::node(workplace.path(), &mut watch)?
+            } else {
+                pack::python(workplace.path(), &mut watch)?
+            };
+            for finding in &packed.findings {
+                reporter.log(&finding.to_string());
+            }
+            library.install_package(&packed.root)?;
+            Ok(())
+        })
+        .await?
+    }
+
+    /// The newest kernel of a guest that can mount the root file system. Where there is none for
+    /// Linux, the distribution's is fetched.
+    pub(crate) async fn provide_kernel(
+        self: &Arc<Self>,
+        guest: GuestOs,
+        root_fs: RootFs,
+        reporter: &Reporter,
+    ) -> Result<GuestKernel> {
+        let mounts = |kernel: &Kernel| {
+            kernel
+                .root_file_systems
+                .contains(&GuestRootFs::from(root_fs))
+        };
+        match guest {
+            GuestOs::Osv => {
+                let kernels = self.library.osv_kernels()?;
+                let none = kernels.is_empty();
+                let fits = |kernel: &OsvKernel| kernel.loader.iter().chain(&kernel.elf).any(mounts);
+                if let Some(kernel) = kernels.into_iter().find(fits) {
+                    return Ok(GuestKernel::Osv(Box::new(kernel)));
+                }
+                let message = if none {
+                    "There is no OSv kernel in the library".to_owned()
+                } else {
+                    format!("No OSv kernel of the library can boot from {root_fs}")
+                };
+                Err(AppError::new(ErrorKind::Unavailable, message)
+                    .hinted("Add an OSv loader image or ELF kernel in Settings, or with `windlassctl kernel add FILE`")
+                    .hinted("Or choose Linux as the guest in the run settings"))
+            }
+            GuestOs::Linux => {
+                let kernels = self.library.kernels()?.entries;
+                let fits =
+                    |kernel: &Kernel| kernel.form == KernelForm::LinuxBzImage && mounts(kernel);
+                if let Some(kernel) = kernels.into_iter().find(fits) {
+                    return Ok(GuestKernel::Linux(Box::new(kernel)));
+                }
+                reporter.step("Fetching a Linux kernel");
+                let library = self.library.clone();
+                let kernel = crate::kernels::fetch_linux_kernel(library, reporter.clone()).await?;
+                self.events.send(Event::KernelsChanged);
+                Ok(GuestKernel::Linux(Box::new(kernel)))
+            }
+        }
+    }
+}
