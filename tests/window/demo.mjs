@@ -38,7 +38,7 @@ try {
   // A sample that was made before is opened instead.
   const made = (await window.invoke("appliance_list")).some(({ name }) => name === "node-microservice");
   if (made) await window.openRow(/^Node microservice/);
-  else await window.press("Create sample: Node microservice", { within: 30_000 });
+  else await window.reads("Disk space").then(() => window.press("Create sample: Node microservice", { within: 30_000 }));
   await window.find("button", "Run", { within: 120_000 });
   say("The sample is made: this computer's Node, its libraries and a small HTTP service.");
   await window.tab("Contents");

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { dragOnto } from "./lib/drag.mjs";
-import { picture, story } from "./lib/story.mjs";
+import { story } from "./lib/story.mjs";
 
 function write(folder, files) {
   for (const [name, text] of Object.entries(files)) {
@@ -26,11 +26,11 @@ test("drop", { timeout: 600_000 }, async (t) => {
       });
       await dragOnto(window, [folder], async () => {
         await window.reads("weather");
-        await picture(window, "drop-light");
+        await window.screenshot("drop-light");
       });
       await window.find("dialog", /weather/i);
       await window.accessible("the proposal");
-      await picture(window, "proposal-light");
+      await window.screenshot("proposal-light");
       assert.ok(!existsSync(join(folder, "meta")), "nothing is written before it was agreed to");
       await window.press("Add appliance");
       await window.gone("dialog");
@@ -65,7 +65,7 @@ test("drop", { timeout: 600_000 }, async (t) => {
       await window.chord("\uE009", "k");
       await window.find("dialog");
       await window.accessible("search");
-      await picture(window, "search-light");
+      await window.screenshot("search-light");
       await window.keys("machines", "\uE007");
       await window.find("heading", "Machines");
     });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runs, until } from "./lib/processes.mjs";
-import { ask, picture, story } from "./lib/story.mjs";
+import { ask, story } from "./lib/story.mjs";
 import { machines } from "./lib/window.mjs";
 
 /** Emulation on a busy computer is slow. */
@@ -38,7 +38,7 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
       await window.find("button", "Create sample: Hello");
       await window.theme("light");
       await window.accessible("first start, light");
-      await picture(window, "first-start-light");
+      await window.screenshot("first-start-light");
       await window.theme("dark");
       await window.accessible("first start, dark");
       await window.theme("light");
@@ -51,11 +51,11 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
       await window.find("heading", "Node microservice");
       await window.reads("node-microservice 1.0.0");
       await window.accessible("contents");
-      await picture(window, "appliance-contents-light");
+      await window.screenshot("appliance-contents-light");
       await window.tab("Run");
       await window.reads("/usr/bin/node");
       await window.accessible("run settings");
-      await picture(window, "appliance-run-light");
+      await window.screenshot("appliance-run-light");
     });
 
     await scene("Build makes an image", async (window) => {
@@ -75,7 +75,7 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
       await window.console("listening on port 8080", BOOT);
       await state("running");
       await window.accessible("console, light");
-      await picture(window, "machine-console-light");
+      await window.screenshot("machine-console-light");
     });
 
     await scene("its service answers at the forwarded port", async (window) => {
@@ -100,7 +100,7 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
         { within: 60_000 },
       );
       await window.accessible("display");
-      await picture(window, "machine-display-light");
+      await window.screenshot("machine-display-light");
     });
 
     await scene("Pause and Resume", async (window) => {
@@ -115,19 +115,19 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
       await window.theme("dark");
       await window.tab("Console");
       await window.accessible("console, dark");
-      await picture(window, "machine-console-dark");
+      await window.screenshot("machine-console-dark");
       for (const place of ["Machines", "Activity", "Settings", "Appliances"]) {
         await window.go(place);
         await window.find("heading", place);
         await window.accessible(`${place}, dark`);
-        await picture(window, `${place.toLowerCase()}-dark`);
+        await window.screenshot(`${place.toLowerCase()}-dark`);
       }
       await window.theme("light");
       for (const place of ["Machines", "Activity", "Settings"]) {
         await window.go(place);
         await window.find("heading", place);
         await window.accessible(`${place}, light`);
-        await picture(window, `${place.toLowerCase()}-light`);
+        await window.screenshot(`${place.toLowerCase()}-light`);
       }
     });
 
@@ -164,7 +164,7 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
       await sleep(100);
       assert.equal(await ask(port), null);
       await window.accessible("a machine that has stopped");
-      await picture(window, "machine-stopped-light");
+      await window.screenshot("machine-stopped-light");
     });
   });
 });

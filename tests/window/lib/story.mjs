@@ -1,7 +1,6 @@
 /** What a test of the window begins and ends with. */
 import { mkdirSync } from "node:fs";
 import { get } from "node:http";
-import { join } from "node:path";
 import { giveLinuxKernel } from "./kernels.mjs";
 import { Surroundings } from "./surroundings.mjs";
 import { RESULTS, Window } from "./window.mjs";
@@ -38,12 +37,6 @@ export async function story(t, options, tell) {
     await stage.window?.close().catch(() => {});
     await surroundings.close();
   }
-}
-
-/** A picture that the README shows: where WINDLASS_SCREENSHOTS says, else among the results. */
-export function picture(window, name) {
-  const folder = process.env.WINDLASS_SCREENSHOTS;
-  return window.screenshot(folder ? join(folder, `${name}.png`) : name);
 }
 
 /** The text of an answer to GET /, or null when there is none. */
