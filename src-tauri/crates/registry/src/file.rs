@@ -108,7 +108,15 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
-/// Copies a folder: files with their permissions, folders, symlinks.
+/// Takes a folder of the library away. It vanishes at once, under a name that is swept should we be killed while its
+/// files go.
+pub(crate) fn take_away(folder: &Path) -> Result<(), Error> {
+    let going = unfinished_folder(folder.parent().unwrap_or(Path::new(".")))?;
+    fs::rename(folder, going.path().join("removed")).context("remove", folder)?;
+    remove_tree(going.path()).context("remove", folder)
+}
+
+/// Copies a folder: files with their permissions, folders, symlinks. What is copied is on the disk in the end.
 pub(crate) fn copy_tree(source: &Path, destination: &Path) -> Result<(), Error> {
     fs::create_dir(destination).context("create", destination)?;
     let mut folders = vec![(source.to_path_buf(), destination.to_path_buf())];
@@ -130,5 +138,8 @@ pub(crate) fn copy_tree(source: &Path, destination: &Path) -> Result<(), Error> 
             }
         }
     }
-    Ok(())
+    let copy = File::open(destination).context("read", destination)?;
+    rustix::fs::syncfs(&copy)
+        .map_err(io::Error::from)
+        .context("write", destination)
 }

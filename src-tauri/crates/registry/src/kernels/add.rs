@@ -10,7 +10,9 @@ use windlass_guest::kernel;
 use super::record::{KERNEL_FILE, MODULES_FOLDER, MODULES_ORDER, Record, modified_ns};
 use super::{ID_DIGITS, Kernel};
 use crate::error::{Error, IoContext};
-use crate::file::{copy_digesting, place_folder, remove_tree, unfinished_folder, write_whole};
+use crate::file::{
+    copy_digesting, place_folder, remove_tree, take_away, unfinished_folder, write_whole,
+};
 use crate::library::{Library, WriteLock};
 use crate::linux::{self, Modules};
 use crate::progress::{Progress, Step};
@@ -101,7 +103,7 @@ impl Library {
             if let Some(kernel) = self.already_there(&lock, id, &record, modules)? {
                 return Ok(kernel);
             }
-            remove_tree(&destination).context("replace", &destination)?;
+            take_away(&destination)?;
         }
         place_folder(folder, &destination)?;
         self.kernel(id)
@@ -123,7 +125,7 @@ impl Library {
         if old.digest != new.digest || !length.is_ok_and(|length| length == old.size_bytes) {
             return Ok(None);
         }
-        if self.verify_kernel(id, true).is_err() {
+        if self.check_kernel(id, true).is_err() {
             return Ok(None);
         }
         if old.modules.is_empty() && !modules.is_empty() {

@@ -8,7 +8,7 @@ use windlass_guest::kernel::KernelForm;
 use windlass_guest::{GuestOs, RootFs};
 
 use crate::error::{Error, IoContext};
-use crate::file::{copy_digesting, remove_tree};
+use crate::file::{copy_digesting, take_away};
 use crate::library::{Library, Listing, UNFINISHED_PREFIX};
 
 mod add;
@@ -137,16 +137,12 @@ impl Library {
         let folder = match self.kernel(id) {
             Ok(kernel) => self.kernels_folder().join(kernel.id),
             // A damaged one can be removed by its whole id.
-            Err(Error::Record { .. } | Error::Io { .. }) => self.kernels_folder().join(id),
+            Err(Error::Record { .. } | Error::Io { .. }) => {
+                self.kernels_folder().join(&id[..id.len().min(ID_DIGITS)])
+            }
             Err(error) => return Err(error),
         };
-        // It vanishes at once under a name that is swept, should we be killed while files go.
-        let going = tempfile::Builder::new()
-            .prefix(UNFINISHED_PREFIX)
-            .tempdir_in(self.kernels_folder())
-            .context("create a folder in", &self.kernels_folder())?;
-        std::fs::rename(&folder, going.path().join("removed")).context("remove", &folder)?;
-        remove_tree(going.path()).context("remove", &folder)
+        take_away(&folder)
     }
 
     /// Checks that a kernel's file is what was added. Size and time of change are enough where they are those of the
@@ -155,9 +151,21 @@ impl Library {
     /// # Errors
     /// [`Error::Damaged`] where the digest is another; I/O errors.
     pub fn verify_kernel(&self, id: &str, full: bool) -> Result<KernelState, Error> {
-        let kernel = self.kernel(id)?;
-        let folder = self.kernels_folder().join(&kernel.id);
-        let mut record = Record::read(&folder)?;
+        let id = self.kernel(id)?.id;
+        let (state, modified_ns) = self.check_kernel(&id, full)?;
+        if state == KernelState::Verified
+            && let Err(error) = self.record_seen(&id, modified_ns)
+        {
+            // It only saves the next one the reading.
+            tracing::debug!(%error, "the check was not recorded");
+        }
+        Ok(state)
+    }
+
+    /// The check alone; gives the time of change of the file that was checked.
+    fn check_kernel(&self, id: &str, full: bool) -> Result<(KernelState, Option<u64>), Error> {
+        let folder = self.kernels_folder().join(id);
+        let record = Record::read(&folder)?;
         let path = folder.join(KERNEL_FILE);
         let mut file = File::open(&path).context("read", &path)?;
         let metadata = file.metadata().context("read", &path)?;
@@ -166,7 +174,7 @@ impl Library {
             && modified_ns.is_some()
             && modified_ns == record.seen_modified_ns;
         if is_as_seen && !full {
-            return Ok(KernelState::Unchanged);
+            return Ok((KernelState::Unchanged, modified_ns));
         }
         let (digest, _) = copy_digesting(
             &mut file,
@@ -179,20 +187,29 @@ impl Library {
         let found = digest.to_hex().to_string();
         if found != record.digest {
             return Err(Error::Damaged {
-                id: kernel.id,
+                id: id.to_owned(),
                 path,
                 found,
                 expected: record.digest,
             });
         }
-        if !is_as_seen {
+        Ok((KernelState::Verified, modified_ns))
+    }
+
+    /// Notes the time of change of a file whose digest was right. Another writer may have given the kernel modules
+    /// meanwhile: the record is read again, under the lock.
+    fn record_seen(&self, id: &str, modified_ns: Option<u64>) -> Result<(), Error> {
+        // Not worth waiting for.
+        let at_once = CancellationToken::new();
+        at_once.cancel();
+        let _lock = self.lock(&at_once)?;
+        let folder = self.kernels_folder().join(id);
+        let mut record = Record::read(&folder)?;
+        if record.seen_modified_ns != modified_ns {
             record.seen_modified_ns = modified_ns;
-            // Only saves the next one the reading.
-            if let Err(error) = record.write(&folder) {
-                tracing::debug!(%error, "the check was not recorded");
-            }
+            record.write(&folder)?;
         }
-        Ok(KernelState::Verified)
+        Ok(())
     }
 }
 

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use windlass_package::{Package, is_valid_name};
 
 use crate::error::{Error, IoContext};
-use crate::file::{copy_tree, remove_tree, sync_parent, unfinished_folder};
-use crate::library::{Library, Listing, UNFINISHED_PREFIX};
+use crate::file::{copy_tree, remove_tree, sync_parent, take_away, unfinished_folder};
+use crate::library::{Library, Listing};
 
 mod resolve;
 
@@ -88,26 +88,21 @@ impl Library {
         }
         let destination = self.packages_folder().join(name);
         let _lock = self.lock(&CancellationToken::new())?;
+        if is_same_folder(folder, &destination) {
+            return self.package(name);
+        }
         let growing = unfinished_folder(&self.packages_folder())?;
-        let grown = growing.path().join("package");
-        if fs::rename(folder, &grown).is_err() {
+        let aside = growing.path().join("before");
+        if put_in_place(folder, &destination, &aside).is_err() {
             // It lies on another disk, or in a folder that we may not change.
+            let grown = growing.path().join("package");
             copy_tree(folder, &grown)?;
+            put_in_place(&grown, &destination, &aside).context("create", &destination)?;
+            clear_up(folder);
         }
-        if destination.exists() {
-            exchange(&grown, &destination).context("replace", &destination)?;
-            sync_parent(&destination)?;
-            // What was there lies in `growing` now.
-            remove_tree(growing.path()).context("remove", growing.path())?;
-        } else {
-            fs::rename(&grown, &destination).context("create", &destination)?;
-            sync_parent(&destination)?;
-        }
-        if folder.exists()
-            && let Err(error) = remove_tree(folder)
-        {
-            tracing::warn!(path = %folder.display(), %error, "the folder that was copied stays");
-        }
+        sync_parent(&destination)?;
+        // What was there lies in it now; what cannot be removed is swept by the next writer.
+        clear_up(growing.path());
         self.package(name)
     }
 
@@ -121,13 +116,7 @@ impl Library {
         if !folder.is_dir() {
             return Err(no_package(name));
         }
-        // It vanishes at once under a name that is swept, should we be killed while files go.
-        let going = tempfile::Builder::new()
-            .prefix(UNFINISHED_PREFIX)
-            .tempdir_in(self.packages_folder())
-            .context("create a folder in", &self.packages_folder())?;
-        fs::rename(&folder, going.path().join(name)).context("remove", &folder)?;
-        remove_tree(going.path()).context("remove", &folder)
+        take_away(&folder)
     }
 
     fn package_folder(&self, name: &str) -> Result<PathBuf, Error> {
@@ -141,16 +130,37 @@ impl Library {
     }
 }
 
-/// Puts a folder in the place of another, which gets its place; no moment without either where the system can do that.
-fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(()),
+/// Gives a folder its place; what was there is at `aside` then. It goes there from where it lies, so that it is in one
+/// of the two places whenever we are killed; no moment without either where the system can do that. When it fails, all
+/// is as it was.
+fn put_in_place(folder: &Path, destination: &Path, aside: &Path) -> std::io::Result<()> {
+    if fs::symlink_metadata(destination).is_err() {
+        return fs::rename(folder, destination);
+    }
+    match renameat_with(CWD, folder, CWD, destination, RenameFlags::EXCHANGE) {
+        Ok(()) => fs::rename(folder, aside),
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            let aside = one.with_extension("old");
-            fs::rename(other, &aside)?;
-            fs::rename(one, other)
+            fs::rename(destination, aside)?;
+            fs::rename(folder, destination).inspect_err(|_| {
+                // The first of the two went well, and so does its reverse.
+                let _ = fs::rename(aside, destination);
+            })
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Removes what is of no use any more. That it stays is no failure.
+fn clear_up(folder: &Path) {
+    if let Err(error) = remove_tree(folder) {
+        tracing::warn!(path = %folder.display(), %error, "the folder stays");
     }
 }
 

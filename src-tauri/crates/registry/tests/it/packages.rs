@@ -130,3 +130,15 @@ fn requirements_are_resolved_in_the_library() {
     hint: Pack or import nowhere, or check how it is spelled.
     ");
 }
+
+#[test]
+fn a_package_that_is_in_its_place_already_stays_there() {
+    let place = Place::new();
+    let package = place
+        .library
+        .install_package(&pack(&place, "folder", "node-20", &[]))
+        .unwrap();
+    let again = place.library.install_package(&package.path).unwrap();
+    assert_eq!(again, package);
+    assert!(package.path.join("usr/bin/node-20").exists());
+}
