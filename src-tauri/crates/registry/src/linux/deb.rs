@@ -147,6 +147,14 @@ impl Search<'_> {
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             self.take(&path, &mut entry, package)?;
         }
+        // An archive goes on behind its end. Who writes it would fail if nobody read that.
+        let mut rest = archive.into_inner();
+        let mut buffer = [0; 8192];
+        while rest.read(&mut buffer).context("unpack", package)? > 0 {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+        }
         Ok(())
     }
 

@@ -109,7 +109,10 @@ pub(crate) fn add_packages(
             path: package,
             found: format!("holds modules for the kernel {release}, which is not in the library"),
         })?;
-    library.give_modules(&lock, &kernel.id, &unpacked.modules)?;
+    // An initramfs may have been made of those that it has: they stay.
+    if kernel.modules.is_empty() {
+        library.give_modules(&lock, &kernel.id, &unpacked.modules)?;
+    }
     library.kernel(&kernel.id)
 }
 

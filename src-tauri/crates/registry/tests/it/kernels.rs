@@ -5,8 +5,8 @@ use tokio_util::sync::CancellationToken;
 use windlass_registry::{Error, Kernel, KernelState, Library};
 
 use crate::support::{
-    Place, borrowed, debian_package, kernel_package_files, linux_kernel, module_files, osv_kernel,
-    osv_loader, show_error,
+    Place, borrowed, debian_package, kernel_package_files, linux_kernel, module, module_files,
+    osv_kernel, osv_loader, show_error,
 };
 
 /// By this a child of a test knows that it is one, and where its library is.
@@ -282,7 +282,57 @@ fn drivers_in_a_package_of_their_own_come_to_the_kernel_of_their_version() {
     );
     let kernel = place.add(&package).unwrap();
     assert_eq!(kernel.modules.len(), 6);
-    assert_eq!(place.library.kernels().unwrap().entries, [kernel]);
+    assert_eq!(
+        place.library.kernels().unwrap().entries,
+        std::slice::from_ref(&kernel)
+    );
+
+    // Others of the same names would not get into an initramfs that is made already.
+    let initramfs = fs::read(place.library.initramfs(&kernel.id).unwrap()).unwrap();
+    let mut others = files;
+    others[0].1 = module("virtio");
+    let others = debian_package(&place, "linux-modules-again", &borrowed(&others)).unwrap();
+    assert_eq!(place.add(&others).unwrap(), kernel);
+    let blk = kernel.path.with_file_name("modules").join("virtio_blk.ko");
+    assert!(holds(&initramfs, &fs::read(blk).unwrap()));
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn a_package_whose_archive_goes_on_behind_its_end_is_read() {
+    let place = Place::new();
+    let version = "6.1.0-test";
+    let mut data = tar::Builder::new(Vec::new());
+    for (path, content) in kernel_package_files(version) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        data.append_data(&mut header, path, content.as_slice())
+            .unwrap();
+    }
+    let mut data = data.into_inner().unwrap();
+    // Much more than a pipe holds.
+    data.resize(data.len() + (4 << 20), 0);
+    let control = tar::Builder::new(Vec::new()).into_inner().unwrap();
+    let mut package = b"!<arch>\n".to_vec();
+    for (name, content) in [
+        ("debian-binary", b"2.0\n".as_slice()),
+        ("control.tar", &control),
+        ("data.tar", &data),
+    ] {
+        let size = content.len();
+        package.extend(format!("{name:<16}0           0     0     100644  {size:<10}`\n").bytes());
+        package.extend(content);
+    }
+    let package = place.write("linux-image.deb", &package);
+    match place.add(&package) {
+        Ok(kernel) => assert_eq!(kernel.version.as_deref(), Some(version)),
+        Err(Error::Apt(error)) => eprintln!("skipped: {error}"),
+        Err(error) => panic!("{}", show_error(&error, place.folder.path())),
+    }
 }
 
 #[test]
