@@ -28,6 +28,19 @@ pub(crate) struct Redirect {
     pub is_appended: bool,
 }
 
+impl Redirect {
+    /// Empties the file once, before the first command, unless it is appended to; each command adds to it.
+    pub(crate) fn begin(&self) -> std::io::Result<()> {
+        let mut options = std::fs::OpenOptions::new();
+        options
+            .create(true)
+            .write(true)
+            .truncate(!self.is_appended)
+            .open(&self.path)
+            .map(drop)
+    }
+}
+
 /// The files that a plan is made from.
 pub(crate) trait Source {
     fn read(&self, path: &str) -> Result<String, String>;
@@ -282,5 +295,18 @@ mod tests {
             })
         );
         assert_eq!(plan.working_directory.as_deref(), Some("/srv"));
+    }
+
+    #[test]
+    fn what_a_file_held_before_goes_once_or_stays() {
+        let path = std::env::temp_dir().join(format!("windlass-init-log-{}", std::process::id()));
+        for (sign, left) in [("", ""), (">>", "before\n")] {
+            std::fs::write(&path, "before\n").unwrap();
+            redirect(&format!("{sign}{}", path.display()))
+                .begin()
+                .unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), left);
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -5,7 +5,7 @@
 //! session runs: a leader's end hangs the terminal up, and that would kill programs that go on in the background.
 //!
 //! ```text
-//!   init ── starts ──> /proc/self/exe as "windlass-spawn" TERMINAL REDIRECT PROGRAM ARGUMENT0 …
+//!   init ── starts ──> /proc/self/exe as "windlass-spawn" TERMINAL FILE PROGRAM ARGUMENT0 …
 //!     |                   | begins a session, takes the terminal, sets the outputs
 //!     |                   └── starts ──> the program
 //!     <── pipe: "started", or why not ── |
@@ -35,7 +35,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 
-use super::plan::{Plan, Redirect};
+use super::plan::Plan;
 use super::processes;
 
 /// The name under which this executable is the helper.
@@ -108,7 +108,7 @@ pub(super) fn start(program: &Path, words: &[String], plan: &Plan) -> Result<Sta
     command
         .arg0(HELPER_NAME)
         .arg(name.to_string_lossy().as_ref())
-        .arg(redirect_argument(plan.redirect.as_ref()))
+        .arg(plan.redirect.as_ref().map_or("", |redirect| &redirect.path))
         .arg(program)
         .args(words)
         .env_clear()
@@ -150,21 +150,6 @@ fn open_terminal() -> rustix::io::Result<OwnedFd> {
     tcsetwinsize(&terminal, TERMINAL_SIZE)?;
     fcntl_setfl(&terminal, OFlags::RDWR | OFlags::NONBLOCK)?;
     Ok(terminal)
-}
-
-/// `-`, `>FILE` or `>>FILE`.
-fn redirect_argument(redirect: Option<&Redirect>) -> String {
-    match redirect {
-        None => "-".to_owned(),
-        Some(Redirect {
-            path,
-            is_appended: false,
-        }) => format!(">{path}"),
-        Some(Redirect {
-            path,
-            is_appended: true,
-        }) => format!(">>{path}"),
-    }
 }
 
 /// The helper's own main program.
@@ -212,10 +197,9 @@ fn start_program(mut arguments: impl Iterator<Item = OsString>) -> Result<Child,
     for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
-    let redirect = redirect.to_string_lossy();
-    if let Some(path) = redirect.strip_prefix('>') {
-        redirect_to(path).map_err(|error| {
-            let path = path.trim_start_matches('>');
+    if !redirect.is_empty() {
+        redirect_to(Path::new(&redirect)).map_err(|error| {
+            let path = redirect.to_string_lossy();
             format!("its output cannot go to {path}: {error}")
         })?;
     }
@@ -241,18 +225,9 @@ fn take_terminal(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends the outputs to `FILE`, or appends them to `>FILE`.
-fn redirect_to(path: &str) -> io::Result<()> {
-    let (path, is_appended) = match path.strip_prefix('>') {
-        Some(path) => (path, true),
-        None => (path, false),
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .append(is_appended)
-        .truncate(!is_appended)
-        .open(path)?;
+/// Sends the outputs to the end of a file, which all commands share.
+fn redirect_to(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
     dup2_stdout(&file)?;
     dup2_stderr(&file)?;
     Ok(())

@@ -50,6 +50,12 @@ pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
         is_stop_asked: false,
         has_told_leftovers: false,
     };
+    if let Some(redirect) = supervisor.plan.redirect.as_ref()
+        && let Err(error) = redirect.begin()
+    {
+        let message = format!("no output can go to {}: {error}", redirect.path);
+        supervisor.console.report(&Report::Warning { message });
+    }
     supervisor.run();
     supervisor.schedule.status()
 }
