@@ -10,6 +10,9 @@ use crate::console::Console;
 /// How much of a terminal's output is carried before the others have their turn.
 const TURN_BYTES: usize = 64 << 10;
 
+/// More than the kernel keeps of a terminal's output.
+const TERMINAL_BYTES: usize = 256 << 10;
+
 /// Our end of a command's terminal.
 pub(super) struct Terminal {
     pub index: usize,
@@ -44,9 +47,14 @@ impl Terminal {
         }
     }
 
-    /// Carries all that a command has printed before its end: all there, and not much, a terminal holds some pages.
+    /// Carries all that a command has printed before its end. It is not much, a terminal holds some pages; but what it
+    /// left running may print without end, and has its turn later.
     pub(super) fn carry_all(&mut self, console: &mut Console) {
-        while carry(&mut self.file, console) && has_output(&self.file) {}
+        for _ in 0..TERMINAL_BYTES / TURN_BYTES {
+            if !carry(&mut self.file, console) || !has_output(&self.file) {
+                return;
+            }
+        }
     }
 
     pub(super) fn type_in(&mut self, typed: &[u8]) {
@@ -81,4 +89,18 @@ fn has_output(terminal: &File) -> bool {
         tv_nsec: 0,
     };
     poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().contains(PollFlags::IN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_never_falls_silent_is_left_in_the_end() {
+        let endless = File::open("/dev/zero").unwrap();
+        let mut console = Console::default();
+        Terminal::new(0, endless).carry_all(&mut console);
+        let mut ended = Terminal::new(0, File::open("/dev/null").unwrap());
+        ended.carry_all(&mut console);
+    }
 }
