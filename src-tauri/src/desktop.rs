@@ -36,7 +36,9 @@ impl std::fmt::Debug for Desktop {
 
 impl Desktop {
     pub(crate) fn new<R: Runtime>(app: &AppHandle<R>) -> Self {
-        Self { handle: Box::new(app.clone()) }
+        Self {
+            handle: Box::new(app.clone()),
+        }
     }
 
     /// Asks the user; nothing when the dialog was cancelled.
@@ -61,7 +63,10 @@ impl<R: Runtime> Surroundings for AppHandle<R> {
     fn pick(&self, what: Pick, answer: oneshot::Sender<Vec<PathBuf>>) {
         let dialog = self.dialog().file();
         let tell = move |paths: Vec<FilePath>| {
-            let paths = paths.into_iter().filter_map(|path| path.into_path().ok()).collect();
+            let paths = paths
+                .into_iter()
+                .filter_map(|path| path.into_path().ok())
+                .collect();
             // Whoever asked may be gone with the window.
             let _ = answer.send(paths);
         };

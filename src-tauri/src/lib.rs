@@ -43,9 +43,11 @@ pub fn run() -> anyhow::Result<()> {
 
     let builder = tauri::Builder::default()
         // First, so that a second start only raises the first one's window.
-        .plugin(tauri_plugin_single_instance::init(|app, _arguments, _folder| {
-            window::raise(app);
-        }))
+        .plugin(tauri_plugin_single_instance::init(
+            |app, _arguments, _folder| {
+                window::raise(app);
+            },
+        ))
         .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_window_state::Builder::default().build())
         .on_window_event(window::on_event);

@@ -62,7 +62,10 @@ impl Streams {
     }
 
     fn get(&self, id: &str) -> Result<Stream> {
-        self.lock().get(id).cloned().ok_or_else(|| AppError::not_found("open stream", id))
+        self.lock()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| AppError::not_found("open stream", id))
     }
 
     fn insert(&self) -> (String, Stream, mpsc::Receiver<Vec<u8>>) {
@@ -98,7 +101,9 @@ impl Streams {
                 let mut buffer = vec![0; CHUNK_BYTES];
                 while let Ok(length) = console.read(&mut buffer).await {
                     let permits = u32::try_from(length).unwrap_or(u32::MAX);
-                    let Ok(credit) = stream.credit.acquire_many(permits).await else { break };
+                    let Ok(credit) = stream.credit.acquire_many(permits).await else {
+                        break;
+                    };
                     credit.forget();
                     if channel.send(Bytes(buffer[..length].to_vec())).is_err() {
                         break;
@@ -151,7 +156,11 @@ impl Streams {
     /// `NotFound` when the stream is closed.
     pub async fn write(&self, id: &str, bytes: Vec<u8>) -> Result<()> {
         let stream = self.get(id)?;
-        stream.input.send(bytes).await.map_err(|_| AppError::not_found("open stream", id))
+        stream
+            .input
+            .send(bytes)
+            .await
+            .map_err(|_| AppError::not_found("open stream", id))
     }
 
     /// Takes note that the window has drawn so many bytes.

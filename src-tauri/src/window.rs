@@ -32,7 +32,9 @@ pub(crate) fn raise<R: Runtime>(app: &AppHandle<R>) {
 
 /// Holds the window open while machines run and nobody has said what becomes of them.
 pub(crate) fn on_event<R: Runtime>(window: &Window<R>, event: &WindowEvent) {
-    let WindowEvent::CloseRequested { api, .. } = event else { return };
+    let WindowEvent::CloseRequested { api, .. } = event else {
+        return;
+    };
     let app = window.app_handle();
     if app.state::<Closing>().decided.load(Ordering::SeqCst) {
         return;
@@ -42,7 +44,11 @@ pub(crate) fn on_event<R: Runtime>(window: &Window<R>, event: &WindowEvent) {
     if running == 0 {
         return;
     }
-    match workshop.settings().map(|settings| settings.on_close).unwrap_or_default() {
+    match workshop
+        .settings()
+        .map(|settings| settings.on_close)
+        .unwrap_or_default()
+    {
         OnClose::Leave => {}
         OnClose::Stop => {
             api.prevent_close();
@@ -50,7 +56,9 @@ pub(crate) fn on_event<R: Runtime>(window: &Window<R>, event: &WindowEvent) {
         }
         OnClose::Ask => {
             api.prevent_close();
-            let asked = CloseRequested { running: u32::try_from(running).unwrap_or(u32::MAX) };
+            let asked = CloseRequested {
+                running: u32::try_from(running).unwrap_or(u32::MAX),
+            };
             if let Err(error) = asked.emit(app) {
                 tracing::error!(%error, "the window could not ask about running machines");
             }

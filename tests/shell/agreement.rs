@@ -44,7 +44,10 @@ fn bindings_are_current() {
         std::fs::write(&path, &text).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "{BINDINGS} is not what the commands are: run `./dev generate`");
+    assert!(
+        committed == text,
+        "{BINDINGS} is not what the commands are: run `./dev generate`"
+    );
 }
 
 #[test]
@@ -55,15 +58,30 @@ fn the_window_may_give_every_command_and_no_other() {
         .lines()
         .map(str::trim)
         .filter(|line| line.starts_with('"'))
-        .filter_map(|line| line.trim_end_matches(',').trim_matches('"').split('"').next())
+        .filter_map(|line| {
+            line.trim_end_matches(',')
+                .trim_matches('"')
+                .split('"')
+                .next()
+        })
         .map(str::to_owned)
         .collect();
-    assert_eq!(allowed, commands(), "{PERMISSIONS} and src-tauri/src/commands/mod.rs differ");
+    assert_eq!(
+        allowed,
+        commands(),
+        "{PERMISSIONS} and src-tauri/src/commands/mod.rs differ"
+    );
 }
 
 #[test]
 fn what_the_window_can_do_windlassctl_can_do() {
-    let known: BTreeSet<String> =
-        verbs::VERBS.iter().map(|verb| verb.command.to_owned()).collect();
-    assert_eq!(known, commands(), "verbs.rs and src-tauri/src/commands/mod.rs differ");
+    let known: BTreeSet<String> = verbs::VERBS
+        .iter()
+        .map(|verb| verb.command.to_owned())
+        .collect();
+    assert_eq!(
+        known,
+        commands(),
+        "verbs.rs and src-tauri/src/commands/mod.rs differ"
+    );
 }

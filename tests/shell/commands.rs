@@ -22,15 +22,21 @@ impl Window {
     fn open() -> Self {
         let home = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let workshop: Arc<Workshop> =
-            runtime.block_on(Workshop::open(Home::at(home.path().join("home")))).unwrap();
+        let workshop: Arc<Workshop> = runtime
+            .block_on(Workshop::open(Home::at(home.path().join("home"))))
+            .unwrap();
         let app = windlass::with_commands(mock_builder(), workshop)
             .build(tauri::generate_context!(test = true))
             .unwrap();
         let webview = WebviewWindowBuilder::new(&app, "main", tauri::WebviewUrl::default())
             .build()
             .unwrap();
-        Self { _app: app, webview, home, _runtime: runtime }
+        Self {
+            _app: app,
+            webview,
+            home,
+            _runtime: runtime,
+        }
     }
 
     fn invoke(&self, command: &str, arguments: &Value) -> Result<Value, Value> {
@@ -60,7 +66,9 @@ fn a_dropped_folder_without_a_manifest_gets_one_and_becomes_an_appliance() {
     )
     .unwrap();
 
-    let dropped = window.invoke("inspect", &json!({ "path": folder })).unwrap();
+    let dropped = window
+        .invoke("inspect", &json!({ "path": folder }))
+        .unwrap();
     assert_eq!(dropped["kind"], "folder");
     let proposal = &dropped["proposal"];
     assert_eq!(proposal["runtime"], "node");
@@ -69,14 +77,19 @@ fn a_dropped_folder_without_a_manifest_gets_one_and_becomes_an_appliance() {
     let manifest =
         json!({ "packageYaml": proposal["packageYaml"], "runYaml": proposal["runYaml"] });
     let added = window
-        .invoke("appliance_add", &json!({ "path": folder, "manifest": manifest }))
+        .invoke(
+            "appliance_add",
+            &json!({ "path": folder, "manifest": manifest }),
+        )
         .unwrap();
     assert_eq!(added["name"], proposal["name"]);
     assert!(folder.join("meta/package.yaml").is_file());
 
     let list = window.invoke("appliance_list", &json!({})).unwrap();
     assert_eq!(list.as_array().unwrap().len(), 1);
-    let dropped_again = window.invoke("inspect", &json!({ "path": folder })).unwrap();
+    let dropped_again = window
+        .invoke("inspect", &json!({ "path": folder }))
+        .unwrap();
     assert_eq!(dropped_again["kind"], "appliance");
 }
 
@@ -90,7 +103,10 @@ fn a_manifest_with_a_typo_is_refused_with_its_line_and_nothing_is_written() {
         "runYaml": "",
     });
     let error = window
-        .invoke("appliance_add", &json!({ "path": folder, "manifest": manifest }))
+        .invoke(
+            "appliance_add",
+            &json!({ "path": folder, "manifest": manifest }),
+        )
         .unwrap_err();
     assert_eq!(error["kind"], "input");
     let message = error["message"].as_str().unwrap();
@@ -103,13 +119,19 @@ fn a_manifest_with_a_typo_is_refused_with_its_line_and_nothing_is_written() {
 fn what_vanished_is_named() {
     let window = Window::open();
     let gone = window.home.path().join("gone");
-    let error = window.invoke("inspect", &json!({ "path": gone })).unwrap_err();
+    let error = window
+        .invoke("inspect", &json!({ "path": gone }))
+        .unwrap_err();
     assert_eq!(error["kind"], "notFound");
     assert!(error["message"].as_str().unwrap().contains("gone"));
 
-    let error = window.invoke("machine_stop", &json!({ "id": "none" })).unwrap_err();
+    let error = window
+        .invoke("machine_stop", &json!({ "id": "none" }))
+        .unwrap_err();
     assert_eq!(error["kind"], "notFound");
-    let error = window.invoke("job_cancel", &json!({ "id": "none" })).unwrap_err();
+    let error = window
+        .invoke("job_cancel", &json!({ "id": "none" }))
+        .unwrap_err();
     assert_eq!(error["kind"], "notFound");
 }
 
@@ -118,11 +140,18 @@ fn settings_are_kept_and_nonsense_is_refused() {
     let window = Window::open();
     let mut settings = window.invoke("settings_get", &json!({})).unwrap();
     settings["theme"] = json!("dark");
-    window.invoke("settings_set", &json!({ "settings": settings })).unwrap();
-    assert_eq!(window.invoke("settings_get", &json!({})).unwrap()["theme"], "dark");
+    window
+        .invoke("settings_set", &json!({ "settings": settings }))
+        .unwrap();
+    assert_eq!(
+        window.invoke("settings_get", &json!({})).unwrap()["theme"],
+        "dark"
+    );
 
     settings["defaultMemoryMib"] = json!(1);
-    let error = window.invoke("settings_set", &json!({ "settings": settings })).unwrap_err();
+    let error = window
+        .invoke("settings_set", &json!({ "settings": settings }))
+        .unwrap_err();
     assert_eq!(error["message"], "A machine cannot have 1 MiB of memory");
 }
 
@@ -130,6 +159,8 @@ fn settings_are_kept_and_nonsense_is_refused() {
 fn a_folder_that_is_gone_is_not_opened_in_the_file_manager() {
     let window = Window::open();
     let gone = window.home.path().join("gone");
-    let error = window.invoke("reveal_path", &json!({ "path": gone })).unwrap_err();
+    let error = window
+        .invoke("reveal_path", &json!({ "path": gone }))
+        .unwrap_err();
     assert_eq!(error["kind"], "notFound");
 }

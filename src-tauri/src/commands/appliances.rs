@@ -74,10 +74,7 @@ pub async fn appliance_tree(
 /// The settings to run it with, and what there is to choose from.
 #[tauri::command]
 #[specta::specta]
-pub async fn appliance_run_form(
-    workshop: State<'_, Arc<Workshop>>,
-    id: String,
-) -> Result<RunForm> {
+pub async fn appliance_run_form(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<RunForm> {
     workshop.run_form(&id)
 }
 

@@ -71,7 +71,10 @@ pub async fn window_close_answer(
     };
     if remember {
         let settings = workshop.settings()?;
-        workshop.set_settings(windlass_workshop::settings::Settings { on_close, ..settings })?;
+        workshop.set_settings(windlass_workshop::settings::Settings {
+            on_close,
+            ..settings
+        })?;
     }
     desktop.close(answer == CloseAnswer::Stop);
     Ok(())

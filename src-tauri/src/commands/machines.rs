@@ -161,11 +161,11 @@ pub async fn stream_close(streams: State<'_, Streams>, stream: String) -> Result
 /// Sends raw bytes into a stream, which the header `stream` names. Raw bodies cannot be described
 /// to tauri-specta: the window's wrapper for this command is written by hand.
 #[tauri::command]
-pub async fn stream_write(
-    streams: State<'_, Streams>,
-    request: Request<'_>,
-) -> Result<()> {
-    let stream = request.headers().get("stream").and_then(|value| value.to_str().ok());
+pub async fn stream_write(streams: State<'_, Streams>, request: Request<'_>) -> Result<()> {
+    let stream = request
+        .headers()
+        .get("stream")
+        .and_then(|value| value.to_str().ok());
     match (stream, request.body()) {
         (Some(stream), InvokeBody::Raw(bytes)) => streams.write(stream, bytes.clone()).await,
         _ => Err(AppError::new(
