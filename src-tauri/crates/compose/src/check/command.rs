@@ -7,8 +7,8 @@ use windlass_guest::command_line::{Command, script};
 use windlass_image::GuestPath;
 use windlass_package::Finding;
 
-use super::look::{Found, find_program, follow, has_interpreter, interpreter, open};
-use super::{Boot, elf};
+use super::Boot;
+use super::look::{ELF_MAGIC, Found, find_program, follow, has_interpreter, interpreter, open};
 use crate::plan::{EntryKind, Plan};
 
 /// A script that a guest can read is not longer than this.
@@ -139,7 +139,7 @@ fn check_program(
     let read = open(entry).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
     if let Err(error) = read {
         findings.push(Finding::error(format!("it cannot be read: {error}")).at(path));
-    } else if start.starts_with(elf::MAGIC) {
+    } else if start.starts_with(ELF_MAGIC) {
         started.push(found.path);
     } else if let Some(interpreter) = interpreter(&start) {
         check_script(plan, path, &interpreter, findings);

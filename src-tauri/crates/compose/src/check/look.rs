@@ -7,6 +7,9 @@ use windlass_image::GuestPath;
 
 use crate::plan::{Entry, EntryKind, Origin, Plan};
 
+/// The first bytes of an ELF file.
+pub(super) const ELF_MAGIC: &[u8] = b"\x7fELF";
+
 /// After so many symlinks a guest gives up.
 const SYMLINKS_MAX: usize = 40;
 

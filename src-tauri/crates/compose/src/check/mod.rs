@@ -4,7 +4,7 @@
 //!   plan ─┬─ fits        guest and file system, names and sizes          [fits]
 //!         ├─ boot        the boot command's programs are there           [command]
 //!         └─ programs    architecture, libraries, interpreters           [programs]
-//!                          └ only the beginning of a file is read        [elf]
+//!                          └ by their headers alone, as the closure of a program is found
 //! ```
 
 use windlass_guest::{CommandLine, RootFs};
@@ -13,7 +13,6 @@ use windlass_package::{Finding, Severity};
 use crate::plan::Plan;
 
 mod command;
-mod elf;
 mod fits;
 mod look;
 mod programs;

@@ -1,33 +1,15 @@
 //! Programs and libraries: their architecture, and what they need.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 
 use windlass_guest::GuestOs;
 use windlass_image::GuestPath;
 use windlass_package::Finding;
+use windlass_package::closure::{Elf, ElfError, SUPPLIED_BY_OSV_UNLESS_HIDDEN, is_supplied_by_osv};
 
-use super::elf::{self, Elf, Needs};
-use super::look::{follow, has_interpreter, interpreter, open};
+use super::look::{ELF_MAGIC, follow, has_interpreter, interpreter, open};
 use crate::plan::{Entry, EntryKind, Plan};
-
-/// What OSv's kernel supplies itself (`core/elf.cc`); a copy in the image is ignored.
-const OSV_SUPPLIES: [&str; 14] = [
-    "ld-linux-x86-64.so.2",
-    "ld-musl-x86_64.so.1",
-    "libaio.so.1",
-    "libc.musl-x86_64.so.1",
-    "libc.so.6",
-    "libcrypt.so.1",
-    "libdl.so.2",
-    "libm.so.6",
-    "libpthread.so.0",
-    "libresolv.so.2",
-    "librt.so.1",
-    "libstdc++.so.6",
-    "libutil.so",
-    "libxenstore.so.3.0",
-];
 
 /// By this a program is started with its own libraries, in OSv as well.
 const DYNAMIC_LINKER: &str = "ld-linux-x86-64.so.2";
@@ -53,7 +35,7 @@ const START_BYTES: u64 = 256;
 
 /// What a file is, as far as it matters here.
 enum Sort {
-    Elf(Needs),
+    Elf(Elf),
     Foreign(String),
     Script(String),
 }
@@ -66,24 +48,24 @@ struct Missing {
 }
 
 pub(super) fn check(plan: &Plan, started: &[GuestPath], findings: &mut Vec<Finding>) {
-    let mut elves: BTreeMap<GuestPath, Needs> = BTreeMap::new();
+    let mut elves: BTreeMap<GuestPath, Elf> = BTreeMap::new();
     let mut scripts: BTreeMap<String, Vec<GuestPath>> = BTreeMap::new();
     for (path, entry) in plan
         .entries()
         .filter(|(path, entry)| is_candidate(path, entry))
     {
         match sort(entry) {
-            Ok(Some(Sort::Elf(needs))) => {
-                elves.insert(path.clone(), needs);
+            Ok(Some(Sort::Elf(elf))) => {
+                elves.insert(path.clone(), elf);
             }
             Ok(Some(Sort::Foreign(machine))) => findings.push(foreign(path, &machine, started)),
             Ok(Some(Sort::Script(interpreter))) => {
                 scripts.entry(interpreter).or_default().push(path.clone());
             }
             Ok(None) => {}
-            Err(error) => findings.push(
-                Finding::warning(format!("it cannot be understood: {error}")).at(path.to_string()),
-            ),
+            Err(problem) => {
+                findings.push(Finding::warning(format!("it {problem}")).at(path.to_string()));
+            }
         }
     }
     if plan.guest() == GuestOs::Linux {
@@ -109,18 +91,24 @@ fn is_candidate(path: &GuestPath, entry: &Entry) -> bool {
             || name.windows(4).any(|part| part == b".so."))
 }
 
-fn sort(entry: &Entry) -> io::Result<Option<Sort>> {
-    let mut file = open(entry)?;
+/// Looks at the beginning of a file; fails with the rest of a sentence.
+fn sort(entry: &Entry) -> Result<Option<Sort>, String> {
+    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let mut file = open(entry).map_err(cannot)?;
     let mut start = Vec::new();
-    (&mut file).take(START_BYTES).read_to_end(&mut start)?;
-    if !start.starts_with(elf::MAGIC) {
+    let read = (&mut file).take(START_BYTES).read_to_end(&mut start);
+    read.map_err(cannot)?;
+    if !start.starts_with(ELF_MAGIC) {
         return Ok(interpreter(&start).map(Sort::Script));
     }
-    file.seek(SeekFrom::Start(0))?;
-    Ok(elf::read(&mut file)?.map(|elf| match elf {
-        Elf::Ours(needs) => Sort::Elf(needs),
-        Elf::Foreign(machine) => Sort::Foreign(machine),
-    }))
+    match Elf::read(&mut file) {
+        Ok(elf) => Ok(Some(Sort::Elf(elf))),
+        Err(ElfError::OtherMachine { found }) => Ok(Some(Sort::Foreign(found))),
+        // An object file or a kernel module: nothing loads it into a program.
+        Err(ElfError::NotElf | ElfError::OtherType) => Ok(None),
+        Err(ElfError::Io(error)) => Err(format!("cannot be read: {error}")),
+        Err(error @ ElfError::Damaged { .. }) => Err(error.to_string()),
+    }
 }
 
 fn foreign(path: &GuestPath, machine: &str, started: &[GuestPath]) -> Finding {
@@ -157,12 +145,8 @@ fn check_interpreters(
 /// What OSv's kernel supplies itself and the image has too.
 fn check_supplied(plan: &Plan, findings: &mut Vec<Finding>) {
     for (path, entry) in plan.entries() {
-        let is_supplied = OSV_SUPPLIES
-            .iter()
-            .any(|name| path.name() == name.as_bytes());
-        // Where a hidden-symbols kernel runs, it is needed.
-        let may_be_needed = path.name() == b"libstdc++.so.6";
-        if is_supplied && !may_be_needed && entry.kind != EntryKind::Directory {
+        let is_supplied = str::from_utf8(path.name()).is_ok_and(is_supplied_by_osv);
+        if is_supplied && entry.kind != EntryKind::Directory {
             findings.push(
                 Finding::note("OSv supplies this library itself, and ignores the copy")
                     .at(path.to_string())
@@ -172,33 +156,38 @@ fn check_supplied(plan: &Plan, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether some kernel of OSv's supplies a library.
+fn may_be_supplied(library: &str) -> bool {
+    is_supplied_by_osv(library) || library == SUPPLIED_BY_OSV_UNLESS_HIDDEN
+}
+
 fn check_libraries(
     plan: &Plan,
-    elves: &BTreeMap<GuestPath, Needs>,
+    elves: &BTreeMap<GuestPath, Elf>,
     started: &[GuestPath],
     is_osv_linker: bool,
     findings: &mut Vec<Finding>,
 ) {
     let reached = reach(plan, elves, started, is_osv_linker);
     let mut missing: BTreeMap<&str, Missing> = BTreeMap::new();
-    for (path, needs) in elves {
+    for (path, elf) in elves {
         let is_started = reached.contains(path);
         if plan.guest() == GuestOs::Linux
-            && let Some(linker) = &needs.interpreter
+            && let Some(linker) = &elf.interpreter
             && follow(plan, &GuestPath::root(), linker.as_bytes()).is_none()
         {
             let missing = missing.entry(linker).or_default();
             missing.needed_by.push(path.clone());
             missing.is_started |= is_started;
         }
-        for library in &needs.libraries {
+        for library in &elf.needed {
             // Programs often name their linker a second time, as a library.
-            let is_linker = needs
+            let is_linker = elf
                 .interpreter
                 .as_ref()
                 .is_some_and(|linker| linker.rsplit('/').next() == Some(library));
-            if find_library(plan, path, needs, library, is_osv_linker).is_none()
-                && !(is_osv_linker && OSV_SUPPLIES.contains(&library.as_str()))
+            if find_library(plan, path, elf, library, is_osv_linker).is_none()
+                && !(is_osv_linker && may_be_supplied(library))
                 && !is_linker
             {
                 let missing = missing.entry(library).or_default();
@@ -260,7 +249,7 @@ fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker:
 /// The programs that are started, and all libraries that these bring in.
 fn reach(
     plan: &Plan,
-    elves: &BTreeMap<GuestPath, Needs>,
+    elves: &BTreeMap<GuestPath, Elf>,
     started: &[GuestPath],
     is_osv_linker: bool,
 ) -> BTreeSet<GuestPath> {
@@ -270,11 +259,11 @@ fn reach(
         if !reached.insert(path.clone()) {
             continue;
         }
-        let Some(needs) = elves.get(&path) else {
+        let Some(elf) = elves.get(&path) else {
             continue;
         };
-        for library in &needs.libraries {
-            waiting.extend(find_library(plan, &path, needs, library, is_osv_linker));
+        for library in &elf.needed {
+            waiting.extend(find_library(plan, &path, elf, library, is_osv_linker));
         }
     }
     reached
@@ -284,7 +273,7 @@ fn reach(
 fn find_library(
     plan: &Plan,
     path: &GuestPath,
-    needs: &Needs,
+    elf: &Elf,
     library: &str,
     is_osv_linker: bool,
 ) -> Option<GuestPath> {
@@ -300,7 +289,7 @@ fn find_library(
         return follow(plan, &root, library.as_bytes()).map(|found| found.path);
     }
     let origin = path.parent().unwrap_or_default().to_string();
-    let own = needs.folders.iter().find_map(|folder| {
+    let own = elf.rpath.iter().chain(&elf.runpath).find_map(|folder| {
         let folder = folder
             .replace("${ORIGIN}", &origin)
             .replace("$ORIGIN", &origin);

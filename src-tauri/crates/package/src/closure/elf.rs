@@ -11,7 +11,10 @@ use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::dynamic::{
     DF_1_PIE, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB,
 };
-use goblin::elf::header::{EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, Header, SIZEOF_IDENT};
+use goblin::elf::header::{
+    EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64, ET_DYN, ET_EXEC, Header,
+    SIZEOF_IDENT,
+};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_TLS, ProgramHeader};
 
 const SEGMENTS_MAX: u16 = 512;
@@ -205,14 +208,9 @@ fn header(input: &mut (impl Read + Seek)) -> Result<Header, ElfError> {
         return Err(ElfError::NotElf);
     }
     // Class and byte order decide how all the rest is read.
-    if ident[4] != 2 {
+    if ident[4] != 2 || ident[5] != 1 {
         return Err(ElfError::OtherMachine {
-            found: "32 bits".into(),
-        });
-    }
-    if ident[5] != 1 {
-        return Err(ElfError::OtherMachine {
-            found: "most significant byte first".into(),
+            found: machine(&ident),
         });
     }
     let header = goblin::elf::Elf::parse_header(&ident).map_err(|_| ElfError::Damaged {
@@ -220,15 +218,38 @@ fn header(input: &mut (impl Read + Seek)) -> Result<Header, ElfError> {
         offset: 0,
     })?;
     if header.e_machine != MACHINE {
-        let found = goblin::elf::header::machine_to_str(header.e_machine);
         return Err(ElfError::OtherMachine {
-            found: found.trim_start_matches("EM_").into(),
+            found: machine(&ident),
         });
     }
     if header.e_type != ET_DYN && header.e_type != ET_EXEC {
         return Err(ElfError::OtherType);
     }
     Ok(header)
+}
+
+/// What the processor of a header is called.
+fn machine(header: &[u8]) -> String {
+    let field = header
+        .get(18..)
+        .and_then(|rest| rest.first_chunk().copied())
+        .unwrap_or_default();
+    let number = match header.get(5) {
+        Some(2) => u16::from_be_bytes(field),
+        _ => u16::from_le_bytes(field),
+    };
+    match number {
+        EM_386 => "32-bit x86",
+        EM_PPC64 => "64-bit PowerPC",
+        EM_S390 => "IBM Z",
+        EM_ARM => "32-bit ARM",
+        EM_X86_64 if header.get(4) == Some(&1) => "x86-64 with 32-bit addresses",
+        EM_X86_64 => "x86-64",
+        EM_AARCH64 => "64-bit ARM",
+        EM_RISCV => "RISC-V",
+        number => return format!("ELF machine {number}"),
+    }
+    .to_owned()
 }
 
 fn segments(
@@ -240,6 +261,9 @@ fn segments(
         problem,
         offset: header.e_phoff,
     };
+    if header.e_phnum == 0 {
+        return Ok(Vec::new());
+    }
     let entry_bytes = ProgramHeader::size(context);
     if usize::from(header.e_phentsize) != entry_bytes {
         return Err(damaged("its segment table has entries of the wrong size"));

@@ -34,7 +34,10 @@ use crate::{Error, Finding};
 use search::Search;
 
 pub use elf::{Elf, ElfError};
-pub use osv::{SUPPLIED as SUPPLIED_BY_OSV, is_supplied as is_supplied_by_osv};
+pub use osv::{
+    SUPPLIED as SUPPLIED_BY_OSV, SUPPLIED_UNLESS_HIDDEN as SUPPLIED_BY_OSV_UNLESS_HIDDEN,
+    is_supplied as is_supplied_by_osv,
+};
 
 /// More objects than this are refused.
 const OBJECTS_MAX: usize = 10_000;
