@@ -112,7 +112,10 @@ impl Merge {
             .rposition(|layer| layer.name == script.package);
         let layer = layer.unwrap_or(self.layers.len() - 1);
         if let Some(folder) = path.parent().filter(|folder| !folder.is_root())
-            && !self.entries.contains_key(&folder)
+            && self
+                .entries
+                .get(&folder)
+                .is_none_or(|there| there.kind != EntryKind::Directory)
         {
             self.put(
                 folder,

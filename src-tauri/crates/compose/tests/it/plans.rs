@@ -212,3 +212,30 @@ fn a_tree_is_unfolded_step_by_step() {
     assert_eq!(list("README"), None);
     assert_eq!(list("nowhere"), None);
 }
+
+#[test]
+fn a_boot_script_gets_its_folder_also_where_something_else_has_its_name() {
+    for run in ["run -> var/run", "run = a program"] {
+        let mut workshop = Workshop::new();
+        workshop.layer("service", &[run]);
+        let script = Script {
+            name: "default".to_owned(),
+            package: "service".to_owned(),
+            path: "run/default".to_owned(),
+            content: "/hello\n".to_owned(),
+        };
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let plan = windlass_compose::plan(
+            &workshop.layers(),
+            GuestOs::Osv,
+            RootFs::Rofs,
+            &[script],
+            &cancel,
+        )
+        .unwrap();
+        let tree = plan.tree().unwrap();
+        assert!(tree.get(&GuestPath::new("run/default").unwrap()).is_some());
+        let found = plan.findings().last().unwrap();
+        assert_eq!(found.path.as_deref(), Some("/run"), "{found}");
+    }
+}
