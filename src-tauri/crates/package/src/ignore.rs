@@ -169,7 +169,7 @@ impl Pattern {
         let mut reachable = vec![false; self.levels.len() + 1];
         reachable[0] = true;
         self.spread(&mut reachable);
-        for (depth, name) in names.iter().enumerate() {
+        for name in names {
             let mut next = vec![false; self.levels.len() + 1];
             for (at, level) in self.levels.iter().enumerate() {
                 if reachable[at] {
@@ -189,7 +189,6 @@ impl Pattern {
             if !self.beneath && next[self.levels.len()] {
                 return true;
             }
-            let _ = depth;
             reachable = next;
         }
         false

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use windlass_guest::command_line::EnvMode;
+use windlass_guest::command_line::Terminator;
 use windlass_guest::command_line::script::ScriptCommand;
-use windlass_guest::command_line::{Command, Terminator, quote_word};
 
 use crate::run_file::{Base, Runtime, Settings};
 
@@ -162,26 +161,13 @@ pub(super) fn render(commands: &[ScriptCommand]) -> String {
         if at > 0 {
             line.push(' ');
         }
-        for (name, value, mode) in &part.env {
-            let sign = match mode {
-                EnvMode::Set => "=",
-                EnvMode::SetIfUnset => "?=",
-            };
-            line.push_str(&quote_word(&format!("--env={name}{sign}{value}")));
-            line.push(' ');
+        line.push_str(&part.to_string());
+        // Written for a line of its own, it leaves out the terminator that the end of the line says.
+        let is_followed = at + 1 < commands.len();
+        let end = part.command.as_ref().map(|command| command.end);
+        if is_followed && end == Some(Terminator::Sequential) {
+            line.push(';');
         }
-        let Some(Command { words, end }) = &part.command else {
-            continue;
-        };
-        let words: Vec<String> = words.iter().map(|word| quote_word(word)).collect();
-        line.push_str(&words.join(" "));
-        line.push_str(match end {
-            Terminator::Sequential if at + 1 == commands.len() => "",
-            Terminator::Sequential => ";",
-            Terminator::Background => " &",
-            Terminator::Detached => " &!",
-            Terminator::Abandon => " !",
-        });
     }
-    line.trim_end().to_owned()
+    line
 }
