@@ -235,12 +235,21 @@ export class Window {
       `the ${theme} theme`,
       () => this.script("return (document.documentElement.dataset.theme ?? 'system') === arguments[0]", theme),
     );
-    // Colours change in a transition.
-    await sleep(400);
+    await this.#settled();
+  }
+
+  /** What fades in has half its colour on the way: waits until nothing moves but what always does. */
+  async #settled() {
+    await sleep(50);
+    await until("rest", () =>
+      this.script(`return document.getAnimations().every((one) =>
+        one.playState !== "running" || one.effect.getComputedTiming().iterations === Infinity)`),
+    );
   }
 
   /** A picture of the window in target/window/, or at a path of one's own. */
   async screenshot(name) {
+    await this.#settled();
     const path = name.startsWith("/") ? name : join(RESULTS, `${name}.png`);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, await this.#driver.takeScreenshot(), "base64");
@@ -249,6 +258,7 @@ export class Window {
 
   /** Nothing that keeps people from using the window: axe finds nothing serious or critical. */
   async accessible(where) {
+    await this.#settled();
     if (!(await this.script("return typeof window.axe === 'object'"))) await this.script(AXE);
     const found = await this.#driver.executeAsyncScript(
       `const done = arguments[arguments.length - 1];
@@ -260,14 +270,6 @@ export class Window {
          (error) => done(["axe: " + error]));`,
     );
     assert.deepEqual(found, [], `axe, ${where}`);
-  }
-
-  /** Where the window is on the display. */
-  async rectangle() {
-    const [x, y, width, height] = await this.script(
-      "return [window.screenX, window.screenY, window.innerWidth, window.innerHeight]",
-    );
-    return { x, y, width, height };
   }
 
   /** Ends the session and Windlass with it; machines go on. Waits until it is gone, or the next one would only raise it. */
