@@ -142,10 +142,10 @@ pub fn unpack(
         .read_to_end(&mut start)
         .context("read", archive)?;
     file.seek(SeekFrom::Start(0)).context("read", archive)?;
-    let is_package = archive
-        .to_string_lossy()
-        .to_ascii_lowercase()
-        .contains(".mpm");
+    let is_package = archive.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        name.contains(".mpm")
+    });
     let mut unpacker = Unpacker {
         archive,
         staging: Staging::begin(into)?,
@@ -392,29 +392,24 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A reader of unpacked bytes that ends with an error where they are absurdly many for what was
-/// packed: for what an archive's reader takes into memory by itself, such as long names.
+/// A reader that ends with an error when more is read than it may: for what the reader of an archive
+/// takes into memory by itself, such as long names, and for what follows the last entry.
 struct Bounded<R> {
     inner: R,
-    consumed: Rc<Cell<u64>>,
-    ratio: u64,
-    unpacked: u64,
+    /// How many bytes may still be read.
+    left_bytes: Rc<Cell<u64>>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.unpacked += count as u64;
-        let allowed = self
-            .consumed
-            .get()
-            .saturating_mul(self.ratio)
-            .saturating_add(2 * RATIO_FREE_BYTES);
-        if self.unpacked > allowed {
-            return Err(std::io::Error::other(format!(
-                "it unpacks to more than {} times its size",
-                self.ratio
-            )));
+        match self.left_bytes.get().checked_sub(count as u64) {
+            Some(left_bytes) => self.left_bytes.set(left_bytes),
+            None => {
+                return Err(std::io::Error::other(
+                    "there is absurdly much between or behind its entries",
+                ));
+            }
         }
         Ok(count)
     }

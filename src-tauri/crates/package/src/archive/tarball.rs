@@ -1,5 +1,6 @@
 //! Entries of a `.tar`, plain or gzip.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::rc::Rc;
@@ -8,8 +9,11 @@ use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
 use super::error::Problem;
-use super::{Bounded, Counted, Unpacker};
+use super::{Bounded, Counted, RATIO_FREE_BYTES, Unpacker};
 use crate::Error;
+
+/// What describes one entry, long names and attributes with it, is not longer than this.
+const HEADERS_MAX_BYTES: u64 = 4 << 20;
 
 pub(super) fn unpack(unpacker: &mut Unpacker<'_>, file: File, is_gzip: bool) -> Result<(), Error> {
     let counted = Counted {
@@ -18,28 +22,29 @@ pub(super) fn unpack(unpacker: &mut Unpacker<'_>, file: File, is_gzip: bool) -> 
     };
     let buffered = BufReader::with_capacity(64 << 10, counted);
     if is_gzip {
-        let bounded = Bounded {
-            inner: MultiGzDecoder::new(buffered),
-            consumed: Rc::clone(&unpacker.consumed),
-            ratio: unpacker.limits.ratio,
-            unpacked: 0,
-        };
-        entries(unpacker, bounded)
+        entries(unpacker, MultiGzDecoder::new(buffered))
     } else {
         entries(unpacker, buffered)
     }
 }
 
-fn entries(unpacker: &mut Unpacker<'_>, reader: impl Read) -> Result<(), Error> {
-    let mut archive = tar::Archive::new(reader);
+fn entries(unpacker: &mut Unpacker<'_>, inner: impl Read) -> Result<(), Error> {
+    let left_bytes = Rc::new(Cell::new(HEADERS_MAX_BYTES));
+    let mut archive = tar::Archive::new(Bounded {
+        inner,
+        left_bytes: Rc::clone(&left_bytes),
+    });
     let mut last: Option<String> = None;
     let entries = archive
         .entries()
         .map_err(|error| unpacker.damaged(None, error))?;
     for entry in entries {
+        // Its content is counted where it is written.
+        left_bytes.set(u64::MAX);
         let mut entry = entry.map_err(|error| unpacker.damaged(last.as_deref(), error))?;
         let kind = entry.header().entry_type();
         if kind == EntryType::XGlobalHeader {
+            left_bytes.set(HEADERS_MAX_BYTES);
             continue;
         }
         let name = entry.path_bytes().into_owned();
@@ -70,7 +75,9 @@ fn entries(unpacker: &mut Unpacker<'_>, reader: impl Read) -> Result<(), Error> 
             }
         }
         last = Some(item.name);
+        left_bytes.set(HEADERS_MAX_BYTES);
     }
+    left_bytes.set(RATIO_FREE_BYTES);
     // What follows the end is read as well, so that a cut or wrong checksum of the compression shows.
     let mut rest = archive.into_inner();
     let mut buffer = [0; 8192];

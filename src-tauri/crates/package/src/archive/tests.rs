@@ -35,6 +35,15 @@ fn tar_of(entries: &[(EntryType, &str, &str)]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+fn zip_of(names: &[&str]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in names {
+        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(b"content").unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
@@ -178,15 +187,6 @@ fn hostile_archives_are_refused_whole() {
 
 #[test]
 fn hostile_zips_are_refused_whole() {
-    let options = SimpleFileOptions::default();
-    let zip_of = |names: &[&str]| {
-        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for name in names {
-            zip.start_file(*name, options).unwrap();
-            zip.write_all(b"content").unwrap();
-        }
-        zip.finish().unwrap().into_inner()
-    };
     // The writer refuses a second entry of a name; a stranger's writer does not.
     let mut twice = zip_of(&["good", "goof"]);
     let mut at = 0;
@@ -226,6 +226,19 @@ fn damaged_and_endless_archives_are_refused() {
         &vec![0; 80 << 20],
     );
     let bomb = gzip(&large.into_inner().unwrap());
+    // A name of which a program would take all into memory, and an end that does not come.
+    let mut long_name = Builder::new(Vec::new());
+    raw(
+        &mut long_name,
+        EntryType::GNULongName,
+        "././@LongLink",
+        "",
+        &vec![b'x'; 16 << 20],
+    );
+    raw(&mut long_name, EntryType::Regular, "a", "", b"");
+    let long_name = long_name.into_inner().unwrap();
+    let mut tail = tar.clone();
+    tail.resize(80 << 20, 0);
     let limits = Limits {
         entries: 10,
         size_bytes: 1 << 20,
@@ -240,6 +253,9 @@ fn damaged_and_endless_archives_are_refused() {
         attempt_within("many.tar", &many, &limits),
         attempt_within("large.tgz", &bomb, &limits),
         attempt("bomb.tgz", &bomb),
+        attempt("name.tar", &long_name),
+        attempt("name.tgz", &gzip(&long_name)),
+        attempt("tail.tgz", &gzip(&tail)),
     ]
     .join("---\n");
     insta::assert_snapshot!(told);
@@ -325,4 +341,15 @@ proptest! {
         fs::write(&archive, &bytes).unwrap();
         let _ = unpack(&archive, &folder.path().join("out"), &Limits::default(), &mut ());
     }
+}
+
+#[test]
+fn a_format_is_told_by_the_file_and_not_by_the_folder_that_it_is_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("old.mpm.d/app.zip");
+    fs::create_dir(archive.parent().unwrap()).unwrap();
+    fs::write(&archive, zip_of(&["a"])).unwrap();
+    let into = folder.path().join("out");
+    unpack(&archive, &into, &Limits::default(), &mut ()).unwrap();
+    assert_eq!(listing(&into).lines().count(), 1);
 }
