@@ -143,6 +143,13 @@ pub fn closure(roots: &[PathBuf]) -> Result<Closure, Error> {
         walk.root(root)?;
     }
     walk.run();
+    if walk.closure.objects.len() > OBJECTS_MAX {
+        let root = roots.first().map_or(Path::new("/"), PathBuf::as_path);
+        return Err(unsuitable(
+            root,
+            &format!("needs more than {OBJECTS_MAX} libraries"),
+        ));
+    }
     walk.gather_configured();
     Ok(walk.closure)
 }
@@ -218,7 +225,8 @@ impl Walk {
 
     /// Adds an object unless it is there already, and queues what it needs.
     fn add(&mut self, object: Object, rpath: &[PathBuf]) {
-        if self.closure.objects.len() >= OBJECTS_MAX || !self.by_path.insert(object.host.clone()) {
+        // One more than may be, so that it shows.
+        if self.closure.objects.len() > OBJECTS_MAX || !self.by_path.insert(object.host.clone()) {
             return;
         }
         self.by_name.insert(object.name.clone());

@@ -151,6 +151,28 @@ fn what_is_no_program_is_told() {
     insta::assert_snapshot!(told);
 }
 
+#[test]
+fn what_needs_absurdly_much_is_refused_and_not_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut header = std::fs::read(this_program()).unwrap();
+    header.truncate(64);
+    // No segments at all.
+    header[0x38..0x3a].fill(0);
+    let objects: Vec<_> = (0..=OBJECTS_MAX)
+        .map(|number| {
+            let path = folder.path().join(number.to_string());
+            std::fs::write(&path, &header).unwrap();
+            path
+        })
+        .collect();
+    assert!(closure(&objects[1..]).is_ok());
+    let error = closure(&objects).unwrap_err().to_string();
+    assert!(
+        error.ends_with("needs more than 10000 libraries"),
+        "{error}"
+    );
+}
+
 proptest! {
     /// The beginning of a real program, with bytes changed anywhere in its tables.
     #[test]

@@ -103,7 +103,7 @@ fn configuration(
     let mut fields = Fields::new(node, what(runtime), text, file)?;
     let source = fields.source();
     if name.is_empty()
-        || name.contains(['/', '\0', ',', ' ', ';', '&', '"'])
+        || name.contains(['/', '\0', ',', ' ', ';', '&', '"', '$'])
         || name.starts_with('.')
     {
         let mut mistake = source.mistake(place, format!("`{name}` cannot name a configuration"));

@@ -61,6 +61,7 @@ fn mistakes_are_shown_with_what_was_meant() {
         "runtime: native\nconfig_set:\n  a: {bootcmd: /a, env: {\"A B\": c}}\n",
         "runtime: native\nconfig_set:\n  a: {base: openjdk8}\n",
         "runtime: native\nconfig_set:\n  ../a: {bootcmd: /a}\n",
+        "runtime: native\nconfig_set:\n  a$b: {bootcmd: /a}\n",
         "runtime: node\nconfig_set:\n  server:\n    shell: maybe\n",
         "runtime: node\nconfig_set:\n  server: {}\n",
         "runtime: java\nconfig_set:\n  server: {base: \"openjdk7:java\"}\n",
