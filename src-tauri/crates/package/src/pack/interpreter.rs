@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,10 @@ fn candidates(names: &[&str]) -> Vec<PathBuf> {
 
 /// What a program prints, unless it fails or takes too long.
 pub(super) fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
+    ask_within(ANSWER_TIMEOUT, program, arguments)
+}
+
+fn ask_within(timeout: Duration, program: &Path, arguments: &[&str]) -> Option<String> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -103,14 +108,14 @@ pub(super) fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
         .spawn()
         .ok()?;
     let output = child.stdout.take()?;
-    let reader = thread::spawn(move || {
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
         let mut text = String::new();
-        output
-            .take(ANSWER_MAX_BYTES)
-            .read_to_string(&mut text)
-            .map(|_| text)
+        let read = output.take(ANSWER_MAX_BYTES).read_to_string(&mut text);
+        // Nobody listens any more where it took too long.
+        let _ = sender.send(read.map(|_| text));
     });
-    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let deadline = Instant::now() + timeout;
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
@@ -123,6 +128,25 @@ pub(super) fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
             }
         }
     };
-    let text = reader.join().ok()?.ok()?;
+    // What it started may go on, and keep its output open.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let text = answer.recv_timeout(left).ok()?.ok()?;
     status.success().then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_does_not_end_is_not_waited_for() {
+        let shell = Path::new("/bin/sh");
+        let ask = |script| ask_within(Duration::from_secs(1), shell, &["-c", script]);
+        let start = Instant::now();
+        assert_eq!(ask("echo 1.2.3").as_deref(), Some("1.2.3\n"));
+        assert_eq!(ask("echo 1.2.3; exit 1"), None);
+        assert_eq!(ask("sleep 20"), None);
+        assert_eq!(ask("sleep 20 & echo 1.2.3"), None);
+        assert!(start.elapsed() < Duration::from_secs(15));
+    }
 }
