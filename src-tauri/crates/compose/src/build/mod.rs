@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A build that is killed leaves its temporary file, unlocked; the next build to the same place removes it. Two builds to
-//! one place do not meet: each has its own file, and the last rename wins, whole.
+//! one place do not meet: each has its own file, and the last rename wins, whole. Killed between its two renames, a build
+//! leaves the new list beside the old image; the digest in the list tells.
 
 use std::path::{Path, PathBuf};
 

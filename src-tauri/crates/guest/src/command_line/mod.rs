@@ -14,8 +14,8 @@
 //! of an environment variable ([`Command::expand`]). A command `runscript FILE` stands for the commands in that file
 //! ([`script`]).
 //!
-//! Where OSv would pass over the rest of a line in silence, this parser says so instead; everything that it accepts, OSv
-//! reads in the same way. Writing a [`CommandLine`] out and parsing it again gives the same value.
+//! Where OSv would pass over the rest of a line in silence, this parser says so instead; what it accepts, OSv reads in
+//! the same way, but for what [`CommandLine::problems`] names and for a `?=` in the value of a script's `--env=K=V`. Writing a [`CommandLine`] out and parsing it again gives the same value.
 
 use std::fmt;
 
@@ -191,8 +191,8 @@ fn expand_word(word: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
     }
 }
 
-/// Splits `K=V` or `K?=V`. OSv looks for the first `?=` wherever it stands, so that it wins over a `=` before it only
-/// when the key would end there; a `?=` within a value counts as part of the value here.
+/// Splits `K=V` or `K?=V` at the first `=`. OSv's scripts look for a `?=` first, wherever it stands: a `K=V` with one in
+/// its value sets nothing there, and `K?=V` is the way to write it.
 fn split_env(text: &str) -> Option<(&str, &str, EnvMode)> {
     let (key, value) = text.split_once('=')?;
     Some(match key.strip_suffix('?') {
