@@ -15,7 +15,8 @@
 //! ([`script`]).
 //!
 //! Where OSv would pass over the rest of a line in silence, this parser says so instead; what it accepts, OSv reads in
-//! the same way, but for what [`CommandLine::problems`] names and for a `?=` in the value of a script's `--env=K=V`. Writing a [`CommandLine`] out and parsing it again gives the same value.
+//! the same way, but for what [`CommandLine::problems`] names and for a `?=` in the value of a script's `--env=K=V`.
+//! Writing a [`CommandLine`] out and parsing it again gives the same value.
 
 use std::fmt;
 
