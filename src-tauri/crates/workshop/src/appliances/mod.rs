@@ -153,7 +153,7 @@ impl Workshop {
             if let Some(manifests) = manifests {
                 manifests.write(&path)?;
             }
-            Package::open(&path)?;
+            workshop.pack_requirements(&Package::open(&path)?);
             workshop.register(&path)
         })
         .await?
@@ -167,7 +167,7 @@ impl Workshop {
         })?;
         self.database.lock().execute(
             "INSERT INTO appliance (id, path, added_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (path) DO NOTHING",
+             ON CONFLICT (path) DO UPDATE SET removed_at = NULL",
             (crate::new_id(), text, crate::now()),
         )?;
         let id: String = self.database.lock().query_row(
@@ -181,16 +181,16 @@ impl Workshop {
         Ok(appliance)
     }
 
-    /// Forgets an appliance. Its folder, its builds and its machines stay, so that adding the
-    /// folder again brings it back.
+    /// Takes an appliance off the list. Its folder, its builds and its machines stay, and adding the
+    /// folder again brings all of them back.
     ///
     /// # Errors
     /// `NotFound`.
     pub fn remove_appliance(&self, id: &str) -> Result<()> {
-        let removed = self
-            .database
-            .lock()
-            .execute("DELETE FROM appliance WHERE id = ?1", [id])?;
+        let removed = self.database.lock().execute(
+            "UPDATE appliance SET removed_at = ?2 WHERE id = ?1 AND removed_at IS NULL",
+            (id, crate::now()),
+        )?;
         if removed == 0 {
             return Err(AppError::not_found("appliance", id));
         }
@@ -219,7 +219,7 @@ impl Workshop {
         self.database
             .lock()
             .query_row(
-                "SELECT id, path, added_at FROM appliance WHERE id = ?1",
+                "SELECT id, path, added_at FROM appliance WHERE id = ?1 AND removed_at IS NULL",
                 [id],
                 record,
             )
@@ -229,8 +229,8 @@ impl Workshop {
 
     fn appliance_records(&self) -> Result<Vec<Record>> {
         let connection = self.database.lock();
-        let mut statement =
-            connection.prepare_cached("SELECT id, path, added_at FROM appliance")?;
+        let mut statement = connection
+            .prepare_cached("SELECT id, path, added_at FROM appliance WHERE removed_at IS NULL")?;
         let records = statement.query_map([], record)?;
         Ok(records.collect::<rusqlite::Result<_>>()?)
     }

@@ -1,11 +1,12 @@
 //! What a build needs beside the appliance: packages of this computer's interpreters, and a kernel.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use windlass_guest::RootFs as GuestRootFs;
 use windlass_guest::kernel::KernelForm;
-use windlass_package::pack;
-use windlass_registry::{Kernel, OsvKernel};
+use windlass_package::{Watch, pack};
+use windlass_registry::{Kernel, Library, OsvKernel};
 
 use crate::Workshop;
 use crate::appliances::Record;
@@ -61,51 +62,43 @@ impl Workshop {
         name: &str,
         reporter: &Reporter,
     ) -> Result<()> {
-        let wanted = name.to_owned();
-        let is_node = crate::blocking(move || {
-            let matches = |found: Option<pack::Interpreter>| {
-                found.is_some_and(|interpreter| interpreter.package == wanted)
-            };
-            if matches(pack::find_node()) {
-                Some(true)
-            } else if matches(pack::find_python()) {
-                Some(false)
-            } else {
-                None
-            }
-        })
-        .await?;
-        let Some(is_node) = is_node else {
-            return Ok(());
-        };
-        reporter.step(&format!("Packing {name} from this computer"));
+        let name = name.to_owned();
         let library = self.library.clone();
         let reporter = reporter.clone();
         crate::blocking(move || {
-            let workplace = tempfile::tempdir_in(library.home())
-                .doing("write into the folder", library.home())?;
             let mut done = 0;
+            let mut is_told = false;
             let mut watch = |bytes: u64| {
+                if !is_told {
+                    is_told = true;
+                    reporter.step(&format!("Packing {name} from this computer"));
+                }
                 done += bytes;
                 reporter.progress(done, None, Unit::Bytes);
                 if reporter.cancellation().is_cancelled() {
-                    std::ops::ControlFlow::Break(())
+                    ControlFlow::Break(())
                 } else {
-                    std::ops::ControlFlow::Continue(())
+                    ControlFlow::Continue(())
                 }
             };
-            let packed = if is_node {
-                pack::node(workplace.path(), &mut watch)?
-            } else {
-                pack::python(workplace.path(), &mut watch)?
-            };
-            for finding in &packed.findings {
+            for finding in pack_interpreter(&library, &name, &mut watch)? {
                 reporter.log(&finding.to_string());
             }
-            library.install_package(&packed.root)?;
             Ok(())
         })
         .await?
+    }
+
+    /// As [`provide_packages`](Self::provide_packages), without a job: when an appliance is added, so that its
+    /// contents can be shown at once. What fails here fails again, in words, when it is built.
+    pub(crate) fn pack_requirements(&self, package: &windlass_package::Package) {
+        for name in &package.manifest.require {
+            if self.library.package(name).is_err()
+                && let Err(error) = pack_interpreter(&self.library, name, &mut ())
+            {
+                tracing::warn!(name, %error, "a package could not be made from this computer");
+            }
+        }
     }
 
     /// The newest kernel of a guest that can mount the root file system. Where there is none for
@@ -153,4 +146,27 @@ impl Workshop {
             }
         }
     }
+}
+
+/// Packs the interpreter of this computer that has this package name into the library; nothing when
+/// it has none.
+fn pack_interpreter(
+    library: &Library,
+    name: &str,
+    watch: &mut dyn Watch,
+) -> Result<Vec<windlass_package::Finding>> {
+    let is = |found: Option<pack::Interpreter>| found.is_some_and(|it| it.package == name);
+    let into =
+        || tempfile::tempdir_in(library.home()).doing("write into the folder", library.home());
+    let (packed, _workplace) = if name.starts_with("node-") && is(pack::find_node()) {
+        let workplace = into()?;
+        (pack::node(workplace.path(), watch)?, workplace)
+    } else if name.starts_with("python-") && is(pack::find_python()) {
+        let workplace = into()?;
+        (pack::python(workplace.path(), watch)?, workplace)
+    } else {
+        return Ok(Vec::new());
+    };
+    library.install_package(&packed.root)?;
+    Ok(packed.findings)
 }
