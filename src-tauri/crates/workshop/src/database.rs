@@ -4,6 +4,7 @@
 //! machine's record); the database holds what has no other place. Several processes may have it
 //! open: write-ahead log, short transactions, and a busy timeout.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,13 +12,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
-use crate::error::{AppError, ErrorKind, Result};
+use crate::error::{AppError, ErrorKind, IoContext, Result};
 
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const STEPS: &[M<'static>] = &[M::up(
-    "CREATE TABLE appliance (
+const STEPS: &[M<'static>] = &[
+    M::up(
+        "CREATE TABLE appliance (
         id TEXT PRIMARY KEY,
         path TEXT NOT NULL UNIQUE,
         added_at TEXT NOT NULL
@@ -60,7 +62,10 @@ const STEPS: &[M<'static>] = &[M::up(
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) STRICT;",
-)];
+    ),
+    // Builds and machines name an appliance by its id, so that a folder that comes back has to get its own.
+    M::up("ALTER TABLE appliance ADD COLUMN removed_at TEXT;"),
+];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -73,6 +78,10 @@ pub(crate) struct Database {
 impl Database {
     /// Opens or creates it and brings its tables up to date.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        // One process at a time: two that find no tables would both make them.
+        let beside = path.with_extension("lock");
+        let lock = File::create(&beside).doing("create the file", &beside)?;
+        lock.lock().doing("lock the file", &beside)?;
         Self::prepare(Connection::open(path)?).map_err(|error| {
             let mut error = error.hinted(format!(
                 "If `{}` is damaged, move it away: appliances stay in their folders",

@@ -136,16 +136,25 @@ fn io_hint(error: &std::io::Error) -> Option<String> {
 impl From<rusqlite::Error> for AppError {
     fn from(error: rusqlite::Error) -> Self {
         let busy = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-        let hint = busy.then(|| "Another Windlass is writing; try again".to_owned());
+        let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        let (kind, hint) = if busy {
+            (
+                ErrorKind::Conflict,
+                Some("Another Windlass is writing; try again"),
+            )
+        } else if full {
+            (
+                ErrorKind::Unavailable,
+                Some("Free some disk space, then try again"),
+            )
+        } else {
+            (ErrorKind::Internal, None)
+        };
         let mut shown = Self::new(
-            if busy {
-                ErrorKind::Conflict
-            } else {
-                ErrorKind::Internal
-            },
+            kind,
             "The database of Windlass could not be read or written",
         );
-        shown.hints.extend(hint);
+        shown.hints.extend(hint.map(str::to_owned));
         shown.chain.push(error.to_string());
         shown
     }

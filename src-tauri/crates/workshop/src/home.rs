@@ -3,6 +3,7 @@
 //! ```text
 //! $WINDLASS_HOME, else $XDG_DATA_HOME/windlass (~/.local/share/windlass)
 //! ├── windlass.db        appliances, builds, jobs, settings (SQLite)
+//! ├── windlass.lock      held while a Windlass makes or renews the database's tables
 //! ├── kernels/           guest kernels        ┐ the library (windlass-registry)
 //! ├── packages/          packages             ┘
 //! ├── appliances/        folders made here: samples, unpacked archives
@@ -80,7 +81,13 @@ impl Home {
                 .recursive(true)
                 .mode(0o700)
                 .create(&folder)
-                .doing("create the folder", &folder)?;
+                .doing("create the folder", &folder)
+                .map_err(|error| AppError {
+                    kind: ErrorKind::Unavailable,
+                    ..error.hinted(format!(
+                        "Name a folder that can be written with {HOME_VARIABLE}"
+                    ))
+                })?;
         }
         Ok(())
     }

@@ -40,11 +40,15 @@ impl Process {
         &self.id
     }
 
-    /// The processes that have ended without taking their file away; their files are removed.
+    /// The processes that have ended without taking their file away; their files are removed. One that is
+    /// just announcing itself has no name yet, and is not looked at.
     pub(crate) fn gone(folder: &Path) -> Result<Vec<String>> {
         let mut gone = Vec::new();
         for entry in std::fs::read_dir(folder).doing("list the folder", folder)? {
             let path = entry.doing("list the folder", folder)?.path();
+            if is_nameless(&path) {
+                continue;
+            }
             let Ok(file) = File::open(&path) else {
                 continue;
             };
@@ -57,6 +61,11 @@ impl Process {
         }
         Ok(gone)
     }
+}
+
+fn is_nameless(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 impl Drop for Process {

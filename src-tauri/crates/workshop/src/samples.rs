@@ -1,5 +1,6 @@
 //! The samples: appliances that run offline on the first start.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -98,7 +99,7 @@ impl Workshop {
             }),
             async move |reporter| {
                 let folder = workshop.home.appliances().join(id);
-                if !folder.join(windlass_package::manifest::FILE).is_file() {
+                if !is_appliance(&folder) {
                     let package = match kind {
                         Kind::Hello => String::new(),
                         Kind::Node => interpreter(pack::find_node(), "Node.js", "nodejs")?,
@@ -109,18 +110,26 @@ impl Workshop {
                     }
                     reporter.step("Writing the appliance");
                     let into = folder.clone();
-                    crate::blocking(move || match kind {
+                    let written = crate::blocking(move || match kind {
                         Kind::Hello => samples::hello(&into, windlass_registry::HELLO),
                         Kind::Node => samples::node_microservice(&into, &package),
                         Kind::Python => samples::python(&into, &package),
-                    })
-                    .await??;
+                    });
+                    match written.await? {
+                        // Another process may have written it in the meantime.
+                        Err(_) if is_appliance(&folder) => {}
+                        written => drop(written?),
+                    }
                 }
                 let appliance: Appliance = workshop.register(&folder)?;
                 Ok(Some(appliance.id))
             },
         )
     }
+}
+
+fn is_appliance(folder: &Path) -> bool {
+    folder.join(windlass_package::manifest::FILE).is_file()
 }
 
 fn interpreter(found: Option<pack::Interpreter>, title: &str, package: &str) -> Result<String> {

@@ -115,7 +115,8 @@ impl Workshop {
         fingerprint: &str,
         reporter: &Reporter,
     ) -> Result<Build> {
-        let id = crate::new_id();
+        // The job's own id: whoever finds a folder without a build knows whose it is.
+        let id = reporter.job_id();
         let folder = self.home.images().join(&id);
         std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
         let started = Instant::now();
@@ -145,8 +146,13 @@ impl Workshop {
             "{} files, {} bytes, in {} ms",
             build.file_count, build.size_bytes, build.duration_ms
         ));
-        self.insert_build(&build, fingerprint)?;
-        self.prune_builds(&record.id)?;
+        self.insert_build(&build, fingerprint).inspect_err(|_| {
+            let _ = std::fs::remove_dir_all(&folder);
+        })?;
+        if let Err(error) = self.prune_builds(&record.id) {
+            // Another process may have pruned just the same ones; the next build tries again.
+            tracing::warn!(%error, "old builds could not be removed");
+        }
         self.tell_appliance(&record.id);
         Ok(build)
     }
@@ -232,6 +238,7 @@ impl Prepared {
 fn forbidden(finding: Finding) -> AppError {
     let place = finding
         .path
+        .filter(|path| !finding.message.contains(path))
         .map(|path| format!("{path}: "))
         .unwrap_or_default();
     let mut error = AppError::new(ErrorKind::Input, format!("{place}{}", finding.message));

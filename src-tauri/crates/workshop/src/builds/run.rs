@@ -41,13 +41,16 @@ impl Workshop {
         let shown = self.appliance(appliance)?;
         let record = self.appliance_record(&shown.id)?;
         let workshop = Arc::clone(self);
+        // Only what the appliance's folder says can be repeated from the history.
+        let request =
+            (options.settings.is_none() && options.name.is_none()).then(|| Request::Run {
+                appliance: record.id.clone(),
+            });
         self.start_job(
             JobKind::Run,
             format!("Run {}", shown.name),
             Some(shown.id),
-            Some(&Request::Run {
-                appliance: record.id.clone(),
-            }),
+            request.as_ref(),
             async move |reporter| {
                 let making = Making {
                     settings: options

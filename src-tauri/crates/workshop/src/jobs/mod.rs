@@ -30,6 +30,7 @@ pub use reporter::Reporter;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
+use crate::machines::labels;
 
 /// How often progress is told, per second.
 pub const PROGRESS_RATE: u32 = 10;
@@ -113,6 +114,16 @@ pub struct Job {
     pub retry: bool,
 }
 
+impl Job {
+    fn outcome(self) -> Result<Self> {
+        match (self.state, self.error) {
+            (JobState::Failed, Some(error)) => Err(error),
+            (JobState::Cancelled, _) => Err(AppError::cancelled()),
+            (_, error) => Ok(Self { error, ..self }),
+        }
+    }
+}
+
 /// What a job is asked to do, kept so that it can be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "do")]
@@ -188,7 +199,6 @@ impl Workshop {
             produced: None,
             retry: request.is_some(),
         };
-        store::insert(&self.database, &job, self.process.id(), request)?;
         let (sender, state) = watch::channel(job.clone());
         let cancel = CancellationToken::new();
         let reporter = Reporter::new(
@@ -198,6 +208,9 @@ impl Workshop {
             &self.home.jobs(),
             &job.id,
         )?;
+        // Last of all that can fail: no row says "running" of a job that never began.
+        store::insert(&self.database, &job, self.process.id(), request)
+            .inspect_err(|_| reporter::remove_log(&self.home.jobs(), &job.id))?;
         self.jobs
             .lock()
             .insert(job.id.clone(), Running { cancel, state });
@@ -206,7 +219,15 @@ impl Workshop {
 
         let workshop = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = work(reporter.clone()).await;
+            // On a task of its own: a fault of ours ends the job with words, too.
+            let outcome = match tokio::spawn(work(reporter.clone())).await {
+                Ok(outcome) => outcome,
+                Err(fault) => Err(AppError::from_error(
+                    ErrorKind::Internal,
+                    &fault,
+                    Some("This is a fault of Windlass: its log says more".to_owned()),
+                )),
+            };
             let ended = reporter.end(outcome);
             if let Err(error) = store::finish(&workshop.database, &ended) {
                 tracing::error!(job = ended.id, %error, "the end of a job could not be recorded");
@@ -218,8 +239,8 @@ impl Workshop {
         Ok(job)
     }
 
-    /// The newest jobs, running ones first, at most `limit`; with `before`, those older than that
-    /// job.
+    /// The newest jobs, at most `limit`, the last one started first; with `before`, those older than
+    /// that job.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -245,7 +266,8 @@ impl Workshop {
         store::get(&self.database, id)?.ok_or_else(|| AppError::not_found("job", id))
     }
 
-    /// Waits until a job of this process has ended, calling `watch` at each of its changes.
+    /// Waits until a job of this process has ended, calling `watch` at each of its changes. One that has
+    /// ended already is told as it ended.
     ///
     /// # Errors
     /// The job's own error when it failed or was cancelled.
@@ -263,7 +285,6 @@ impl Workshop {
                     break;
                 }
             }
-            let job = receiver.borrow().clone();
             // The job lets go of its voice when its end is in the database. Whoever ends its process
             // now, as the command line does, leaves no job behind that seems to have been killed.
             let recorded = async { while receiver.changed().await.is_ok() {} };
@@ -273,13 +294,10 @@ impl Workshop {
             {
                 tracing::warn!(job = id, "the end of a job is not recorded yet");
             }
-            return match (job.state, &job.error) {
-                (JobState::Failed, Some(error)) => Err(error.clone()),
-                (JobState::Cancelled, _) => Err(AppError::cancelled()),
-                _ => Ok(job),
-            };
+            let job = receiver.borrow().clone();
+            return job.outcome();
         }
-        self.job(id)
+        self.job(id)?.outcome()
     }
 
     /// Asks a job to stop and take back what is half done. A job that has ended is left alone.
@@ -334,7 +352,8 @@ impl Workshop {
         }
     }
 
-    /// Ends the jobs of processes that are gone: they did not finish, and say so.
+    /// Ends the jobs of processes that are gone: they did not finish, and say so. What they were writing is
+    /// removed.
     pub(crate) fn bury_jobs(&self) -> Result<()> {
         crate::processes::Process::gone(&self.home.processes())?;
         let alive: Vec<String> = std::fs::read_dir(self.home.processes())
@@ -342,6 +361,25 @@ impl Workshop {
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        store::bury(&self.database, &alive)
+        // Listed before the jobs are asked for: a folder that is there by then has its job's row, too.
+        let images = self.home.images();
+        let folders: Vec<_> = std::fs::read_dir(&images)
+            .doing("list the folder", &images)?
+            .flatten()
+            .collect();
+        store::bury(&self.database, &alive)?;
+        let mut owned = store::builds_and_running(&self.database)?;
+        // A machine boots from its image even where the database was lost.
+        let machines = self.machines.list();
+        owned.extend(machines.iter().filter_map(|it| labels(it).build_id));
+        for folder in folders {
+            if !owned.contains(folder.file_name().to_string_lossy().as_ref()) {
+                let path = folder.path();
+                if let Err(error) = std::fs::remove_dir_all(&path) {
+                    tracing::warn!(path = %path.display(), %error, "could not sweep");
+                }
+            }
+        }
+        Ok(())
     }
 }

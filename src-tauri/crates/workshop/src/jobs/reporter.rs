@@ -18,6 +18,12 @@ pub(super) fn log_path(folder: &Path, id: &str) -> PathBuf {
     folder.join(format!("{id}.log"))
 }
 
+/// Removes the log of a job that did not begin.
+pub(super) fn remove_log(folder: &Path, id: &str) {
+    // An empty file at worst.
+    let _ = std::fs::remove_file(log_path(folder, id));
+}
+
 /// Through which a job's work reports. Cheap to clone; usable from any thread.
 #[derive(Debug, Clone)]
 pub struct Reporter {
@@ -56,6 +62,11 @@ impl Reporter {
             }),
             cancel,
         })
+    }
+
+    /// The job's id.
+    pub fn job_id(&self) -> String {
+        self.shared.job.borrow().id.clone()
     }
 
     /// Cancelled when the user asks for it.

@@ -1,5 +1,7 @@
 //! Jobs in the database.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row, types::Type};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -126,6 +128,15 @@ pub(super) fn list(database: &Database, limit: u32, before: Option<&str>) -> Res
     let mut statement = connection.prepare_cached(&query)?;
     let jobs = statement.query_map((before, limit), from_row)?;
     Ok(jobs.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The ids of all builds, and of the jobs that run: each may have a folder of that name among the images.
+pub(super) fn builds_and_running(database: &Database) -> Result<HashSet<String>> {
+    let connection = database.lock();
+    let mut statement = connection
+        .prepare_cached("SELECT id FROM build UNION SELECT id FROM job WHERE state = ?1")?;
+    let ids = statement.query_map([word(&JobState::Running)], |row| row.get(0))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Ends every running job whose process is not among `alive`.
