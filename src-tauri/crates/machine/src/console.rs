@@ -30,6 +30,8 @@ const CHUNK_MAX_BYTES: usize = 256 << 10;
 const WAKE_INTERVAL: Duration = Duration::from_millis(4);
 /// The guest gets this long to take what was typed before the connection is closed.
 const TYPING_LINGER: Duration = Duration::from_secs(2);
+/// A guest that does not read what is typed leaves room for some of it; then typing fails after this time.
+const TYPING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where no change is announced (network file systems), the file is looked at this often.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -184,9 +186,15 @@ impl Drop for Wire {
     }
 }
 
-/// Types into the console of a machine, whichever process drives it.
+/// Types into the console of a machine, whichever process drives it. What is typed after this has returned comes after
+/// it: the other end hangs up when it has taken all.
 pub(crate) async fn type_into(sockets: &Sockets, bytes: &[u8]) -> io::Result<()> {
-    let mut stream = UnixStream::connect(sockets.input()).await?;
-    stream.write_all(bytes).await?;
-    stream.shutdown().await
+    let typing = async {
+        let mut stream = UnixStream::connect(sockets.input()).await?;
+        stream.write_all(bytes).await?;
+        stream.shutdown().await?;
+        let _hung_up = stream.read(&mut [0]).await?;
+        Ok(())
+    };
+    timeout(TYPING_TIMEOUT, typing).await?
 }

@@ -39,6 +39,22 @@ async fn what_is_typed_reaches_the_guest_and_what_it_writes_the_log() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_comes_in_the_order_of_typing() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("ready\n", ECHO)).await;
+    let mut console = machine.follow_console(0).unwrap();
+    let mut typed = String::from("ready\n");
+    for number in 100..300 {
+        let word = format!("{number} ");
+        machine.console_input(word.as_bytes()).await.unwrap();
+        typed.push_str(&word);
+    }
+    assert_eq!(crate::console_until(&mut console, "299 ").await, typed);
+    machine.kill().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_flood_neither_blocks_nor_loses_a_byte() {
     // Writes the alphabet for ever, as fast as the port says that it is ready.
