@@ -73,6 +73,14 @@ pub enum Error {
         /// Who has it, where that is known.
         holder: Option<String>,
     },
+    /// A host port that only the system's own programs may have.
+    #[error("port {port}/{protocol} of this computer is not for users to take")]
+    PortForbidden {
+        /// The port on 127.0.0.1.
+        port: u16,
+        /// TCP or UDP.
+        protocol: Protocol,
+    },
     /// A file that the machine boots from is not there.
     #[error("the {what} is not there: {}", path.display())]
     FileMissing {
@@ -103,6 +111,9 @@ pub enum Error {
         /// What was waited for.
         what: String,
     },
+    /// QEMU did as it was told, and the process that drives the machine takes no note of it.
+    #[error("the Windlass process that drives the machine does not answer")]
+    DriverSilent,
     /// The runtime folder's path leaves no room for socket names.
     #[error("{} is too long for a socket: {length} bytes of at most {max}", path.display())]
     SocketPathTooLong {
@@ -172,6 +183,12 @@ impl Error {
             Self::FileMissing { .. } => "Build the appliance again.",
             Self::StartFailed { remedy, .. } => return remedy.clone(),
             Self::NoAnswer { .. } => "Switch the machine off (kill) and start it again.",
+            Self::DriverSilent => {
+                "End that process (a window, or a windlassctl): the machine goes on, and is driven from here then."
+            }
+            Self::PortForbidden { .. } => {
+                "Choose a port from 1024 on, or leave it empty: a free one is chosen then."
+            }
             Self::SocketPathTooLong { .. } => {
                 "Set XDG_RUNTIME_DIR, or WINDLASS_HOME, to a folder with a shorter path."
             }

@@ -35,11 +35,8 @@ impl Reservation {
         let open = wanted.iter().filter(|port| port.host.is_none());
         for port in fixed.chain(open) {
             let asked = port.host.unwrap_or(0);
-            let (held, host) = bind(asked, port.protocol).map_err(|_| Error::PortTaken {
-                port: asked,
-                protocol: port.protocol,
-                holder: holder_of(asked, port.protocol),
-            })?;
+            let (held, host) = bind(asked, port.protocol)
+                .map_err(|error| refusal(error, asked, port.protocol, &holder_of))?;
             reservation.held.push(held);
             reservation.ports.push(ForwardedPort {
                 host,
@@ -53,6 +50,24 @@ impl Reservation {
     /// Lets go of the ports, for QEMU to take them.
     pub(crate) fn hand_over(self) -> Vec<ForwardedPort> {
         self.ports
+    }
+}
+
+/// Why a port cannot be had.
+fn refusal(
+    error: io::Error,
+    port: u16,
+    protocol: Protocol,
+    holder_of: impl Fn(u16, Protocol) -> Option<String>,
+) -> Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Error::PortTaken {
+            port,
+            protocol,
+            holder: holder_of(port, protocol),
+        },
+        io::ErrorKind::PermissionDenied => Error::PortForbidden { port, protocol },
+        _ => Error::io("listen on", format!("127.0.0.1:{port}/{protocol}"))(error),
     }
 }
 
@@ -112,5 +127,13 @@ mod tests {
             error.to_string(),
             format!("port {taken}/tcp of this computer is in use by machine web")
         );
+    }
+
+    #[test]
+    fn a_port_that_cannot_be_had_says_why() {
+        let error = |kind: io::ErrorKind| refusal(kind.into(), 80, Protocol::Tcp, |_, _| None);
+        insta::assert_snapshot!(error(io::ErrorKind::AddrInUse), @"port 80/tcp of this computer is in use");
+        insta::assert_snapshot!(error(io::ErrorKind::PermissionDenied), @"port 80/tcp of this computer is not for users to take");
+        insta::assert_snapshot!(error(io::ErrorKind::OutOfMemory), @"cannot listen on 127.0.0.1:80/tcp");
     }
 }
