@@ -131,15 +131,38 @@ impl MachineHandle {
         self.ask(|reply| Message::Rename { name, reply }).await
     }
 
-    /// Waits until it is not live any more, and says how it ended.
+    /// Waits until it is not live any more, and says how it ended. One that was deleted before anybody here saw it end
+    /// was stopped.
     pub async fn ended(&self) -> Status {
         let mut status = self.status();
-        let ended = status.wait_for(|status| !status.state.is_live()).await;
-        match ended {
-            Ok(status) => status.clone(),
-            // Cannot be: the sender lives in `self`.
-            Err(_) => self.shared.status.borrow().clone(),
+        let ended = status.wait_for(|status| !status.state.is_live());
+        if let Some(Ok(status)) = self.shared.gone.run_until_cancelled(ended).await {
+            return status.clone();
         }
+        let last = self.shared.status.borrow().clone();
+        if !last.state.is_live() {
+            return last;
+        }
+        Status {
+            state: MachineState::Stopped,
+            message: Some("It was deleted.".to_owned()),
+            remedy: None,
+            pid: None,
+            ..last
+        }
+    }
+
+    /// Waits until it is deleted, by this or another process.
+    pub async fn gone(&self) {
+        self.shared.gone.cancelled().await;
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.shared.gone.is_cancelled()
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.shared.gone.cancel();
     }
 
     /// Its command line, files and process.
@@ -238,7 +261,13 @@ impl MachineHandle {
             .send(message(reply))
             .await
             .map_err(|_| gone())?;
-        answer.await.map_err(|_| Error::Closed)?
+        answer.await.map_err(|_| {
+            if self.shared.gone.is_cancelled() {
+                gone()
+            } else {
+                Error::Closed
+            }
+        })?
     }
 
     pub(crate) fn try_send(&self, message: Message) -> bool {

@@ -8,6 +8,7 @@ use std::path::Path;
 use cpio::NewcBuilder;
 
 use crate::error::{Error, Result};
+use crate::record::beside;
 
 /// Where the guest's init looks for what it shall run.
 pub(crate) const COMMAND_LINE_PATH: &str = "windlass/command-line";
@@ -19,8 +20,7 @@ const ALIGNMENT_BYTES: u64 = 4;
 pub(crate) fn write(path: &Path, initrd: &Path, command_line: &str) -> Result<()> {
     let archive = command_line_archive(command_line).map_err(Error::io("write", path))?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write in", folder))?;
+    let mut file = beside(folder).map_err(Error::io("write in", folder))?;
     let mut source = File::open(initrd).map_err(Error::io("open", initrd))?;
     // Shares the blocks, or copies inside the kernel, where the file system can.
     let length = io::copy(&mut source, file.as_file_mut()).map_err(Error::io("copy", initrd))?;

@@ -29,6 +29,7 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
 use windlass_guest::Notice;
 
 use evidence::Words;
@@ -59,6 +60,16 @@ impl Request {
             Self::Kill => "switch off",
         }
     }
+}
+
+/// What the user wanted last of a run: its end is judged by that, whoever sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Wish {
+    /// That the guest stops.
+    Stop,
+    /// That its power is cut.
+    Kill,
 }
 
 /// What happened.
@@ -144,17 +155,19 @@ struct Advice {
 enum About {
     Address,
     Guest,
+    Qemu,
     Disk,
     Stopping,
 }
 
 impl Lifecycle {
-    /// A machine that was found in `state`; live states are for a QEMU that is to be taken over.
-    pub(crate) fn new(state: MachineState, has_network: bool) -> Self {
+    /// A machine that was found in `state`; live states are for a QEMU that is to be taken over, from somebody who
+    /// had been told `wish`.
+    pub(crate) fn new(state: MachineState, has_network: bool, wish: Option<Wish>) -> Self {
         Self {
             state,
             has_network,
-            evidence: Evidence::default(),
+            evidence: Evidence::of(wish),
             halt_checks: 0,
             verdict: None,
             advice: None,
@@ -163,6 +176,15 @@ impl Lifecycle {
 
     pub(crate) fn state(&self) -> MachineState {
         self.state
+    }
+
+    /// What the user wanted last of this run.
+    pub(crate) fn wish(&self) -> Option<Wish> {
+        match &self.evidence {
+            Evidence { killed: true, .. } => Some(Wish::Kill),
+            Evidence { asked: true, .. } => Some(Wish::Stop),
+            _ => None,
+        }
     }
 
     /// How the run ended, once it has.
@@ -182,8 +204,15 @@ impl Lifecycle {
     /// The machine was found live and taken over: what its last driver was waiting for has to be waited for again.
     pub(crate) fn taken_over(&mut self) -> Vec<Action> {
         match self.state {
-            MachineState::Stopping => self.ask_guest(Vec::new()),
+            MachineState::Stopping => match self.wish() {
+                Some(Wish::Stop) => self.ask_guest(Vec::new()),
+                Some(Wish::Kill) => self.quit("Its power is being cut."),
+                // It was ending by itself.
+                None => vec![Action::Arm(Timer::Quit)],
+            },
             MachineState::Starting => vec![Action::Arm(Timer::Connect)],
+            // It said so while nobody looked whether that is true.
+            _ if self.evidence.panic.is_some() => vec![Action::Arm(Timer::Halt)],
             _ => Vec::new(),
         }
     }
@@ -193,7 +222,7 @@ impl Lifecycle {
         use MachineState::{Paused, Running, Starting, Stopping};
         let actions = match (request, self.state) {
             (Request::Start, state) if !state.is_live() => {
-                *self = Self::new(Starting, self.has_network);
+                *self = Self::new(Starting, self.has_network, None);
                 vec![Action::Launch, Action::Arm(Timer::Connect)]
             }
             (Request::Pause, Running) => vec![Action::Pause],
@@ -223,7 +252,7 @@ impl Lifecycle {
             Event::Connected { running } => self.connected(running),
             Event::Unreachable => {
                 self.advise(
-                    About::Guest,
+                    About::Qemu,
                     "QEMU runs, but does not answer.".to_owned(),
                     Some("Switch the machine off and start it again.".to_owned()),
                 );
@@ -273,7 +302,7 @@ impl Lifecycle {
                 MachineState::Paused
             };
         }
-        self.withdraw(About::Guest);
+        self.withdraw(About::Qemu);
         let mut actions = vec![Action::Disarm(Timer::Connect)];
         if self.has_network && !self.evidence.has_address {
             actions.push(Action::Arm(Timer::Address));

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
 use crate::handle::{MachineHandle, Neighbours};
-use crate::paths::{MachineFolder, Sockets, private_folder};
+use crate::paths::{MachineFolder, Sockets, UNFINISHED, private_folder};
 use crate::record::{Durability, Record};
 use crate::spec::{MachineSpec, validate_id};
 use crate::status::Status;
@@ -170,7 +170,7 @@ fn create_folder(machines: &Path, spec: MachineSpec) -> Result<()> {
         return Err(Error::Exists { id });
     }
     let draft = tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(UNFINISHED)
         .tempdir_in(machines)
         .map_err(Error::io("write in", machines))?;
     let drafted = MachineFolder::at(draft.path().to_owned());
@@ -193,7 +193,7 @@ fn sweep(machines: &Path) {
     for entry in fs::read_dir(machines).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let left_over = name.starts_with(".deleted-") || name.starts_with(".new-");
+        let left_over = name.starts_with(".deleted-") || name.starts_with(UNFINISHED);
         let age = entry.metadata().and_then(|metadata| metadata.modified());
         let settled = age.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > SETTLED));
         if left_over
@@ -232,8 +232,9 @@ impl Inner {
         let mut known = self.known();
         let count = known.len();
         known.retain(|id, known| {
-            let there = on_disk.contains_key(id);
+            let there = on_disk.contains_key(id) && !known.handle.is_gone();
             if !there {
+                known.handle.set_gone();
                 known.cancel.cancel();
             }
             there
@@ -323,6 +324,7 @@ impl Inner {
             record: Mutex::new(record),
             status: watch::Sender::new(status),
             neighbours: Neighbours::new(&self.known),
+            gone: CancellationToken::new(),
         });
         self.tasks
             .spawn(task::run(Arc::clone(&shared), messages, cancel.clone()));

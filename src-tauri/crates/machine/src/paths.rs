@@ -24,6 +24,9 @@ const SOCKET_PATH_MAX_BYTES: usize = if cfg!(target_os = "macos") { 103 } else {
 /// The longest of the names in [`Sockets`], with its slash.
 const LONGEST_SOCKET_NAME: &str = "/control.lock";
 
+/// What the names of files begin with that are written to be renamed when they are whole.
+pub(crate) const UNFINISHED: &str = ".new-";
+
 /// A machine's own folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MachineFolder(PathBuf);
@@ -57,8 +60,14 @@ impl MachineFolder {
         self.0.join("initramfs")
     }
     pub(crate) fn screenshot(&self, unique: u64) -> PathBuf {
+        let process = std::process::id();
         self.0
-            .join(format!("screenshot-{}-{unique}.png", std::process::id()))
+            .join(format!("{UNFINISHED}screenshot-{process}-{unique}.png"))
+    }
+
+    /// Whether a file of this name is one that was being made when its maker was killed.
+    pub(crate) fn is_unfinished(name: &str) -> bool {
+        name.starts_with(UNFINISHED)
     }
 }
 
@@ -111,9 +120,20 @@ impl Sockets {
         private_folder(&self.0)
     }
 
-    /// Removes the sockets, as far as they are there.
+    /// Removes the sockets, as far as they are there. Nothing else: where they are comes from a file.
     pub(crate) fn remove(&self) {
-        if let Err(error) = fs::remove_dir_all(&self.0)
+        let all = [
+            self.qmp(),
+            self.control(),
+            self.control_lock(),
+            self.serial(),
+            self.input(),
+            self.vnc(),
+        ];
+        for socket in all {
+            let _not_there = fs::remove_file(socket);
+        }
+        if let Err(error) = fs::remove_dir(&self.0)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.0.display(), %error, "sockets are left over");
@@ -213,6 +233,20 @@ mod tests {
             ),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn only_sockets_are_removed_wherever_a_record_says_that_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let sockets = Sockets::at(folder.path().to_owned());
+        fs::write(sockets.qmp(), b"").unwrap();
+        fs::write(folder.path().join("letter"), b"dear").unwrap();
+        sockets.remove();
+        assert!(!sockets.qmp().exists());
+        assert!(folder.path().join("letter").exists());
+        fs::remove_file(folder.path().join("letter")).unwrap();
+        sockets.remove();
+        assert!(!folder.path().exists());
     }
 
     #[test]

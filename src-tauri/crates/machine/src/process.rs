@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -41,17 +41,19 @@ impl ProcessKey {
         })
     }
 
-    /// The process that has `mark` in its command line.
-    pub(crate) fn by_command_line(mark: &Path) -> Option<Self> {
-        let mark = mark.as_os_str().as_bytes();
+    /// The user's process that was given exactly these arguments (the program, which comes first, may have passed them
+    /// on to another). They contain socket paths that are the machine's alone.
+    pub(crate) fn by_command_line(words: &[String]) -> Option<Self> {
+        let (_program, arguments) = words.split_first()?;
+        let user = rustix::process::getuid().as_raw();
         let processes = fs::read_dir("/proc").ok()?;
         processes.flatten().find_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            let words = fs::read(entry.path().join("cmdline")).ok()?;
-            words
-                .windows(mark.len())
-                .any(|part| part == mark)
-                .then(|| Self::of(pid))?
+            let command = fs::read(entry.path().join("cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command);
+            let found = command.trim_end_matches('\0').split('\0').skip(1);
+            let same = found.eq(arguments.iter().map(String::as_str));
+            (same && entry.metadata().ok()?.uid() == user).then(|| Self::of(pid))?
         })
     }
 
@@ -198,6 +200,30 @@ mod tests {
             None
         );
         assert_eq!(start_ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_is_found_by_all_of_its_command_line_or_not_at_all() {
+        let key = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            ProcessKey::by_command_line(&words).map(|key| key.pid)
+        };
+        let mut sleep = std::process::Command::new("sleep")
+            .args(["7200.25", "0"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(sleep.id()).unwrap();
+        // A process that was just started has no command line for a moment.
+        let started = std::time::Instant::now();
+        let mut whole = None;
+        while whole.is_none() && started.elapsed() < Duration::from_secs(5) {
+            whole = key(&["qemu", "7200.25", "0"]);
+        }
+        let found = [whole, key(&["sleep", "7200.25"]), key(&[])];
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+        assert_eq!(found, [Some(pid), None, None]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::paths::MachineFolder;
+use crate::lifecycle::Wish;
+use crate::paths::{MachineFolder, UNFINISHED};
 use crate::spec::MachineSpec;
 use crate::status::Status;
 
@@ -43,6 +44,9 @@ pub(crate) struct Run {
     pub(crate) console_start: u64,
     /// QEMU's process: its id alone says nothing, it may be another's by now.
     pub(crate) process: Option<ProcessKey>,
+    /// What the user wanted last of it; whoever takes it over has to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wish: Option<Wish>,
 }
 
 /// A process that cannot be mistaken for another one, however often ids come round.
@@ -121,6 +125,13 @@ impl Record {
     }
 }
 
+/// A file that is renamed when it is whole; what a kill leaves of it is recognised by its name.
+pub(crate) fn beside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)
+}
+
 /// Writes beside and renames.
 pub(crate) fn write_atomically(
     path: &Path,
@@ -128,7 +139,7 @@ pub(crate) fn write_atomically(
     durability: Durability,
 ) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = beside(folder)?;
     file.write_all(bytes)?;
     if durability == Durability::Power {
         file.as_file().sync_all()?;

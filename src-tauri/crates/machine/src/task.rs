@@ -18,6 +18,7 @@ mod elsewhere;
 mod launch;
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) record: Mutex<Record>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) neighbours: Neighbours,
+    /// The machine was deleted, by whomever.
+    pub(crate) gone: CancellationToken,
 }
 
 impl Shared {
@@ -78,12 +81,22 @@ impl Shared {
     }
 
     fn publish(&self, status: Status) {
+        self.note(&status);
+        self.tell(status);
+    }
+
+    /// Puts the status into the record, for its next writing.
+    fn note(&self, status: &Status) {
         self.change_record(|record| {
             record.status = Status {
                 elsewhere: false,
                 ..status.clone()
             }
         });
+    }
+
+    /// Tells everybody in this process.
+    fn tell(&self, status: Status) {
         self.status.send_if_modified(|old| {
             let changed = *old != status;
             *old = status;
@@ -123,13 +136,15 @@ fn answer<T>(reply: Reply<T>, result: Result<T>) {
     let _gone = reply.send(result);
 }
 
-/// Runs until the machine is deleted or `cancel` says so. A live QEMU goes on living.
+/// Runs until the machine is deleted or `cancel` says so. A live QEMU goes on living. Whoever asks for something after
+/// that is told that there is no such machine.
 pub(crate) async fn run(
     shared: std::sync::Arc<Shared>,
     mut messages: mpsc::Receiver<Message>,
     cancel: CancellationToken,
 ) {
-    loop {
+    let mut deleted = false;
+    while !deleted {
         let message = tokio::select! {
             () = cancel.cancelled() => return,
             message = messages.recv() => message,
@@ -156,16 +171,14 @@ pub(crate) async fn run(
                 (Ok(_), None) => None,
             },
             Message::Request { request, reply, .. } => {
-                answer(reply, elsewhere::request(&shared, request).await);
-                None
+                let result = elsewhere::request(&shared, request).await;
+                // Whoever drove it may have died over it.
+                let driver = look(&shared).await;
+                answer(reply, result);
+                driver
             }
             Message::Delete { reply } => {
-                let result = delete(&shared).await;
-                let deleted = result.is_ok();
-                answer(reply, result);
-                if deleted {
-                    return;
-                }
+                deleted |= delete_and_answer(&shared, reply).await;
                 None
             }
             Message::Rename { name, reply } => {
@@ -181,12 +194,9 @@ pub(crate) async fn run(
             match driver.drive(&mut messages, &cancel).await {
                 drive::Left::Ended => {}
                 drive::Left::Cancelled => return,
-                drive::Left::Delete(reply) => {
-                    let result = delete(&shared).await;
-                    let deleted = result.is_ok();
-                    answer(reply, result);
-                    if deleted {
-                        return;
+                drive::Left::Delete(replies) => {
+                    for reply in replies {
+                        deleted |= delete_and_answer(&shared, reply).await;
                     }
                 }
             }
@@ -303,11 +313,31 @@ async fn rename(shared: &Shared, name: String) -> Result<()> {
     Ok(())
 }
 
+/// Deletes a machine; says whether it is gone.
+async fn delete_and_answer(shared: &Shared, reply: Reply<()>) -> bool {
+    let result = delete(shared).await;
+    // Another one of us, or of those who asked, was faster.
+    let result = match result {
+        Err(Error::NotFound { .. }) if shared.gone.is_cancelled() => Ok(()),
+        result => result,
+    };
+    let deleted = result.is_ok();
+    if deleted {
+        shared.gone.cancel();
+    }
+    answer(reply, result);
+    deleted
+}
+
 /// Removes a machine that rests, or that is driven elsewhere.
 async fn delete(shared: &Shared) -> Result<()> {
-    let live = Record::read(&shared.folder).is_ok_and(|record| record.status.state.is_live());
-    if live {
-        elsewhere::request(shared, Request::Kill).await?;
+    match Record::read(&shared.folder) {
+        Ok(record) if record.status.state.is_live() => {
+            elsewhere::request(shared, Request::Kill).await?;
+        }
+        // Nothing tells whether there is a QEMU: if it can be asked, it ends.
+        Err(Error::Record { .. }) => elsewhere::quit(shared).await,
+        _ => {}
     }
     let lock = lock_resting(shared, "delete").await?;
     if let Ok(sockets) = shared.sockets() {
@@ -322,5 +352,9 @@ async fn delete(shared: &Shared) -> Result<()> {
     tokio::task::spawn_blocking(move || fs::remove_dir_all(hidden))
         .await
         .map_err(|_| Error::Closed)?
-        .map_err(Error::io("remove", path))
+        .or_else(|error| match error.kind() {
+            // Swept by another process that opened the folder just now.
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(Error::io("remove", path)(error)),
+        })
 }

@@ -2,6 +2,7 @@
 
 use windlass_guest::Notice;
 
+use super::Wish;
 use crate::status::MachineState;
 
 /// How QEMU's process ended.
@@ -128,6 +129,15 @@ pub(super) fn sentence(text: &str) -> String {
 }
 
 impl Evidence {
+    /// What is known of a run before anything of it is seen.
+    pub(super) fn of(wish: Option<Wish>) -> Self {
+        Self {
+            asked: wish == Some(Wish::Stop),
+            killed: wish == Some(Wish::Kill),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn noticed(&mut self, notice: &Notice) {
         let keep = |words: &mut Option<Words>| {
             words.get_or_insert_with(|| Words::of(notice));
@@ -189,33 +199,32 @@ impl Evidence {
         if self.killed {
             return Verdict::new(Stopped, "It was switched off.");
         }
-        if self.cut {
+        let own_end = self.guests_own_end(state, &exit);
+        // A guest that had ended by itself did so, however long QEMU took after that.
+        if self.cut && (self.asked || own_end.is_none()) {
             return Verdict::new(
                 Stopped,
                 "It did not stop by itself in time, and was switched off.",
             );
         }
-        self.guests_own_end(state, &exit)
-            .unwrap_or_else(|| match exit {
-                Exit::Signal(signal) => Verdict {
-                    remedy: Some("Start it again; if memory is short, give it less.".to_owned()),
-                    ..Verdict::new(
-                        Crashed,
-                        &format!("QEMU was ended from outside, by signal {signal}."),
-                    )
-                },
-                Exit::Code(code) => Verdict::new(
+        own_end.unwrap_or_else(|| match exit {
+            Exit::Signal(signal) => Verdict {
+                remedy: Some("Start it again; if memory is short, give it less.".to_owned()),
+                ..Verdict::new(
                     Crashed,
-                    &format!("QEMU ended unexpectedly, with status {code}."),
-                ),
-                Exit::Unseen => Verdict::new(Crashed, "QEMU ended unexpectedly."),
-                Exit::Unknown | Exit::NotStarted { .. } => Verdict {
-                    remedy: Some(
-                        "Start it again; its console has what it said until then.".to_owned(),
-                    ),
-                    ..Verdict::new(Lost, "It ended while nobody was looking.")
-                },
-            })
+                    &format!("QEMU was ended from outside, by signal {signal}."),
+                )
+            },
+            Exit::Code(code) => Verdict::new(
+                Crashed,
+                &format!("QEMU ended unexpectedly, with status {code}."),
+            ),
+            Exit::Unseen => Verdict::new(Crashed, "QEMU ended unexpectedly."),
+            Exit::Unknown | Exit::NotStarted { .. } => Verdict {
+                remedy: Some("Start it again; its console has what it said until then.".to_owned()),
+                ..Verdict::new(Lost, "It ended while nobody was looking.")
+            },
+        })
     }
 
     /// The verdict on a guest that died. Words of a panic alone do not make one: they may be a program's output, so

@@ -54,7 +54,7 @@ use Step::{Ask, See};
 
 /// Plays steps on a machine that was just started and answers, and tells how it ended.
 fn play(steps: Vec<Step>) -> String {
-    let mut machine = Lifecycle::new(MachineState::Created, true);
+    let mut machine = Lifecycle::new(MachineState::Created, true, None);
     machine.request(Request::Start).unwrap();
     machine.event(Event::Connected { running: true });
     for step in steps {
@@ -168,6 +168,15 @@ fn how_a_run_is_judged() {
             ],
         ),
         (
+            "ends by itself, and whose QEMU does not",
+            vec![
+                See(ended(Some(3))),
+                guest_off(),
+                See(Event::TimeUp(Timer::Quit)),
+                See(Event::Gone(Exit::Signal(9))),
+            ],
+        ),
+        (
             "is switched off",
             vec![Ask(Request::Kill), See(shut_down("host-qmp-quit")), gone()],
         ),
@@ -212,6 +221,7 @@ fn how_a_run_is_judged() {
     a guest that stops when asked: Stopped Some(143) It stopped when asked.
     a guest that is an OSv that stops when asked: Stopped None It stopped when asked.
     a guest that does not stop when asked: Stopped None It did not stop by itself in time, and was switched off.
+    a guest that ends by itself, and whose QEMU does not: Failed Some(3) It ended with status 3.
     a guest that is switched off: Stopped None It was switched off.
     a guest that is switched off elsewhere: Stopped None It was switched off.
     a guest that goes with a shutdown of the computer: Stopped None It was ended from outside (say, because this computer was shut down).
@@ -224,7 +234,7 @@ fn how_a_run_is_judged() {
 
 #[test]
 fn stop_goes_from_asking_to_quitting_to_killing() {
-    let mut machine = Lifecycle::new(MachineState::Created, false);
+    let mut machine = Lifecycle::new(MachineState::Created, false, None);
     let mut story = String::new();
     let mut tell = |what: &str, machine: &Lifecycle, actions: Vec<Action>| {
         let words = machine.words().0.unwrap_or_default();
@@ -256,6 +266,39 @@ fn stop_goes_from_asking_to_quitting_to_killing() {
     time is up for Quit: Stopping [Disarm(Connect), Disarm(Quit), KillProcess, Arm(Kill)] QEMU's process is being killed.
     time is up for Kill: Stopping [] QEMU's process does not go away, not even killed.
     its process is gone: Stopped [] It did not stop by itself in time, and was switched off.
+    ");
+}
+
+/// Takes a machine over that was left in `state`, and finds its QEMU gone after the guest said `status`.
+fn taken_over(state: MachineState, wish: Option<Wish>, status: i32) -> String {
+    let mut machine = Lifecycle::new(state, false, wish);
+    let _done_then = machine.event(ended(Some(status)));
+    let _gone = machine.event(Event::Gone(Exit::Unknown));
+    let message = machine.words().0.unwrap_or_default();
+    format!("{:?} {message}", machine.state())
+}
+
+#[test]
+fn whoever_takes_over_judges_by_what_was_wanted() {
+    use MachineState::{Running, Stopping};
+    let mut story = String::new();
+    for (state, wish) in [
+        (Running, None),
+        (Stopping, None),
+        (Stopping, Some(Wish::Stop)),
+        (Stopping, Some(Wish::Kill)),
+    ] {
+        let _ = writeln!(
+            story,
+            "{state:?}, {wish:?}: {}",
+            taken_over(state, wish, 143)
+        );
+    }
+    insta::assert_snapshot!(story, @r"
+    Running, None: Failed It ended with status 143.
+    Stopping, None: Failed It ended with status 143.
+    Stopping, Some(Stop): Stopped It stopped when asked.
+    Stopping, Some(Kill): Stopped It was switched off.
     ");
 }
 
@@ -318,7 +361,7 @@ proptest! {
     fn any_order_of_requests_and_events_ends_in_a_true_state(
         steps in prop::collection::vec(any_step(), 0..60),
     ) {
-        let mut machine = Lifecycle::new(MachineState::Created, true);
+        let mut machine = Lifecycle::new(MachineState::Created, true, None);
         for step in steps {
             let before = machine.clone();
             match step {
@@ -358,7 +401,7 @@ proptest! {
     /// From any live state, a stop whose timers run out one after the other comes to the killing of the process.
     #[test]
     fn a_stop_always_comes_to_an_end(steps in prop::collection::vec(any_step(), 0..40)) {
-        let mut machine = Lifecycle::new(MachineState::Created, true);
+        let mut machine = Lifecycle::new(MachineState::Created, true, None);
         for step in steps {
             match step {
                 Ask(request) => { let _refused = machine.request(request); }

@@ -5,34 +5,39 @@ mod ending;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use windlass_guest::{Notice, Recogniser};
 
-use self::sources::{connected, exited, keep_connecting, next_chunk, next_event, ring, understand};
+use self::sources::{
+    Said, already_said, connected, exited, keep_connecting, next_chunk, next_event, understand,
+    until,
+};
 use crate::console::ConsoleFollower;
 use crate::error::Error;
-use crate::lifecycle::{Event, Exit, Lifecycle, Request, Timer};
-use crate::paths::Sockets;
+use crate::lifecycle::{Event, Exit, Lifecycle, Request, Timer, Wish};
+use crate::paths::{MachineFolder, Sockets};
 use crate::probe::Probe;
 use crate::process::Process;
-use crate::qmp::{Qmp, QmpEvent};
+use crate::qmp::{Command, Qmp, QmpEvent};
 use crate::record::{Durability, ProcessKey};
-use crate::status::{MachineState, Status};
-use crate::task::{Message, Reply, Shared, answer, elsewhere};
+use crate::status::Status;
+use crate::task::{Message, Reply, Shared, answer, elsewhere, launch};
 
 /// A QEMU that was found and does not greet is taken as hung.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 /// What is kept of the guest's notices.
 const NOTICES_MAX: usize = 100;
+/// What the guest says of itself is told, and written down, at most this often: it may say it without end.
+const NOTICES_INTERVAL: Duration = Duration::from_millis(100);
 
 type Connection = (Qmp, broadcast::Receiver<QmpEvent>);
 
@@ -44,7 +49,7 @@ pub(super) enum Left {
     /// We are closing; QEMU goes on.
     Cancelled,
     /// QEMU is gone because the machine is to be deleted.
-    Delete(Reply<()>),
+    Delete(Vec<Reply<()>>),
 }
 
 /// A live machine in our hands.
@@ -58,37 +63,30 @@ pub(crate) struct Driver {
     attempts: u32,
     sockets: Option<Sockets>,
     process: Option<Process>,
-    connecting: Option<JoinHandle<io::Result<Connection>>>,
+    connecting: Option<AbortOnDropHandle<io::Result<Connection>>>,
     qmp: Option<Qmp>,
     events: Option<broadcast::Receiver<QmpEvent>>,
-    input: Option<JoinHandle<io::Result<()>>>,
+    input: Option<AbortOnDropHandle<io::Result<()>>>,
     follower: Option<ConsoleFollower>,
     recogniser: Recogniser,
     timers: BTreeMap<Timer, Instant>,
+    /// When notices that nobody was told of are told.
+    tell_at: Option<Instant>,
     start_reply: Option<Reply<()>>,
     start_error: Option<Error>,
     end_replies: Vec<Reply<()>>,
-    delete_reply: Option<Reply<()>>,
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let Some(connecting) = &self.connecting {
-            connecting.abort();
-        }
-        if let Some(input) = &self.input {
-            input.abort();
-        }
-    }
+    delete_replies: Vec<Reply<()>>,
 }
 
 impl Driver {
-    fn new(shared: &Arc<Shared>, lock: File, state: MachineState, status: Status) -> Self {
-        let has_network = shared.record().spec.network.is_some();
+    fn new(shared: &Arc<Shared>, lock: File, status: Status, wish: Option<Wish>) -> Self {
+        let record = shared.record();
+        let has_network = record.spec.network.is_some();
+        sweep(&shared.folder);
         Self {
             shared: Arc::clone(shared),
             _lock: lock,
-            lifecycle: Lifecycle::new(state, has_network),
+            lifecycle: Lifecycle::new(record.status.state, has_network, wish),
             status,
             probe: None,
             attempts: 0,
@@ -101,10 +99,11 @@ impl Driver {
             follower: None,
             recogniser: Recogniser::new(),
             timers: BTreeMap::new(),
+            tell_at: None,
             start_reply: None,
             start_error: None,
             end_replies: Vec::new(),
-            delete_reply: None,
+            delete_replies: Vec::new(),
         }
     }
 
@@ -115,8 +114,7 @@ impl Driver {
             started_at: Some(Timestamp::now()),
             ..Status::default()
         };
-        let state = shared.record().status.state;
-        let mut driver = Self::new(shared, lock, state, status);
+        let mut driver = Self::new(shared, lock, status, None);
         driver.probe = Some(probe);
         driver.start_reply = Some(reply);
         driver
@@ -130,12 +128,13 @@ impl Driver {
             notices: Vec::new(),
             ..record.status.clone()
         };
-        let mut driver = Self::new(shared, lock, record.status.state, status);
+        let run = record.run.as_ref();
+        let mut driver = Self::new(shared, lock, status, run.and_then(|run| run.wish));
         let sockets = shared.sockets().ok()?;
-        let known = record.run.as_ref().and_then(|run| run.process.clone());
+        let known = run.and_then(|run| run.process.clone());
         let connection = timeout(GREETING_TIMEOUT, Qmp::connect(&sockets.qmp())).await;
         driver.sockets = Some(sockets.clone());
-        driver.replay(record.run.as_ref().map_or(0, |run| run.console_start));
+        driver.replay(run.map_or(0, |run| run.console_start));
         let connection = connection.ok().and_then(io::Result::ok);
         // The socket knows its process best; one that does not answer, or not yet, is known from the record or by its
         // command line.
@@ -144,7 +143,7 @@ impl Driver {
             .and_then(|(qmp, _)| qmp.pid)
             .and_then(ProcessKey::of)
             .or(known.filter(ProcessKey::is_alive))
-            .or_else(|| ProcessKey::by_command_line(&sockets.qmp()));
+            .or_else(|| ProcessKey::by_command_line(&run?.command));
         driver.process = key.as_ref().and_then(Process::find);
         shared.change_record(|record| {
             if let Some(run) = &mut record.run {
@@ -175,8 +174,16 @@ impl Driver {
     ) -> Left {
         if self.probe.is_some() && !self.lifecycle.state().is_live() {
             let actions = self.lifecycle.request(Request::Start).unwrap_or_default();
+            // Whoever hears that it starts, and opens its console then, sees this run.
+            let console_start = launch::console_start(&self.shared);
+            self.shared.change_record(|record| {
+                if let Some(run) = &mut record.run {
+                    run.console_start = console_start;
+                }
+            });
             // In the record before QEMU is: if we die in between, the next of us looks for it.
-            self.show();
+            self.note();
+            self.shared.tell(self.status.clone());
             self.carry_out_or_log(actions).await;
             self.publish(Durability::Process).await;
         }
@@ -189,7 +196,7 @@ impl Driver {
             tokio::select! {
                 () = cancel.cancelled() => return Left::Cancelled,
                 exit = exited(&mut self.process) => self.finish(exit).await,
-                event = next_event(&mut self.events) => self.qmp_event(event).await,
+                said = next_event(&mut self.events) => self.qmp_said(said).await,
                 connection = connected(&mut self.connecting) => {
                     self.connecting = None;
                     if let Some(connection) = connection {
@@ -201,15 +208,23 @@ impl Driver {
                     Some(message) => self.message(message).await,
                     None => return Left::Cancelled,
                 },
-                () = ring(next_timer) => {
+                () = until(self.tell_at) => self.publish(Durability::Process).await,
+                () = until(next_timer.map(|(_, at)| at)) => {
                     if let Some((timer, _)) = next_timer {
                         self.timers.remove(&timer);
                         self.feed(Event::TimeUp(timer)).await;
+                        if timer == Timer::Kill {
+                            self.give_up();
+                        }
                     }
                 }
             }
         }
-        self.delete_reply.take().map_or(Left::Ended, Left::Delete)
+        if self.delete_replies.is_empty() {
+            Left::Ended
+        } else {
+            Left::Delete(std::mem::take(&mut self.delete_replies))
+        }
     }
 
     async fn message(&mut self, message: Message) {
@@ -230,7 +245,10 @@ impl Driver {
                     );
                 }
                 Ok(actions) => {
+                    // Before it is done: if we die in between, the next of us knows that the end was wanted.
+                    self.publish(Durability::Power).await;
                     let result = self.carry_out(actions).await;
+                    self.catch_up().await;
                     self.publish(Durability::Power).await;
                     if request == Request::Kill && result.is_ok() {
                         self.end_replies.push(reply);
@@ -241,9 +259,9 @@ impl Driver {
             },
             Message::Delete { reply } => {
                 let actions = self.lifecycle.request(Request::Kill).unwrap_or_default();
-                let _killed_later = self.carry_out(actions).await;
                 self.publish(Durability::Process).await;
-                self.delete_reply = Some(reply);
+                let _killed_later = self.carry_out(actions).await;
+                self.delete_replies.push(reply);
             }
             Message::Rename { name, reply } => {
                 self.shared.change_record(|record| record.spec.name = name);
@@ -276,13 +294,57 @@ impl Driver {
         .await;
     }
 
-    async fn qmp_event(&mut self, event: Option<QmpEvent>) {
-        let Some(event) = event else {
-            self.events = None;
-            return;
-        };
-        if let Some(event) = understand(&event) {
-            self.feed(event).await;
+    async fn qmp_said(&mut self, said: Option<Said>) {
+        match said {
+            Some(Said::Event(event)) => {
+                if let Some(event) = understand(&event) {
+                    self.feed(event).await;
+                }
+            }
+            Some(Said::TooMuch) => {
+                if let Some(running) = self.is_running().await {
+                    let event = if running {
+                        Event::Resumed
+                    } else {
+                        Event::Paused
+                    };
+                    self.feed(event).await;
+                }
+            }
+            None => self.events = None,
+        }
+    }
+
+    /// Hears what QEMU has said until now: it tells of a change before it answers whoever asked for it, so whoever is
+    /// answered after this finds the change in the status.
+    async fn catch_up(&mut self) {
+        for _ in 0..self.events.as_ref().map_or(0, broadcast::Receiver::len) {
+            let Some(said) = self.events.as_mut().and_then(already_said) else {
+                return;
+            };
+            self.qmp_said(Some(said)).await;
+        }
+    }
+
+    /// Whether QEMU's processors run; `None` if it does not say.
+    async fn is_running(&self) -> Option<bool> {
+        let status = self.qmp.as_ref()?.execute(Command::new("query-status"));
+        Some(status.await.ok()?["running"].as_bool().unwrap_or(true))
+    }
+
+    /// Its process was killed and does not go: whoever waits for that is told.
+    fn give_up(&mut self) {
+        let waiting = self
+            .end_replies
+            .drain(..)
+            .chain(self.delete_replies.drain(..));
+        for reply in waiting {
+            answer(
+                reply,
+                Err(Error::NoAnswer {
+                    what: "its process' end".to_owned(),
+                }),
+            );
         }
     }
 
@@ -296,8 +358,10 @@ impl Driver {
             let actions = self.lifecycle.event(Event::Noticed(notice));
             self.carry_out_or_log(actions).await;
         }
-        // Once for all of them: a guest that floods us with notices costs no more than one that does not.
-        self.publish(Durability::Process).await;
+        // Once for all of them, and not at once: a guest that floods us with notices costs little more than one that
+        // does not.
+        self.tell_at
+            .get_or_insert_with(|| Instant::now() + NOTICES_INTERVAL);
     }
 
     fn take_notice(&mut self, notice: &Notice) {
@@ -310,17 +374,25 @@ impl Driver {
         self.status.notices.push(notice.to_string());
     }
 
-    /// Tells everybody, and writes it down.
+    /// Tells everybody, and writes it down. An end is written down first: whoever waits for it may end this process as
+    /// soon as it is told, and the next one would find a machine that lives.
     async fn publish(&mut self, durability: Durability) {
-        if self.show()
-            && let Err(error) = self.shared.save(durability).await
-        {
+        let ended = !self.lifecycle.state().is_live();
+        let changed = self.note();
+        if !ended {
+            self.shared.tell(self.status.clone());
+        }
+        if changed && let Err(error) = self.shared.save(durability).await {
             tracing::warn!(id = self.shared.id, %error, "the machine's record is not up to date");
+        }
+        if ended {
+            self.shared.tell(self.status.clone());
         }
     }
 
-    /// Tells everybody in this process; says whether there was something to tell.
-    fn show(&mut self) -> bool {
+    /// Brings the status up to date, and the record that is to be written; says whether that changed.
+    fn note(&mut self) -> bool {
+        self.tell_at = None;
         let (message, remedy) = self.lifecycle.words();
         self.status.state = self.lifecycle.state();
         self.status.message = message;
@@ -334,10 +406,26 @@ impl Driver {
             .as_ref()
             .and_then(Process::key)
             .map(|key| key.pid);
-        let changed = self.shared.record().status != self.status;
-        if changed || self.shared.status.borrow().elsewhere {
-            self.shared.publish(self.status.clone());
+        let wish = self.lifecycle.wish();
+        let record = self.shared.record();
+        let old_wish = record.run.as_ref().and_then(|run| run.wish);
+        self.shared.note(&self.status);
+        self.shared.change_record(|record| {
+            if let Some(run) = &mut record.run {
+                run.wish = wish;
+            }
+        });
+        record.status != self.status || old_wish != wish
+    }
+}
+
+/// Removes files that a process of ours left half written when it was killed. Called with the machine's lock held, under
+/// which all of them but screenshots are written.
+fn sweep(folder: &MachineFolder) {
+    for entry in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if MachineFolder::is_unfinished(&name.to_string_lossy()) {
+            let _gone_already = fs::remove_file(entry.path());
         }
-        changed
     }
 }

@@ -12,10 +12,10 @@ use crate::process::Process;
 use crate::qmp::{Command, Qmp};
 use crate::record::{ProcessKey, Record};
 use crate::status::{MachineState, Status};
-use crate::task::Shared;
+use crate::task::{Shared, try_lock};
 
-/// The driving process writes what it saw within milliseconds.
-const SEEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// The driving process writes what it saw within milliseconds; where the disk is busy, it takes longer.
+const SEEN_TIMEOUT: Duration = Duration::from_secs(10);
 const SEEN_INTERVAL: Duration = Duration::from_millis(20);
 /// QEMU gets this long to end by itself.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +23,7 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn request(shared: &Shared, request: Request) -> Result<()> {
     let record = Record::read(&shared.folder)?;
     let state = record.status.state;
+    shared.change_record(|old| *old = record.clone());
     let sockets = shared.sockets()?;
     let (commands, expected) = match (request, state) {
         (Request::Pause, MachineState::Running) => {
@@ -54,7 +55,7 @@ pub(super) async fn request(shared: &Shared, request: Request) -> Result<()> {
         control::execute(&sockets, commands).await?;
     }
     if let Some(expected) = expected {
-        wait_until_seen(shared, |state| state == expected || !state.is_live()).await;
+        wait_until_seen(shared, |state| state == expected || !state.is_live()).await?;
     }
     Ok(())
 }
@@ -65,8 +66,7 @@ async fn kill(shared: &Shared, process: Option<&ProcessKey>) -> Result<()> {
     let Some(mut found) = found else {
         // Its driver has not written down who it is yet; QEMU's own word has to do.
         quit?;
-        wait_until_seen(shared, |state| !state.is_live()).await;
-        return Ok(());
+        return wait_until_seen(shared, |state| !state.is_live()).await;
     };
     if quit.is_err()
         || tokio::time::timeout(QUIT_TIMEOUT, found.exited())
@@ -79,16 +79,24 @@ async fn kill(shared: &Shared, process: Option<&ProcessKey>) -> Result<()> {
             what: "its process' end".to_owned(),
         })?;
     }
-    wait_until_seen(shared, |state| !state.is_live()).await;
-    Ok(())
+    wait_until_seen(shared, |state| !state.is_live()).await
 }
 
-/// Waits until the driving process has written down a state that fits; gives up quietly, the next look will tell.
-async fn wait_until_seen(shared: &Shared, fits: impl Fn(MachineState) -> bool) {
+/// Has QEMU end, as far as it can be asked.
+pub(super) async fn quit(shared: &Shared) {
+    if let Ok(sockets) = shared.sockets() {
+        let _nobody_there = control::execute(&sockets, vec![Command::new("quit")]).await;
+    }
+}
+
+/// Waits until the driving process has written down a state that fits, or is gone: then the next look tells.
+async fn wait_until_seen(shared: &Shared, fits: impl Fn(MachineState) -> bool) -> Result<()> {
     let deadline = Instant::now() + SEEN_TIMEOUT;
-    while Instant::now() < deadline {
+    loop {
+        // Asked first: a driver that lets go has written before.
+        let driven = try_lock(shared).is_ok_and(|lock| lock.is_none());
         let Ok(record) = Record::read(&shared.folder) else {
-            return;
+            return Ok(());
         };
         let status = record.status.clone();
         if fits(status.state) {
@@ -97,7 +105,13 @@ async fn wait_until_seen(shared: &Shared, fits: impl Fn(MachineState) -> bool) {
                 elsewhere: status.state.is_live(),
                 ..status
             });
-            return;
+            return Ok(());
+        }
+        if !driven {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::DriverSilent);
         }
         sleep(SEEN_INTERVAL).await;
     }

@@ -39,8 +39,7 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
     let reservation = Reservation::take(wanted, |port, protocol| {
         shared.neighbours.holder_of(&shared.id, port, protocol)
     })?;
-    let console_log = shared.folder.console_log();
-    let console_start = console_log.metadata().map_or(0, |metadata| metadata.len());
+    let console_start = console_start(shared);
     let command_line = CommandLine::new(Launch {
         spec: &spec,
         probe,
@@ -55,6 +54,7 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
             qemu_version: probe.qemu.version.clone(),
             console_start,
             process: None,
+            wish: None,
         });
     });
     // Before the process: if we die in between, the next of us knows where to look for it.
@@ -71,6 +71,12 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
         ports,
         sockets,
     })
+}
+
+/// Where in the console log the next run begins.
+pub(super) fn console_start(shared: &Shared) -> u64 {
+    let log = shared.folder.console_log();
+    log.metadata().map_or(0, |metadata| metadata.len())
 }
 
 /// Checks the files that the machine boots from, and makes those of its own.

@@ -1,5 +1,7 @@
 //! Pause, resume, stop, kill, delete, rename.
 
+use std::os::unix::fs::PermissionsExt;
+
 use windlass_machine::{Error, MachineState};
 
 use crate::{Home, IDLE, guest, host, state_when, story};
@@ -10,12 +12,15 @@ async fn pause_and_resume() {
     let machines = home.open().await;
     let machine = home.started(&machines, &guest("", IDLE)).await;
     assert_eq!(machine.status().borrow().state, MachineState::Running);
-    machine.pause().await.unwrap();
-    state_when(&machine, MachineState::Paused).await;
-    let error = machine.pause().await.unwrap_err();
-    insta::assert_snapshot!(error, @"cannot pause a machine that is paused");
-    machine.resume().await.unwrap();
-    state_when(&machine, MachineState::Running).await;
+    // Whoever is answered finds it done.
+    for _ in 0..20 {
+        machine.pause().await.unwrap();
+        assert_eq!(machine.status().borrow().state, MachineState::Paused);
+        let error = machine.pause().await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot pause a machine that is paused");
+        machine.resume().await.unwrap();
+        assert_eq!(machine.status().borrow().state, MachineState::Running);
+    }
     machine.kill().await.unwrap();
     assert_eq!(machine.status().borrow().state, MachineState::Stopped);
 }
@@ -46,6 +51,79 @@ async fn a_hung_qemu_is_killed() {
     machine.kill().await.unwrap();
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It was switched off.");
+}
+
+#[tokio::test]
+async fn a_start_that_is_switched_off_has_failed() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let silent = home.path().join("silent-qemu");
+    std::fs::write(&silent, "#!/bin/sh\nexec sleep 7200\n").unwrap();
+    std::fs::set_permissions(&silent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut probe = host().await.clone();
+    probe.qemu.path = silent;
+    let machine = machines
+        .create(home.spec("guest", &guest("", IDLE)))
+        .await
+        .unwrap();
+    let starting = tokio::spawn({
+        let machine = machine.clone();
+        async move { machine.start(&probe).await }
+    });
+    state_when(&machine, MachineState::Starting).await;
+    machine.kill().await.unwrap();
+    let error = starting.await.unwrap().unwrap_err();
+    insta::assert_snapshot!(error, @"QEMU did not start: it was switched off before");
+    insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It was switched off.");
+}
+
+#[tokio::test]
+async fn who_deletes_and_who_waits_for_the_end_all_hear_of_it() {
+    let home = Home::new();
+    let (window, terminal) = (home.open().await, home.open().await);
+    let machine = home.started(&window, &guest("", IDLE)).await;
+    terminal.refresh().await;
+    let watched = terminal.get("guest").unwrap();
+    assert!(watched.status().borrow().state.is_live());
+    let waiting = tokio::spawn({
+        let watched = watched.clone();
+        async move { watched.ended().await }
+    });
+    let (one, other) = tokio::join!(machine.delete(), machine.delete());
+    one.unwrap();
+    other.unwrap();
+    let status = tokio::time::timeout(crate::LIMIT, waiting).await;
+    assert_eq!(status.unwrap().unwrap().state, MachineState::Stopped);
+    watched.gone().await;
+    assert!(matches!(machine.stop().await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_end_is_written_down_before_it_is_told() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home
+        .started(&machines, &guest("bye\n", crate::POWER_OFF))
+        .await;
+    machine.ended().await;
+    let record = std::fs::read_to_string(machine.details().folder.join("machine.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["status"]["state"], "stopped");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_half_written_goes_at_the_next_start() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = machines
+        .create(home.spec("guest", &guest("bye\n", crate::POWER_OFF)))
+        .await
+        .unwrap();
+    let left_over = machine.details().folder.join(".new-x7");
+    std::fs::write(&left_over, b"half").unwrap();
+    machine.start(host().await).await.unwrap();
+    assert!(!left_over.exists());
+    machine.ended().await;
 }
 
 #[tokio::test]
@@ -112,4 +190,27 @@ async fn a_machine_runs_again_and_its_console_goes_on_in_the_same_file() {
     }
     let start = usize::try_from(machine.details().console_start).unwrap();
     assert_eq!(start, 2 * "once more\n".len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hears_that_it_starts_finds_the_console_of_this_run() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = machines
+        .create(home.spec("guest", &guest("once more\n", crate::POWER_OFF)))
+        .await
+        .unwrap();
+    for round in 0..5 {
+        let waiting = tokio::spawn({
+            let machine = machine.clone();
+            async move {
+                state_when(&machine, MachineState::Starting).await;
+                machine.details().console_start
+            }
+        });
+        tokio::task::yield_now().await;
+        machine.start(host().await).await.unwrap();
+        assert_eq!(waiting.await.unwrap(), round * "once more\n".len() as u64);
+        machine.ended().await;
+    }
 }

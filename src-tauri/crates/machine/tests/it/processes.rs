@@ -62,10 +62,13 @@ async fn a_machine_outlives_its_owner_and_is_found_again() {
     let pid = status.pid;
 
     owner.kill().await.unwrap();
-    let status = status_when(&machine, |status| !status.elsewhere).await;
-    assert_eq!((status.state, status.pid), (MachineState::Running, pid));
+    // At once, when nobody drives it yet.
     machine.pause().await.unwrap();
-    state_when(&machine, MachineState::Paused).await;
+    let status = machine.status().borrow().clone();
+    assert_eq!(
+        (status.state, status.pid, status.elsewhere),
+        (MachineState::Paused, pid, false)
+    );
     machines.close().await;
 
     let machines = home.open().await;
@@ -97,10 +100,15 @@ async fn two_owners_see_and_command_the_same_machine() {
             .await
             .elsewhere
     );
-    in_terminal.pause().await.unwrap();
-    assert!(!state_when(&in_window, MachineState::Paused).await.elsewhere);
-    in_terminal.resume().await.unwrap();
-    state_when(&in_window, MachineState::Running).await;
+    for _ in 0..5 {
+        in_terminal.pause().await.unwrap();
+        let states = [&in_terminal, &in_window].map(|machine| machine.status().borrow().state);
+        assert_eq!(states, [MachineState::Paused; 2]);
+        in_terminal.resume().await.unwrap();
+        let states = [&in_terminal, &in_window].map(|machine| machine.status().borrow().state);
+        assert_eq!(states, [MachineState::Running; 2]);
+    }
+    assert!(!in_window.status().borrow().elsewhere);
     assert_eq!(&in_terminal.screenshot().await.unwrap()[1..4], b"PNG");
     in_terminal.console_input(b"typed elsewhere").await.unwrap();
     in_terminal.start(host().await).await.expect_err("it runs");
@@ -142,11 +150,7 @@ async fn a_machine_that_ended_while_nobody_looked_is_lost_or_known_by_its_last_w
         let pid = machine.details().pid.unwrap();
         machines.close().await;
         kill(pid, rustix::process::Signal::KILL);
-        while std::fs::read_to_string(format!("/proc/{pid}/stat"))
-            .is_ok_and(|stat| !stat.contains(") Z "))
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        until_gone(pid).await;
         let machines = home.open().await;
         endings.push(story(&machines.get(id).unwrap().ended().await));
     }
@@ -155,6 +159,67 @@ async fn a_machine_that_ended_while_nobody_looked_is_lost_or_known_by_its_last_w
       -> Start it again; its console has what it said until then.
     Stopped, status Some(0): -
     ");
+}
+
+/// Waits until a process is dead.
+async fn until_gone(pid: i32) {
+    while std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.contains(") Z "))
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_was_asked_to_stop_has_stopped_whoever_finds_it() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let text = "[windlass] all ended with status 143\n";
+    let mut spec = home.spec("guest", &guest(text, IDLE));
+    spec.patience.stop_ms = 60_000;
+    let machine = machines.create(spec).await.unwrap();
+    machine.start(host().await).await.unwrap();
+    crate::console_until(&mut machine.follow_console(0).unwrap(), "\n").await;
+    let pid = machine.details().pid.unwrap();
+    machine.stop().await.unwrap();
+    machines.close().await;
+    kill(pid, rustix::process::Signal::KILL);
+    until_gone(pid).await;
+    let machines = home.open().await;
+    let status = machines.get("guest").unwrap().ended().await;
+    insta::assert_snapshot!(story(&status), @"Stopped, status Some(143): It stopped when asked.");
+}
+
+#[tokio::test]
+async fn a_guest_that_halts_while_nobody_looks_is_found_dead() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home
+        .started(&machines, &guest("it broke\nHalting.\n", crate::HALT))
+        .await;
+    crate::console_until(&mut machine.follow_console(0).unwrap(), "Halting.\n").await;
+    machines.close().await;
+    let machines = home.open().await;
+    let status = state_when(&machines.get("guest").unwrap(), MachineState::Crashed).await;
+    insta::assert_snapshot!(story(&status), @r"
+    Crashed, status None: The guest crashed: it broke.
+      -> The lines above it say where; give the machine more memory, or run the appliance on the other guest kernel.
+    ");
+}
+
+#[tokio::test]
+async fn deleting_a_machine_with_a_broken_record_leaves_no_qemu() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("", IDLE)).await;
+    let details = machine.details();
+    machines.close().await;
+    std::fs::write(details.folder.join("machine.json"), b"{").unwrap();
+    let machines = home.open().await;
+    machines.get("guest").unwrap().delete().await.unwrap();
+    tokio::time::timeout(crate::LIMIT, until_gone(details.pid.unwrap()))
+        .await
+        .expect("QEMU is gone");
 }
 
 #[tokio::test]

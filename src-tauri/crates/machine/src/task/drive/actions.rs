@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::sources::keep_connecting;
 use super::{Connection, Driver};
@@ -131,15 +132,15 @@ impl Driver {
     }
 
     pub(super) async fn connected(&mut self, (qmp, events): Connection) {
-        let running = match qmp.execute(Command::new("query-status")).await {
-            Ok(status) => status["running"].as_bool().unwrap_or(true),
-            // It ended in this moment; its process' end will tell.
-            Err(_) => return,
-        };
         self.qmp = Some(qmp);
         self.events = Some(events);
+        let Some(running) = self.is_running().await else {
+            // It ended in this moment; its process' end will tell.
+            self.qmp = None;
+            return;
+        };
         if let Some(sockets) = self.sockets.clone() {
-            self.input = Some(tokio::spawn(pass_on_input(sockets)));
+            self.input = Some(AbortOnDropHandle::new(tokio::spawn(pass_on_input(sockets))));
         }
         self.feed(Event::Connected { running }).await;
         if let Some(reply) = self.start_reply.take() {

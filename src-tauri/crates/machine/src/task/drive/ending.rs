@@ -1,15 +1,19 @@
 //! The end of a run: the last words are heard, and the verdict is written down.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
 use jiff::Timestamp;
 use tokio::time::timeout;
 use windlass_guest::Recogniser;
 
-use super::sources::{next, understand};
+use super::sources::{Said, next, understand};
 use super::{Driver, GREETING_TIMEOUT};
 use crate::console::ConsoleFollower;
 use crate::error::Error;
 use crate::failure;
-use crate::lifecycle::{Event, Exit};
+use crate::lifecycle::{Event, Exit, Wish};
 use crate::record::Durability;
 use crate::status::MachineState;
 use crate::task::answer;
@@ -19,7 +23,7 @@ const ATTEMPTS_MAX: u32 = 4;
 /// What is read again of a console when a machine is taken over: its beginning and its end.
 const REPLAY_MAX_BYTES: u64 = 8 << 20;
 /// What is read of QEMU's own output.
-const QEMU_LOG_MAX_BYTES: usize = 64 << 10;
+const QEMU_LOG_MAX_BYTES: u64 = 64 << 10;
 
 impl Driver {
     /// Reads again what the guest said while nobody listened.
@@ -63,9 +67,11 @@ impl Driver {
     pub(super) async fn finish(&mut self, exit: Exit) {
         // Its events and its console are complete now; both end where they end.
         while let Some(mut events) = self.events.take() {
-            if let Ok(Some(event)) = timeout(GREETING_TIMEOUT, next(&mut events)).await {
+            if let Ok(Some(said)) = timeout(GREETING_TIMEOUT, next(&mut events)).await {
                 self.events = Some(events);
-                if let Some(event) = understand(&event) {
+                if let Said::Event(event) = said
+                    && let Some(event) = understand(&event)
+                {
                     let _too_late = self.lifecycle.event(event);
                 }
             }
@@ -110,9 +116,8 @@ impl Driver {
         if self.lifecycle.state() != MachineState::Starting {
             return exit;
         }
-        let said = std::fs::read(self.shared.folder.qemu_log()).unwrap_or_default();
-        let tail = &said[said.len().saturating_sub(QEMU_LOG_MAX_BYTES)..];
-        let failure = failure::explain(&String::from_utf8_lossy(tail), &ending);
+        let said = read_tail(&self.shared.folder.qemu_log(), QEMU_LOG_MAX_BYTES);
+        let failure = failure::explain(&String::from_utf8_lossy(&said), &ending);
         let chosen = self.shared.record().spec.network.is_some_and(|network| {
             !network.ports.is_empty() && network.ports.iter().any(|port| port.host.is_none())
         });
@@ -131,10 +136,11 @@ impl Driver {
     /// The run is over.
     pub(super) async fn end(&mut self, exit: Exit) {
         self.process = None;
+        self.connecting = None;
         self.qmp = None;
-        if let Some(input) = self.input.take() {
-            input.abort();
-        }
+        self.input = None;
+        // A guest may be done before QEMU greets us; anything else that ends QEMU before that is a start that failed.
+        let ran = exit == Exit::Code(0);
         let _timers_off = self.lifecycle.event(Event::Gone(exit));
         self.timers.clear();
         self.status.ended_at = Some(Timestamp::now());
@@ -149,10 +155,41 @@ impl Driver {
         });
         self.publish(Durability::Power).await;
         if let Some(reply) = self.start_reply.take() {
-            answer(reply, self.start_error.take().map_or(Ok(()), Err));
+            let error = match self.start_error.take() {
+                None if !ran => Some(self.not_started()),
+                error => error,
+            };
+            answer(reply, error.map_or(Ok(()), Err));
         }
         for reply in self.end_replies.drain(..) {
             answer(reply, Ok(()));
         }
     }
+
+    /// Why a start failed that QEMU did not fail by itself.
+    fn not_started(&self) -> Error {
+        let switched_off = self.lifecycle.wish() == Some(Wish::Kill);
+        let message = if switched_off {
+            "it was switched off before"
+        } else {
+            "it did not answer"
+        };
+        Error::StartFailed {
+            message: message.to_owned(),
+            remedy: self.status.remedy.clone(),
+        }
+    }
+}
+
+/// The end of a file, as far as it can be read.
+fn read_tail(path: &Path, max_bytes: u64) -> Vec<u8> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(max_bytes)))?;
+        let mut tail = Vec::new();
+        file.take(max_bytes).read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    read().unwrap_or_default()
 }

@@ -6,12 +6,13 @@ use std::io;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
-use tokio::task::JoinHandle;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Connection;
 use crate::console::ConsoleFollower;
-use crate::lifecycle::{Event, Exit, Timer};
+use crate::lifecycle::{Event, Exit};
 use crate::paths::Sockets;
 use crate::process::Process;
 use crate::qmp::{Qmp, QmpEvent};
@@ -19,16 +20,16 @@ use crate::qmp::{Qmp, QmpEvent};
 const CONNECT_INTERVAL: Duration = Duration::from_millis(4);
 
 /// Connects as soon as QEMU answers; how long that may take is a timer's to say.
-pub(super) fn keep_connecting(sockets: &Sockets) -> JoinHandle<io::Result<Connection>> {
+pub(super) fn keep_connecting(sockets: &Sockets) -> AbortOnDropHandle<io::Result<Connection>> {
     let qmp = sockets.qmp();
-    tokio::spawn(async move {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
             match Qmp::connect(&qmp).await {
                 Ok(connection) => return Ok(connection),
                 Err(_) => sleep(CONNECT_INTERVAL).await,
             }
         }
-    })
+    }))
 }
 
 /// What an event of QEMU's means to a machine; most mean nothing.
@@ -56,30 +57,44 @@ pub(super) async fn exited(process: &mut Option<Process>) -> Exit {
     }
 }
 
-pub(super) async fn next_event(
-    events: &mut Option<broadcast::Receiver<QmpEvent>>,
-) -> Option<QmpEvent> {
+/// What there is to hear from QEMU.
+#[derive(Debug)]
+pub(super) enum Said {
+    Event(QmpEvent),
+    /// More than was kept for us: what of it mattered has to be asked for.
+    TooMuch,
+}
+
+pub(super) async fn next_event(events: &mut Option<broadcast::Receiver<QmpEvent>>) -> Option<Said> {
     match events {
         Some(events) => next(events).await,
         None => pending().await,
     }
 }
 
-/// The next event; what was missed by lagging behind is not worth more than a word in the log.
-pub(super) async fn next(events: &mut broadcast::Receiver<QmpEvent>) -> Option<QmpEvent> {
-    loop {
-        match events.recv().await {
-            Ok(event) => return Some(event),
-            Err(broadcast::error::RecvError::Lagged(count)) => {
-                tracing::warn!(count, "events of QEMU's were missed");
-            }
-            Err(broadcast::error::RecvError::Closed) => return None,
+/// What comes next; `None` when the connection has ended.
+pub(super) async fn next(events: &mut broadcast::Receiver<QmpEvent>) -> Option<Said> {
+    match events.recv().await {
+        Ok(event) => Some(Said::Event(event)),
+        Err(RecvError::Lagged(count)) => {
+            tracing::debug!(count, "events of QEMU's were missed");
+            Some(Said::TooMuch)
         }
+        Err(RecvError::Closed) => None,
+    }
+}
+
+/// What came already; `None` if there is nothing more.
+pub(super) fn already_said(events: &mut broadcast::Receiver<QmpEvent>) -> Option<Said> {
+    match events.try_recv() {
+        Ok(event) => Some(Said::Event(event)),
+        Err(TryRecvError::Lagged(_)) => Some(Said::TooMuch),
+        Err(TryRecvError::Empty | TryRecvError::Closed) => None,
     }
 }
 
 pub(super) async fn connected(
-    connecting: &mut Option<JoinHandle<io::Result<Connection>>>,
+    connecting: &mut Option<AbortOnDropHandle<io::Result<Connection>>>,
 ) -> Option<Connection> {
     match connecting {
         Some(connecting) => connecting.await.ok()?.ok(),
@@ -97,9 +112,10 @@ pub(super) async fn next_chunk(follower: &mut Option<ConsoleFollower>) -> Vec<u8
     }
 }
 
-pub(super) async fn ring(timer: Option<(Timer, Instant)>) {
-    match timer {
-        Some((_, at)) => sleep_until(at).await,
+/// Waits until then, or for ever.
+pub(super) async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
         None => pending().await,
     }
 }
