@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use windlass_workshop::error::{AppError, ErrorKind};
@@ -14,10 +13,6 @@ use crate::failure::{Failure, Outcome};
 use crate::foreground;
 use crate::output::{Output, fields, lines, table, time, word};
 use crate::signals::Signals;
-
-/// How long a state may take to be seen after it was asked for.
-const STATE_PATIENCE: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Machines by name or id.
 #[derive(Debug, Args)]
@@ -92,14 +87,12 @@ impl Verb {
             Self::Pause(names) => {
                 for name in &names.names {
                     context.workshop.pause_machine(name).await?;
-                    until(context, name, MachineState::Paused).await;
                 }
                 said(context, &names)
             }
             Self::Resume(names) => {
                 for name in &names.names {
                     context.workshop.resume_machine(name).await?;
-                    until(context, name, MachineState::Running).await;
                 }
                 said(context, &names)
             }
@@ -126,21 +119,6 @@ impl Verb {
             Self::Screenshot { name, out } => screenshot(context, &name, out).await,
         }
     }
-}
-
-/// Waits a while until a machine is seen in a state: the request is answered before it is.
-async fn until(context: &Context, name: &str, state: MachineState) {
-    let seen = async {
-        while context
-            .workshop
-            .machine(name)
-            .is_ok_and(|machine| machine.state != state)
-        {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    // Said as it is then.
-    let _ = tokio::time::timeout(STATE_PATIENCE, seen).await;
 }
 
 /// Whether there is a guest that runs, stands, or is on its way.

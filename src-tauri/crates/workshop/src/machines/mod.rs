@@ -525,8 +525,11 @@ async fn tell(weak: std::sync::Weak<Workshop>, handle: MachineHandle) {
             }
         }
         drop(workshop);
-        if status.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() {
+                return;
+            },
+            () = handle.gone() => return,
         }
     }
 }
