@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tauri::ipc::Invoke;
+use tauri::webview::PageLoadEvent;
 use tauri::{Builder, Manager, Runtime};
 use windlass_workshop::Workshop;
 use windlass_workshop::home::Home;
@@ -70,6 +71,12 @@ pub fn with_commands<R: Runtime>(builder: Builder<R>, workshop: Arc<Workshop>) -
             app.manage(desktop::Desktop::new(app.handle()));
             events::forward(app.handle());
             Ok(())
+        })
+        .on_page_load(|webview, load| {
+            // Whatever the page before this one was reading (it was loaded anew) has no reader now.
+            if load.event() == PageLoadEvent::Started {
+                webview.state::<streams::Streams>().close_all();
+            }
         })
         .invoke_handler(move |invoke| match invoke.message.command() {
             "stream_write" => raw(invoke),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A Tauri channel knows no back-pressure. The window therefore acknowledges what xterm has
-//! drawn, and a console stream stops reading while more than [`WINDOW_BYTES`] are on the way.
+//! drawn, and a console stream stops reading while more than [`WINDOW_BYTES`] are on the way. A
+//! display needs none: its protocol sends a picture only when the window has asked for one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,13 +87,15 @@ impl Streams {
         let mut keyboard = console.input();
         let writing = stream.cancel.clone();
         tauri::async_runtime::spawn(async move {
-            while let Some(bytes) =
-                tokio::select! { bytes = input.recv() => bytes, () = writing.cancelled() => None }
-            {
-                if let Err(error) = keyboard.write(&bytes).await {
-                    tracing::debug!(%error, "console input was not taken");
+            let typing = async {
+                while let Some(bytes) = input.recv().await {
+                    if let Err(error) = keyboard.write(&bytes).await {
+                        tracing::debug!(%error, "console input was not taken");
+                    }
                 }
-            }
+            };
+            // A guest that does not listen keeps nobody from closing.
+            writing.run_until_cancelled(typing).await;
         });
         let streams = self.clone();
         let closing = id.clone();
@@ -175,10 +178,44 @@ impl Streams {
         Ok(())
     }
 
+    /// Closes all streams: the page that read them is gone, and nobody will acknowledge what they say.
+    pub fn close_all(&self) {
+        for (_, stream) in self.lock().drain() {
+            stream.cancel.cancel();
+        }
+    }
+
     /// Closes a stream; closing one that is closed is no error.
     pub fn close(&self, id: &str) {
         if let Some(stream) = self.lock().remove(id) {
             stream.cancel.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_that_is_gone_leaves_no_stream() {
+        let streams = Streams::default();
+        let (id, stream, _input) = streams.insert();
+        let (_, other, _input) = streams.insert();
+        streams.close_all();
+        assert!(stream.cancel.is_cancelled() && other.cancel.is_cancelled());
+        assert!(streams.write(&id, b"x".to_vec()).await.is_err());
+        streams.close(&id);
+    }
+
+    #[test]
+    fn the_window_earns_no_more_credit_than_there_is() {
+        let streams = Streams::default();
+        let (id, stream, _input) = streams.insert();
+        stream.credit.try_acquire_many(10).unwrap().forget();
+        streams.acknowledge(&id, 4).unwrap();
+        assert_eq!(stream.credit.available_permits(), WINDOW_BYTES - 6);
+        streams.acknowledge(&id, usize::MAX).unwrap();
+        assert_eq!(stream.credit.available_permits(), WINDOW_BYTES);
     }
 }
