@@ -72,6 +72,8 @@ pub(crate) struct Driver {
     timers: BTreeMap<Timer, Instant>,
     /// When notices that nobody was told of are told.
     tell_at: Option<Instant>,
+    /// Until when notices wait, because something was told just now.
+    quiet_until: Instant,
     start_reply: Option<Reply<()>>,
     start_error: Option<Error>,
     end_replies: Vec<Reply<()>>,
@@ -100,6 +102,7 @@ impl Driver {
             recogniser: Recogniser::new(),
             timers: BTreeMap::new(),
             tell_at: None,
+            quiet_until: Instant::now(),
             start_reply: None,
             start_error: None,
             end_replies: Vec::new(),
@@ -358,10 +361,13 @@ impl Driver {
             let actions = self.lifecycle.event(Event::Noticed(notice));
             self.carry_out_or_log(actions).await;
         }
-        // Once for all of them, and not at once: a guest that floods us with notices costs little more than one that
+        // Once for all of them, and not too often: a guest that floods us with notices costs little more than one that
         // does not.
-        self.tell_at
-            .get_or_insert_with(|| Instant::now() + NOTICES_INTERVAL);
+        if Instant::now() < self.quiet_until {
+            self.tell_at = Some(self.quiet_until);
+        } else {
+            self.publish(Durability::Process).await;
+        }
     }
 
     fn take_notice(&mut self, notice: &Notice) {
@@ -393,6 +399,7 @@ impl Driver {
     /// Brings the status up to date, and the record that is to be written; says whether that changed.
     fn note(&mut self) -> bool {
         self.tell_at = None;
+        self.quiet_until = Instant::now() + NOTICES_INTERVAL;
         let (message, remedy) = self.lifecycle.words();
         self.status.state = self.lifecycle.state();
         self.status.message = message;
