@@ -101,12 +101,13 @@ impl Machines {
         })
     }
 
-    /// All machines, by creation order.
+    /// All machines, by creation order. One whose deletion was answered is not among them any more.
     pub fn list(&self) -> Vec<MachineHandle> {
         let known = self.inner.known();
         Inner::order(&known)
             .into_iter()
             .map(|id| known[&id].handle.clone())
+            .filter(|handle| !handle.is_gone())
             .collect()
     }
 
@@ -124,6 +125,7 @@ impl Machines {
         known
             .get(id)
             .map(|known| known.handle.clone())
+            .filter(|handle| !handle.is_gone())
             .ok_or_else(|| Error::NotFound { id: id.to_owned() })
     }
 

@@ -91,6 +91,7 @@ async fn who_deletes_and_who_waits_for_the_end_all_hear_of_it() {
     });
     let (one, other) = tokio::join!(machine.delete(), machine.delete());
     one.unwrap();
+    assert!(window.list().is_empty() && window.get("guest").is_err());
     other.unwrap();
     let status = tokio::time::timeout(crate::LIMIT, waiting).await;
     assert_eq!(status.unwrap().unwrap().state, MachineState::Stopped);
