@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use windlass_guest::CommandLine;
 use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, Port};
 
 use super::Build;
@@ -174,12 +175,13 @@ impl Workshop {
             &composition.command_line,
         );
         Ok(match kernel {
-            // The image carries the same command line, so that its own boot sector will do.
+            // The image carries the same command line but for `--verbose`, so that its own boot
+            // sector will do.
             GuestKernel::Osv(kernel) => match &kernel.elf {
                 Some(elf) => Boot::Kernel {
                     kernel: elf.path.clone(),
                     initrd: None,
-                    append: line.to_string(),
+                    append: telling_exit_status(line).to_string(),
                     command_line: None,
                 },
                 None => Boot::Disk,
@@ -195,4 +197,14 @@ impl Workshop {
             }
         })
     }
+}
+
+/// OSv says what its programs end with only when it is verbose. That costs some twenty lines of the
+/// console, and a program that failed is not taken for one that did well.
+fn telling_exit_status(line: CommandLine) -> CommandLine {
+    const VERBOSE: &str = "verbose";
+    if line.has_option(VERBOSE) {
+        return line;
+    }
+    line.with_option(VERBOSE, None)
 }
