@@ -1,7 +1,8 @@
 //! A home and a working folder for one test, and what is needed to look at them.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Place {
         }
         workshop.probe(&CancellationToken::new()).await.unwrap();
         for folder in ["kernels", "packages"] {
-            link(&home.root().join(folder), &self.home().join(folder));
+            copy(&home.root().join(folder), &self.home().join(folder));
         }
         let database = rusqlite::Connection::open(home.database()).unwrap();
         let query = "SELECT value FROM setting WHERE name = 'probe'";
@@ -157,22 +158,25 @@ impl Place {
     pub(crate) fn shown(&self, error: &AppError) -> String {
         let mut text = format!("{:?}: {}\n", error.kind, error.message);
         for cause in &error.chain {
-            text.push_str(&format!("because: {cause}\n"));
+            writeln!(text, "because: {cause}").unwrap();
         }
         for hint in &error.hints {
-            text.push_str(&format!("hint: {hint}\n"));
+            writeln!(text, "hint: {hint}").unwrap();
         }
         self.without_chance(&text)
     }
 
     /// How a machine stands, as its page says it.
     pub(crate) fn story(&self, machine: &Machine) -> String {
-        let mut text = format!("{:?}, exit status {:?}\n", machine.state, machine.exit_status);
+        let mut text = format!(
+            "{:?}, exit status {:?}\n",
+            machine.state, machine.exit_status
+        );
         if let Some(message) = &machine.message {
-            text.push_str(&format!("{message}\n"));
+            writeln!(text, "{message}").unwrap();
         }
         if let Some(remedy) = &machine.remedy {
-            text.push_str(&format!("hint: {remedy}\n"));
+            writeln!(text, "hint: {remedy}").unwrap();
         }
         self.without_chance(&text)
     }
@@ -185,7 +189,11 @@ impl Place {
         let lines = errors.map(|finding| {
             format!(
                 "{}{}\nhint: {}\n",
-                finding.path.as_deref().map(|path| format!("{path}: ")).unwrap_or_default(),
+                finding
+                    .path
+                    .as_deref()
+                    .map(|path| format!("{path}: "))
+                    .unwrap_or_default(),
                 finding.message,
                 finding.remedy.as_deref().unwrap_or("-")
             )
@@ -219,7 +227,9 @@ pub(crate) fn kill(pid: i32) {
 
 pub(crate) fn has_node(workshop: &Workshop) -> bool {
     let samples = workshop.samples();
-    let node = samples.iter().find(|sample| sample.id == "node-microservice");
+    let node = samples
+        .iter()
+        .find(|sample| sample.id == "node-microservice");
     node.is_some_and(|sample| sample.available)
 }
 
@@ -230,7 +240,10 @@ pub(crate) fn is_root() -> bool {
 /// Waits for the end of a job.
 pub(crate) async fn finish(workshop: &Workshop, job: &Job) -> Result<String, AppError> {
     let ended = tokio::time::timeout(PATIENCE, workshop.finish_job(&job.id, |_| {}));
-    ended.await.unwrap().map(|job| job.produced.unwrap_or_default())
+    ended
+        .await
+        .unwrap()
+        .map(|job| job.produced.unwrap_or_default())
 }
 
 /// Builds, runs, and returns the machine's id.
@@ -278,6 +291,11 @@ pub(crate) async fn console(workshop: &Workshop, machine: &str) -> String {
     String::from_utf8_lossy(&said).replace('\r', "")
 }
 
+/// Whether a machine is in this state, as something to wait for.
+pub(crate) fn is(workshop: &Workshop, id: &str, state: MachineState) -> Option<()> {
+    (workshop.machine(id).unwrap().state == state).then_some(())
+}
+
 /// The states of a machine that were told, each once in a row.
 pub(crate) fn states(events: &mut Receiver<Event>, machine: &str) -> Vec<MachineState> {
     let mut states = Vec::new();
@@ -314,18 +332,20 @@ fn collect(folder: &Path, at: &str, names: &mut Vec<String>) {
     }
 }
 
-/// The same files in another folder: links where the file system has them, as nobody writes into them.
-fn link(from: &Path, to: &Path) {
+/// The same files in another folder.
+fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
-        let (entry, kind) = entry.map(|entry| (entry.path(), entry.file_type())).unwrap();
+        let (entry, kind) = entry
+            .map(|entry| (entry.path(), entry.file_type()))
+            .unwrap();
         let to = to.join(entry.file_name().unwrap());
         let kind = kind.unwrap();
         if kind.is_dir() {
-            link(&entry, &to);
+            copy(&entry, &to);
         } else if kind.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(&entry).unwrap(), to).unwrap();
-        } else if fs::hard_link(&entry, &to).is_err() {
+        } else {
             fs::copy(&entry, to).unwrap();
         }
     }

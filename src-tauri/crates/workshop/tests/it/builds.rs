@@ -1,0 +1,173 @@
+//! From a folder to images.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use windlass_workshop::appliances::{DroppedKind, EntryKind, Manifests};
+use windlass_workshop::error::ErrorKind;
+use windlass_workshop::guests::{GuestOs, RootFs};
+
+use crate::place::{Place, finish};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_folder_becomes_an_appliance_and_an_image() {
+    let (place, workshop) = Place::with_kernel_header().await;
+    let program = place.write("Mein Gruß/greet", windlass_registry::HELLO);
+    std::fs::set_permissions(
+        &program,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    place.write("Mein Gruß/etc/greeting.conf", b"Hello\n");
+    let folder = place.path("Mein Gruß");
+
+    let dropped = workshop.inspect(&folder).await.unwrap();
+    assert_eq!(
+        (dropped.kind, Path::new(&dropped.path)),
+        (DroppedKind::Folder, folder.as_path())
+    );
+    assert!(!folder.join("meta").exists(), "looking writes nothing");
+    let proposal = dropped.proposal.unwrap();
+    assert_eq!(
+        (proposal.name.as_str(), proposal.title.as_str()),
+        ("mein-gru", "Mein Gruß")
+    );
+    insta::assert_snapshot!(format!("{}{}", proposal.run_yaml, proposal.reasons.join("\n")), @"
+    runtime: native
+    config_set:
+      default:
+        bootcmd: /greet
+    config_set_default: default
+    /greet is the only program in it.
+    It stands on its own.
+    ");
+
+    let manifests = Manifests {
+        package_yaml: proposal.package_yaml,
+        run_yaml: proposal.run_yaml,
+    };
+    let appliance = workshop
+        .add_appliance(&folder, Some(manifests))
+        .await
+        .unwrap();
+    assert_eq!(
+        (appliance.guest, appliance.root_fs),
+        (GuestOs::Linux, RootFs::Ext4)
+    );
+    assert_eq!((&appliance.last_build, &appliance.problem), (&None, &None));
+    let again = workshop.inspect(&folder).await.unwrap();
+    assert_eq!((again.kind, again.proposal), (DroppedKind::Appliance, None));
+    // Dropped twice, it is there once.
+    assert_eq!(
+        workshop.add_appliance(&folder, None).await.unwrap().id,
+        appliance.id
+    );
+    assert_eq!(workshop.appliances().unwrap().len(), 1);
+
+    let contents = workshop.contents(&appliance.id).await.unwrap();
+    assert_eq!(contents.layers.last().unwrap().name, appliance.name);
+    let etc = workshop.tree(&appliance.id, "/etc").await.unwrap();
+    let conf = etc
+        .iter()
+        .find(|entry| entry.name == "greeting.conf")
+        .unwrap();
+    assert_eq!(
+        (conf.kind, conf.size_bytes, conf.path.as_str()),
+        (EntryKind::File, 6, "/etc/greeting.conf")
+    );
+
+    let build = async || {
+        let job = workshop.start_build(&appliance.id).unwrap();
+        let id = finish(&workshop, &job).await.unwrap();
+        workshop.build(&id).unwrap()
+    };
+    let first = build().await;
+    assert_eq!(
+        std::fs::metadata(&first.path).unwrap().len(),
+        first.size_bytes
+    );
+    // The boot command is a file of its own, beside those of the layers.
+    assert_eq!(first.file_count, contents.file_count + 1);
+    assert_eq!(build().await, first, "nothing changed, nothing is built");
+    assert_eq!(
+        workshop.appliance(&appliance.id).unwrap().last_build,
+        Some(first.clone())
+    );
+
+    // Of the same length, and at once: it is noticed all the same.
+    std::fs::write(folder.join("etc/greeting.conf"), "Salut\n").unwrap();
+    let second = build().await;
+    assert_ne!((&second.id, &second.digest), (&first.id, &first.digest));
+    std::fs::write(folder.join("etc/greeting.conf"), "Hello\n").unwrap();
+    assert_eq!(
+        build().await.digest,
+        first.digest,
+        "the same bytes for the same input"
+    );
+
+    // What vanished is built anew.
+    let last = workshop.builds(Some(&appliance.id)).unwrap().remove(0);
+    std::fs::remove_file(&last.path).unwrap();
+    assert_ne!(build().await.id, last.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_builds_give_way_to_new_ones() {
+    let (place, workshop) = Place::with_kernel_header().await;
+    let appliance = place.hello(&workshop, "/hello").await;
+    let mut made = Vec::new();
+    for number in 0..7 {
+        place.write("hello/number", format!("{number}").as_bytes());
+        let job = workshop.start_build(&appliance.id).unwrap();
+        made.push(finish(&workshop, &job).await.unwrap());
+    }
+    let kept: Vec<String> = workshop
+        .builds(Some(&appliance.id))
+        .unwrap()
+        .into_iter()
+        .map(|build| build.id)
+        .collect();
+    made.reverse();
+    assert_eq!(kept, made[..5]);
+    let folders: HashSet<String> = std::fs::read_dir(workshop.home().images())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(folders, kept.into_iter().collect());
+
+    workshop.delete_build(&made[0]).unwrap();
+    let error = workshop.delete_build(&made[0]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(
+        workshop
+            .appliance(&appliance.id)
+            .unwrap()
+            .last_build
+            .unwrap()
+            .id,
+        made[1]
+    );
+    assert!(!workshop.home().images().join(&made[0]).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appliance_that_is_removed_comes_back_with_its_folder() {
+    let (place, workshop) = Place::with_kernel_header().await;
+    let appliance = place.hello(&workshop, "/hello").await;
+    let job = workshop.start_build(&appliance.id).unwrap();
+    let build = finish(&workshop, &job).await.unwrap();
+    workshop.remove_appliance(&appliance.id).unwrap();
+    assert_eq!(workshop.appliances().unwrap(), []);
+    assert!(
+        Path::new(&appliance.path).join("hello").is_file(),
+        "the folder stays"
+    );
+    let error = workshop.remove_appliance(&appliance.id).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    let again = workshop
+        .add_appliance(Path::new(&appliance.path), None)
+        .await
+        .unwrap();
+    assert_eq!((again.id, again.name.as_str()), (appliance.id, "hello"));
+    assert_eq!(again.last_build.unwrap().id, build);
+}

@@ -1,0 +1,120 @@
+//! Real OSv, where `WINDLASS_OSV_LOADER` and `WINDLASS_OSV_KERNEL` name its files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use windlass_workshop::Workshop;
+use windlass_workshop::appliances::Port;
+use windlass_workshop::guests::{GuestOs, Protocol, RootFs};
+use windlass_workshop::machines::MachineState;
+
+use crate::place::{Place, console, ended, finish, get, has_node, run, until};
+
+/// A place whose library has these kernels; nothing where one is not named.
+async fn with_osv(variables: &[&str]) -> Option<(Place, Arc<Workshop>)> {
+    let mut files = Vec::new();
+    for variable in variables {
+        let Some(file) = std::env::var_os(variable) else {
+            println!("skipped: {variable} does not name a kernel");
+            return None;
+        };
+        files.push(PathBuf::from(file));
+    }
+    let (place, workshop) = Place::with_linux().await;
+    workshop.add_kernels(&files).await.unwrap();
+    Some((place, workshop))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_hello_runs_on_osv_by_its_kernel() {
+    let Some((place, workshop)) = with_osv(&["WINDLASS_OSV_KERNEL"]).await else {
+        return;
+    };
+    let appliance = place.hello(&workshop, "/hello").await;
+    assert_eq!(
+        (appliance.guest, appliance.root_fs),
+        (GuestOs::Osv, RootFs::Rofs),
+        "OSv where there is one"
+    );
+    let id = run(&workshop, &appliance.id).await;
+    let machine = ended(&workshop, &id).await;
+    let said = console(&workshop, &id).await;
+    assert!(said.contains("Hello from a virtual appliance!"), "{said}");
+    assert!(machine.address.is_some(), "{machine:?}");
+    insta::assert_snapshot!(place.story(&machine), @"Stopped, exit status Some(0)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_an_exit_status_on_osv() {
+    let Some((place, workshop)) = with_osv(&["WINDLASS_OSV_KERNEL"]).await else {
+        return;
+    };
+    let appliance = place.hello(&workshop, "/hello --exit 3").await;
+    let id = run(&workshop, &appliance.id).await;
+    let machine = ended(&workshop, &id).await;
+    println!("{}", console(&workshop, &id).await);
+    insta::assert_snapshot!(place.story(&machine), @"
+    Failed, exit status Some(3)
+    It ended with status 3.
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_hello_boots_from_an_osv_disk() {
+    let Some((place, workshop)) = with_osv(&["WINDLASS_OSV_LOADER"]).await else {
+        return;
+    };
+    let appliance = place.hello(&workshop, "/hello").await;
+    let id = run(&workshop, &appliance.id).await;
+    let machine = ended(&workshop, &id).await;
+    let said = console(&workshop, &id).await;
+    assert!(said.contains("Hello from a virtual appliance!"), "{said}");
+    let command = workshop.machine_details(&id).unwrap().command;
+    assert!(!command.iter().any(|word| word == "-kernel"), "{command:?}");
+    insta::assert_snapshot!(place.story(&machine), @"Stopped, exit status None");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_a_service_answers_on_osv() {
+    let both = ["WINDLASS_OSV_LOADER", "WINDLASS_OSV_KERNEL"];
+    let Some((place, workshop)) = with_osv(&both).await else {
+        return;
+    };
+    if !has_node(&workshop) {
+        eprintln!("skipped: no Node.js here");
+        return;
+    }
+    let job = workshop.start_sample("node-microservice").unwrap();
+    let appliance = finish(&workshop, &job).await.unwrap();
+    let mut settings = workshop.run_form(&appliance).unwrap().settings;
+    assert_eq!(settings.guest, GuestOs::Osv);
+    let guest = settings.ports.first().map_or(8080, |port| port.guest);
+    settings.ports = vec![Port {
+        host: None,
+        guest,
+        protocol: Protocol::Tcp,
+    }];
+    workshop.save_settings(&appliance, settings).unwrap();
+    let id = run(&workshop, &appliance).await;
+    let port = workshop.machine(&id).unwrap().ports[0].host;
+    let answer = until("an answer", async || {
+        let machine = workshop.machine(&id).unwrap();
+        assert_eq!(
+            machine.state,
+            MachineState::Running,
+            "{machine:?}\n{}",
+            console(&workshop, &id).await
+        );
+        tokio::task::spawn_blocking(move || get(port))
+            .await
+            .unwrap()
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1."), "{answer}");
+    workshop.stop_machine(&id).await.unwrap();
+    let machine = ended(&workshop, &id).await;
+    insta::assert_snapshot!(place.story(&machine), @"
+    Stopped, exit status None
+    It stopped when asked.
+    ");
+}
