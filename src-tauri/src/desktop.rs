@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use tauri::{AppHandle, Runtime};
+use tauri::{AppHandle, Manager as _, Runtime};
 use tauri_plugin_dialog::{DialogExt as _, FilePath};
 use tokio::sync::oneshot;
 
@@ -48,6 +48,11 @@ impl Desktop {
         answered.await.unwrap_or_default()
     }
 
+    /// Leaves the window open after all.
+    pub fn stay(&self) {
+        self.handle.stay();
+    }
+
     /// Closes the window, stopping all machines first where that is wanted.
     pub fn close(&self, stop_machines: bool) {
         self.handle.close(stop_machines);
@@ -56,6 +61,7 @@ impl Desktop {
 
 trait Surroundings: Send + Sync {
     fn pick(&self, what: Pick, answer: oneshot::Sender<Vec<PathBuf>>);
+    fn stay(&self);
     fn close(&self, stop_machines: bool);
 }
 
@@ -77,6 +83,10 @@ impl<R: Runtime> Surroundings for AppHandle<R> {
                 .set_file_name(suggested)
                 .save_file(|path| tell(path.into_iter().collect())),
         }
+    }
+
+    fn stay(&self) {
+        self.state::<crate::window::Closing>().stay();
     }
 
     fn close(&self, stop_machines: bool) {

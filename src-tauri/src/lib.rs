@@ -25,7 +25,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tauri::ipc::Invoke;
 use tauri::webview::PageLoadEvent;
-use tauri::{Builder, Manager, Runtime};
+use tauri::{Builder, Manager, RunEvent, Runtime};
 use windlass_workshop::Workshop;
 use windlass_workshop::home::Home;
 
@@ -36,7 +36,7 @@ use windlass_workshop::home::Home;
 pub fn run() -> anyhow::Result<()> {
     let home = Home::from_environment()?;
     home.create()?;
-    let _log = logging::start(&home);
+    let mut log = logging::start(&home);
     let runtime = tokio::runtime::Runtime::new().context("the async runtime could not start")?;
     tauri::async_runtime::set(runtime.handle().clone());
     let _entered = runtime.enter();
@@ -53,8 +53,15 @@ pub fn run() -> anyhow::Result<()> {
         .plugin(tauri_plugin_window_state::Builder::default().build())
         .on_window_event(window::on_event);
     with_commands(builder, workshop)
-        .run(tauri::generate_context!())
-        .context("the window could not be opened")
+        .build(tauri::generate_context!())
+        .context("the window could not be opened")?
+        .run(move |_, event| {
+            // The process ends without returning from here: what the log still holds is written now.
+            if let RunEvent::Exit = event {
+                drop(log.take());
+            }
+        });
+    Ok(())
 }
 
 /// Adds the commands and the state that they need, for the real runtime as for the tests' one.

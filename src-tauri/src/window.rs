@@ -19,6 +19,14 @@ const MAIN: &str = "main";
 #[derive(Debug, Default)]
 pub struct Closing {
     decided: AtomicBool,
+    asked: AtomicBool,
+}
+
+impl Closing {
+    /// The user stays: the next closing asks again.
+    pub(crate) fn stay(&self) {
+        self.asked.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Brings the window to the front.
@@ -54,6 +62,8 @@ pub(crate) fn on_event<R: Runtime>(window: &Window<R>, event: &WindowEvent) {
             api.prevent_close();
             stop_and_close(app.clone());
         }
+        // Whoever closes once more while the question stands (or a page that hangs cannot put it) means it.
+        OnClose::Ask if app.state::<Closing>().asked.swap(true, Ordering::SeqCst) => {}
         OnClose::Ask => {
             api.prevent_close();
             let asked = CloseRequested {

@@ -67,7 +67,10 @@ pub async fn window_close_answer(
     let on_close = match answer {
         CloseAnswer::Leave => OnClose::Leave,
         CloseAnswer::Stop => OnClose::Stop,
-        CloseAnswer::Cancel => return Ok(()),
+        CloseAnswer::Cancel => {
+            desktop.stay();
+            return Ok(());
+        }
     };
     if remember {
         let settings = workshop.settings()?;
