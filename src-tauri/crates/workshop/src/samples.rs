@@ -58,15 +58,16 @@ const KINDS: [(&str, Kind, &str, &str); 3] = [
 ];
 
 impl Workshop {
-    /// The samples.
+    /// The samples. They are on the window's first screen, so nothing that takes its time is asked
+    /// whether they can be made; making one says what is wrong with an interpreter.
     pub fn samples(&self) -> Vec<Sample> {
         KINDS
             .iter()
             .map(|(id, kind, title, description)| {
                 let missing = match kind {
                     Kind::Hello => None,
-                    Kind::Node => pack::find_node().is_none().then_some("Node.js"),
-                    Kind::Python => pack::find_python().is_none().then_some("Python 3"),
+                    Kind::Node => (!pack::has_node()).then_some("Node.js"),
+                    Kind::Python => (!pack::has_python()).then_some("Python 3"),
                 };
                 Sample {
                     id: (*id).to_owned(),

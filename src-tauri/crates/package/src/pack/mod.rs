@@ -49,6 +49,16 @@ pub struct Packed {
     pub findings: Vec<Finding>,
 }
 
+/// Whether this computer seems to have Node.js, told without running it; [`find_node`] knows for certain.
+pub fn has_node() -> bool {
+    interpreter::has_node()
+}
+
+/// Whether this computer seems to have Python 3, told without running it; [`find_python`] knows for certain.
+pub fn has_python() -> bool {
+    interpreter::has_python()
+}
+
 /// The Node.js of this computer; it is asked for its version.
 pub fn find_node() -> Option<Interpreter> {
     interpreter::find_node()
