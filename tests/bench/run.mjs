@@ -132,7 +132,7 @@ try {
       });
     add("the guest's first line", ({ first }) => first, "+ 100 ms");
     add("the program's first line", ({ program }) => program);
-    figures.add({ name: `${TITLES[guest]}: Run to QEMU's start`, samples: ours.map(({ started }) => started) });
+    figures.add({ name: `${TITLES[guest]}: Run to the machine's start`, samples: ours.map(({ started }) => started) });
   }
   figures.add({ name: "Of that, windlassctl by itself (`instances`)", samples: alone });
   if (guests.length === 1) console.error("OSv was left out: WINDLASS_OSV_LOADER and WINDLASS_OSV_KERNEL do not name one.");

@@ -26,7 +26,7 @@ function miniBrowser() {
 const desktop = await Desktop.open();
 try {
   const home = join(desktop.folder, "home");
-  const command = (program, ...words) => execFileSync(program, words, { env: { ...desktop.env, WINDLASS_HOME: home } });
+  const command = (program, ...words) => execFileSync(program, words, { env: { ...desktop.env, WINDLASS_HOME: home }, stdio: ["ignore", "pipe", "ignore"] });
   await giveLinuxKernel({ home, command: async (...words) => command(...words) });
   command(windlassctl, "sample", "create", "hello");
 

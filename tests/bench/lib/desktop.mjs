@@ -24,6 +24,7 @@ export class Desktop {
   #children = [];
   #picture;
   #offset;
+  #empty;
 
   static async open() {
     const desktop = new Desktop();
@@ -75,6 +76,7 @@ export class Desktop {
     // The header's own length, then a colour map of entries of 12 bytes.
     const word = (index) => header.readUInt32BE(index * 4);
     this.#offset = word(0) + word(19) * 12;
+    this.#empty = this.look();
   }
 
   /** The rows that are looked at, from the one named on. */
@@ -89,11 +91,10 @@ export class Desktop {
 
   /** Starts a program and waits until its window stands still: when anything was seen, and when all was. */
   async open(program, args, { env = {}, from = 0, within = 60_000 } = {}) {
-    const empty = this.look(from);
     const begun = performance.now();
     const child = spawn(program, args, { env: { ...this.env, ...env }, stdio: "ignore" });
     this.#children.push(child);
-    let [first, last, seen] = [null, null, empty];
+    let [first, last, seen] = [null, null, this.look(from)];
     for (;;) {
       await sleep(LOOK_MS);
       const now = performance.now() - begun;
@@ -129,10 +130,11 @@ export class Desktop {
     return total;
   }
 
-  /** Ends a program, and waits until nothing of it is left. */
+  /** Ends a program, and waits until nothing of it is left, nor to be seen. */
   async leave(child) {
     const all = [child.pid, ...descendants(child.pid)];
     for (const pid of all) await end(pid);
+    await until("an empty display", () => this.look().equals(this.#empty));
   }
 
   async close() {
