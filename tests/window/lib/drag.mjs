@@ -20,18 +20,30 @@ export async function dragOnto(window, paths, hovering = async () => {}) {
     await sleep(300);
     const from = [x + 60, y + 30];
     const to = [640, 420];
-    await pointer("mousemove", ...from);
-    await pointer("mousedown", 1);
-    // A drag begins by moving, and who is under the pointer learns of it step by step.
-    for (let step = 1; step <= 16; step++) {
-      const at = from.map((one, index) => Math.round(one + ((to[index] - one) * step) / 16));
-      await pointer("mousemove", ...at);
-      await sleep(40);
+    // A busy computer may miss the beginning of a drag. Whoever sees that lets go and takes it again.
+    for (let attempt = 1; ; attempt++) {
+      await pointer("mousemove", ...from);
+      await pointer("mousedown", 1);
+      // A drag begins by moving, and who is under the pointer learns of it step by step.
+      for (let step = 1; step <= 16; step++) {
+        const at = from.map((one, index) => Math.round(one + ((to[index] - one) * step) / 16));
+        await pointer("mousemove", ...at);
+        await sleep(40);
+      }
+      const answered = async () => {
+        await pointer("mousemove_relative", "--", 1, 0);
+        return window.script("return document.body.innerText.includes('Drop to add')");
+      };
+      try {
+        await until("the window's answer to the drag", answered, { within: 8_000 });
+        break;
+      } catch (error) {
+        if (attempt === 3) throw error;
+        await pointer("mousemove", ...from);
+        await pointer("mouseup", 1);
+        await sleep(500);
+      }
     }
-    await until("the window's answer to the drag", async () => {
-      await pointer("mousemove_relative", "--", 1, 0);
-      return window.script("return document.body.innerText.includes('Drop to add')");
-    });
     await hovering();
     await pointer("mouseup", 1);
   } finally {
