@@ -4,7 +4,7 @@
 //! $WINDLASS_HOME, else $XDG_DATA_HOME/windlass (~/.local/share/windlass)
 //! ├── windlass.db        appliances, builds, jobs, settings (SQLite)
 //! ├── windlass.lock      held while a Windlass makes or renews the database's tables
-//! ├── kernels/           guest kernels        ┐ the library (windlass-registry)
+//! ├── kernels/           guest kernels        ┐ the library (windlass-library)
 //! ├── packages/          packages             ┘
 //! ├── appliances/        folders made here: samples, unpacked archives
 //! ├── images/<build>/    disk.img and its file list

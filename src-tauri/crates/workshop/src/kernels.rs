@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use tokio_util::sync::CancellationToken;
 use windlass_guest::kernel::KernelForm as GuestKernelForm;
-use windlass_registry::Library;
+use windlass_library::Library;
 
 use crate::error::{AppError, ErrorKind, Result};
 use crate::events::Event;
@@ -51,8 +51,8 @@ pub struct Kernel {
     pub added_at: String,
 }
 
-impl From<windlass_registry::Kernel> for Kernel {
-    fn from(kernel: windlass_registry::Kernel) -> Self {
+impl From<windlass_library::Kernel> for Kernel {
+    fn from(kernel: windlass_library::Kernel) -> Self {
         let added = i64::try_from(kernel.added_at)
             .ok()
             .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
@@ -79,9 +79,9 @@ impl From<windlass_registry::Kernel> for Kernel {
     }
 }
 
-impl From<windlass_registry::Error> for AppError {
-    fn from(error: windlass_registry::Error) -> Self {
-        use windlass_registry::Error;
+impl From<windlass_library::Error> for AppError {
+    fn from(error: windlass_library::Error) -> Self {
+        use windlass_library::Error;
         let kind = match &error {
             Error::Cancelled => ErrorKind::Cancelled,
             Error::NoKernel { .. } => ErrorKind::NotFound,
@@ -157,10 +157,10 @@ impl Workshop {
 pub(crate) async fn fetch_linux_kernel(
     library: Library,
     reporter: Reporter,
-) -> Result<windlass_registry::Kernel> {
+) -> Result<windlass_library::Kernel> {
     let cancel = reporter.cancellation().clone();
     let mut step = None;
-    let mut progress = move |progress: windlass_registry::Progress| {
+    let mut progress = move |progress: windlass_library::Progress| {
         if step != Some(progress.step) {
             step = Some(progress.step);
             reporter.step(&progress.step.to_string());

@@ -38,7 +38,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use windlass_machine::Machines;
-use windlass_registry::Library;
+use windlass_library::Library;
 
 use crate::database::Database;
 use crate::error::{AppError, ErrorKind, IoContext, Result};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use specta::Type;
 use windlass_package::Package;
-use windlass_registry::InstalledPackage;
+use windlass_library::InstalledPackage;
 
 use crate::Workshop;
 use crate::error::{AppError, IoContext, Result};

@@ -112,7 +112,7 @@ impl Workshop {
                     reporter.step("Writing the appliance");
                     let into = folder.clone();
                     let written = crate::blocking(move || match kind {
-                        Kind::Hello => samples::hello(&into, windlass_registry::HELLO),
+                        Kind::Hello => samples::hello(&into, windlass_library::HELLO),
                         Kind::Node => samples::node_microservice(&into, &package),
                         Kind::Python => samples::python(&into, &package),
                     });

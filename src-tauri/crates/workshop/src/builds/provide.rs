@@ -6,7 +6,7 @@ use std::sync::Arc;
 use windlass_guest::RootFs as GuestRootFs;
 use windlass_guest::kernel::KernelForm;
 use windlass_package::{Watch, pack};
-use windlass_registry::{Kernel, Library, OsvKernel};
+use windlass_library::{Kernel, Library, OsvKernel};
 
 use crate::Workshop;
 use crate::appliances::Record;

@@ -12,7 +12,7 @@ use crate::place::{Place, finish};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_folder_becomes_an_appliance_and_an_image() {
     let (place, workshop) = Place::with_kernel_header().await;
-    let program = place.write("Mein Gruß/greet", windlass_registry::HELLO);
+    let program = place.write("Mein Gruß/greet", windlass_library::HELLO);
     std::fs::set_permissions(
         &program,
         std::os::unix::fs::PermissionsExt::from_mode(0o755),

@@ -121,7 +121,7 @@ impl Place {
     pub(crate) async fn hello(&self, workshop: &Arc<Workshop>, command: &str) -> Appliance {
         use std::os::unix::fs::PermissionsExt;
         let folder = self.write_appliance("hello", command);
-        let program = self.write("hello/hello", windlass_registry::HELLO);
+        let program = self.write("hello/hello", windlass_library::HELLO);
         fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
         workshop.add_appliance(&folder, None).await.unwrap()
     }

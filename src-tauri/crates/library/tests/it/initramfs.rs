@@ -3,7 +3,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use windlass_registry::{Error, HELLO, INIT};
+use windlass_library::{Error, HELLO, INIT};
 
 use crate::support::{
     Place, borrowed, debian_package, kernel_package_files, linux_kernel, osv_kernel,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::GuestOs;
-use windlass_registry::{Apt, AptError, Error, Step};
+use windlass_library::{Apt, AptError, Error, Step};
 
 use crate::support::{Place, show_error};
 

@@ -1,6 +1,6 @@
 use std::fs;
 
-use windlass_registry::Error;
+use windlass_library::Error;
 
 use crate::support::{Place, show_error};
 

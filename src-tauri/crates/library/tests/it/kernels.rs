@@ -2,7 +2,7 @@ use std::fs;
 use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
-use windlass_registry::{Error, Kernel, KernelState, Library};
+use windlass_library::{Error, Kernel, KernelState, Library};
 
 use crate::support::{
     Place, borrowed, debian_package, kernel_package_files, linux_kernel, module, module_files,

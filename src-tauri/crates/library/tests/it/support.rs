@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
-use windlass_registry::{Error, Kernel, Library};
+use windlass_library::{Error, Kernel, Library};
 
 /// A library in a folder of its own, with room beside it.
 pub struct Place {
