@@ -3,7 +3,9 @@
 //! Commands are the same for every runtime of Tauri (the tests have one of their own), so the
 //! runtime's handle hides behind a trait.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tauri::{AppHandle, Manager as _, Runtime};
 use tauri_plugin_dialog::{DialogExt as _, FilePath};
@@ -56,6 +58,38 @@ impl Desktop {
     /// Closes the window, stopping all machines first where that is wanted.
     pub fn close(&self, stop_machines: bool) {
         self.handle.close(stop_machines);
+    }
+}
+
+/// Files and folders that Windlass was started with: a double click on a package, say. They wait here until the
+/// window asks for them, because it may not be listening yet.
+#[derive(Debug, Default)]
+pub struct Opened {
+    paths: Mutex<Vec<PathBuf>>,
+}
+
+impl Opened {
+    /// Keeps what a command line names; relative paths begin at `folder`. Says whether there was anything.
+    pub(crate) fn keep(
+        &self,
+        arguments: impl IntoIterator<Item = OsString>,
+        folder: &Path,
+    ) -> bool {
+        let named = arguments
+            .into_iter()
+            .skip(1)
+            .filter(|word| !word.as_encoded_bytes().starts_with(b"-"))
+            .map(|word| folder.join(word))
+            .filter(|path| path.exists());
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = paths.len();
+        paths.extend(named);
+        paths.len() > before
+    }
+
+    /// Hands over what is kept.
+    pub fn take(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -35,6 +35,18 @@ pub struct JobChanged(pub Job);
 #[derive(Debug, Clone, Serialize, Type, Event)]
 pub struct KernelsChanged;
 
+/// The packages of the library changed.
+#[derive(Debug, Clone, Serialize, Type, Event)]
+pub struct LibraryChanged;
+
+/// A registry appeared, changed, or was asked anew.
+#[derive(Debug, Clone, Serialize, Type, Event)]
+pub struct RegistriesChanged;
+
+/// A file or folder was opened with Windlass: `opened_paths` names it.
+#[derive(Debug, Clone, Serialize, Type, Event)]
+pub struct PathsOpened;
+
 /// The settings changed.
 #[derive(Debug, Clone, Serialize, Type, Event)]
 pub struct SettingsChanged(pub Settings);
@@ -60,6 +72,9 @@ pub fn list() -> tauri_specta::Events {
         MachineGone,
         JobChanged,
         KernelsChanged,
+        LibraryChanged,
+        RegistriesChanged,
+        PathsOpened,
         SettingsChanged,
         ReadAnew,
         CloseRequested,
@@ -93,6 +108,8 @@ fn tell<R: Runtime>(app: &AppHandle<R>, change: Change) -> tauri::Result<()> {
         Change::MachineGone(id) => MachineGone(id).emit(app),
         Change::JobChanged(job) => JobChanged(*job).emit(app),
         Change::KernelsChanged => KernelsChanged.emit(app),
+        Change::LibraryChanged => LibraryChanged.emit(app),
+        Change::RegistriesChanged => RegistriesChanged.emit(app),
         Change::SettingsChanged(settings) => SettingsChanged(settings).emit(app),
     }
 }

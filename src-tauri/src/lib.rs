@@ -20,12 +20,14 @@ mod desktop;
 mod logging;
 mod window;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tauri::ipc::Invoke;
 use tauri::webview::PageLoadEvent;
 use tauri::{Builder, Manager, RunEvent, Runtime};
+use tauri_specta::Event as _;
 use windlass_workshop::Workshop;
 use windlass_workshop::home::Home;
 
@@ -45,22 +47,33 @@ pub fn run() -> anyhow::Result<()> {
     let builder = tauri::Builder::default()
         // First, so that a second start only raises the first one's window.
         .plugin(tauri_plugin_single_instance::init(
-            |app, _arguments, _folder| {
+            |app, arguments, folder| {
+                let opened = app.state::<desktop::Opened>();
+                let named = arguments.into_iter().map(Into::into);
+                if opened.keep(named, Path::new(&folder))
+                    && let Err(error) = events::PathsOpened.emit(app)
+                {
+                    tracing::warn!(%error, "the window could not be told of what was opened");
+                }
                 window::raise(app);
             },
         ))
         .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_window_state::Builder::default().build())
         .on_window_event(window::on_event);
-    with_commands(builder, workshop)
+    let app = with_commands(builder, workshop)
         .build(tauri::generate_context!())
-        .context("the window could not be opened")?
-        .run(move |_, event| {
-            // The process ends without returning from here: what the log still holds is written now.
-            if let RunEvent::Exit = event {
-                drop(log.take());
-            }
-        });
+        .context("the window could not be opened")?;
+    app.state::<desktop::Opened>().keep(
+        std::env::args_os(),
+        &std::env::current_dir().unwrap_or_default(),
+    );
+    app.run(move |_, event| {
+        // The process ends without returning from here: what the log still holds is written now.
+        if let RunEvent::Exit = event {
+            drop(log.take());
+        }
+    });
     Ok(())
 }
 
@@ -74,6 +87,7 @@ pub fn with_commands<R: Runtime>(builder: Builder<R>, workshop: Arc<Workshop>) -
         .manage(workshop)
         .manage(streams::Streams::default())
         .manage(window::Closing::default())
+        .manage(desktop::Opened::default())
         .setup(|app| {
             app.manage(desktop::Desktop::new(app.handle()));
             events::forward(app.handle());

@@ -31,6 +31,38 @@ export const commands = {
 	sampleList: () => typedError<Sample[], AppError>(__TAURI_INVOKE("sample_list")),
 	/**  Makes a sample; the job's id. */
 	sampleCreate: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("sample_create", { id })),
+	/**  Sets the packages that an appliance lies over, lowest first. */
+	applianceLayersSet: (id: string, require: Requirement[]) => typedError<LayersSet, AppError>(__TAURI_INVOKE("appliance_layers_set", { id, require })),
+	/**  The text of one of an appliance's manifests. */
+	applianceManifestText: (id: string, file: ManifestFile) => typedError<ManifestText, AppError>(__TAURI_INVOKE("appliance_manifest_text", { id, file })),
+	/**  Writes a manifest that has no mistake, unless the file changed meanwhile. */
+	applianceManifestSave: (id: string, file: ManifestFile, text: string, digest: string) => typedError<ManifestSaved, AppError>(__TAURI_INVOKE("appliance_manifest_save", { id, file, text, digest })),
+	/**  The mistakes of a text that is being written. */
+	applianceManifestCheck: (id: string, file: ManifestFile, text: string) => typedError<TextMistake[], AppError>(__TAURI_INVOKE("appliance_manifest_check", { id, file, text })),
+	/**  The JSON Schema of a manifest, as text. */
+	manifestSchema: (file: ManifestFile) => typedError<string, AppError>(__TAURI_INVOKE("manifest_schema", { file })),
+	/**  What an appliance needs, and what that needs. */
+	applianceGraph: (id: string) => typedError<Graph, AppError>(__TAURI_INVOKE("appliance_graph", { id })),
+	/**  The paths that several layers have a file at. */
+	applianceConflicts: (id: string) => typedError<Conflict[], AppError>(__TAURI_INVOKE("appliance_conflicts", { id })),
+	/**  Where the bytes of an image would be. */
+	applianceSizeMap: (id: string) => typedError<SizeNode, AppError>(__TAURI_INVOKE("appliance_size_map", { id })),
+	/**  The packages that each build of an appliance uses. */
+	applianceLock: (id: string) => typedError<LockInfo, AppError>(__TAURI_INVOKE("appliance_lock", { id })),
+	/**  Holds fast the newest packages that an appliance's manifest allows. */
+	applianceLockUpdate: (id: string) => typedError<Job, AppError>(__TAURI_INVOKE("appliance_lock_update", { id })),
+	/**  Does what mends a finding. */
+	applianceFix: (id: string, fix: FindingFix) => typedError<null, AppError>(__TAURI_INVOKE("appliance_fix", { id, fix })),
+	/**  Changes a run configuration. */
+	applianceConfigurationSave: (id: string, name: string, fields: ConfigurationFields) => typedError<null, AppError>(__TAURI_INVOKE("appliance_configuration_save", { id, name, fields })),
+	/**  Adds a run configuration. */
+	applianceConfigurationAdd: (id: string, name: string, fields: ConfigurationFields) => typedError<null, AppError>(__TAURI_INVOKE("appliance_configuration_add", { id, name, fields })),
+	/**  Removes a run configuration. */
+	applianceConfigurationRemove: (id: string, name: string) => typedError<null, AppError>(__TAURI_INVOKE("appliance_configuration_remove", { id, name })),
+	/**  Gives a run configuration another name. */
+	applianceConfigurationRename: (id: string, name: string, newName: string) => typedError<null, AppError>(__TAURI_INVOKE("appliance_configuration_rename", { id, name, newName })),
+	/**  Says which run configurations run when nothing else is said, in order. */
+	applianceConfigurationSetDefault: (id: string, names: string[]) => typedError<null, AppError>(__TAURI_INVOKE("appliance_configuration_set_default", { id, names })),
 	/**  The builds of one appliance, or all, newest first. */
 	buildList: (applianceId: string | null) => typedError<Build[], AppError>(__TAURI_INVOKE("build_list", { applianceId })),
 	/**  Deletes a build and its image. */
@@ -47,8 +79,66 @@ export const commands = {
 	kernelAdd: (paths: string[]) => typedError<Kernel[], AppError>(__TAURI_INVOKE("kernel_add", { paths })),
 	/**  Fetches the distribution's own Linux kernel; the job's id. */
 	kernelFetchLinux: () => typedError<string, AppError>(__TAURI_INVOKE("kernel_fetch_linux")),
+	/**  Fetches OSv's loader and ELF kernel from a registry; the newest where no version is named. */
+	kernelFetchOsv: (version: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("kernel_fetch_osv", { version })),
 	/**  Removes a kernel from the library. */
 	kernelRemove: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("kernel_remove", { id })),
+	/**  All registries, in their order. */
+	registryList: () => typedError<Registry[], AppError>(__TAURI_INVOKE("registry_list")),
+	/**  Adds a registry, as the last one. */
+	registryAdd: (form: RegistryForm) => typedError<Registry, AppError>(__TAURI_INVOKE("registry_add", { form })),
+	/**  Changes a registry. */
+	registryUpdate: (id: number, form: RegistryForm) => typedError<Registry, AppError>(__TAURI_INVOKE("registry_update", { id, form })),
+	/**  Forgets a registry and its credentials; what was fetched from it stays. */
+	registryRemove: (id: number) => typedError<null, AppError>(__TAURI_INVOKE("registry_remove", { id })),
+	/**  Puts the registries into a new order; all of them are named. */
+	registryReorder: (ids: number[]) => typedError<null, AppError>(__TAURI_INVOKE("registry_reorder", { ids })),
+	/**  Asks a registry from now on, or does not. */
+	registryEnable: (id: number, enabled: boolean) => typedError<null, AppError>(__TAURI_INVOKE("registry_enable", { id, enabled })),
+	/**  Tries a registry step by step. */
+	registryCheck: (id: number) => typedError<RegistryCheck, AppError>(__TAURI_INVOKE("registry_check", { id })),
+	/**  Asks one registry, or all, what they have. */
+	registryRefresh: (id: number | null) => typedError<Job, AppError>(__TAURI_INVOKE("registry_refresh", { id })),
+	/**  Packages of the library and of all registries; an empty query finds all. */
+	packageSearch: (query: string, filter: PackageFilter, offset: number, limit: number) => typedError<PackagePage, AppError>(__TAURI_INVOKE("package_search", { query, filter, offset, limit })),
+	/**  All that is known of a package. */
+	packageDetails: (name: string, version: string | null) => typedError<PackageDetails, AppError>(__TAURI_INVOKE("package_details", { name, version })),
+	/**  One folder of a package's files. */
+	packageTree: (name: string, version: string | null, path: string) => typedError<TreeEntry[], AppError>(__TAURI_INVOKE("package_tree", { name, version, path })),
+	/**  What a package needs, and what that needs. */
+	packageGraph: (name: string, version: string | null) => typedError<Graph, AppError>(__TAURI_INVOKE("package_graph", { name, version })),
+	/**  Fetches a package with all that it needs. */
+	packagePull: (name: string, version: string | null, registryId: number | null) => typedError<Job, AppError>(__TAURI_INVOKE("package_pull", { name, version, registryId })),
+	/**  Removes a package, or one version of it, from the library. */
+	packageRemove: (name: string, version: string | null) => typedError<null, AppError>(__TAURI_INVOKE("package_remove", { name, version })),
+	/**  Gives a package of the library to a registry. */
+	packagePublish: (name: string, version: string | null, registryId: number) => typedError<Job, AppError>(__TAURI_INVOKE("package_publish", { name, version, registryId })),
+	/**  Writes a package as `.mpm`, with its manifest beside it. */
+	packageExport: (name: string, version: string | null, path: string) => typedError<Job, AppError>(__TAURI_INVOKE("package_export", { name, version, path })),
+	/**  Which packages of the library a registry has newer versions of. */
+	packageUpdatePlan: () => typedError<PackageUpdate[], AppError>(__TAURI_INVOKE("package_update_plan")),
+	/**  Fetches the newest versions of packages. */
+	packageUpdate: (names: string[]) => typedError<Job, AppError>(__TAURI_INVOKE("package_update", { names })),
+	/**  What a dropped thing can be packed as, best first. */
+	packKinds: (path: string) => typedError<PackKind[], AppError>(__TAURI_INVOKE("pack_kinds", { path })),
+	/**  The package that would be made; nothing is written. */
+	packPreview: (source: PackSource, options: PackOptions) => typedError<PackPreview, AppError>(__TAURI_INVOKE("pack_preview", { source, options })),
+	/**  Makes the package and puts it into the library. */
+	packMake: (source: PackSource, options: PackOptions, packageYaml: string, runYaml: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("pack_make", { source, options, packageYaml, runYaml })),
+	/**  How much the library takes on the disk. */
+	libraryUsage: () => typedError<LibraryUsage, AppError>(__TAURI_INVOKE("library_usage")),
+	/**  Reads all of the library and compares it with its digests. */
+	libraryVerify: () => typedError<Job, AppError>(__TAURI_INVOKE("library_verify")),
+	/**  Mends what is damaged in the library. */
+	libraryRepair: () => typedError<Job, AppError>(__TAURI_INVOKE("library_repair")),
+	/**  What pruning would remove. */
+	libraryPrunePlan: () => typedError<PrunePlan, AppError>(__TAURI_INVOKE("library_prune_plan")),
+	/**  Removes from the library what nothing needs. */
+	libraryPrune: () => typedError<Job, AppError>(__TAURI_INVOKE("library_prune")),
+	/**  What Capstan left on this computer, where it did. */
+	capstanLook: () => typedError<CapstanHome | null, AppError>(__TAURI_INVOKE("capstan_look")),
+	/**  Takes over what Capstan left: from its own folder, or from another one. */
+	capstanImport: (path: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("capstan_import", { path })),
 	/**  All machines. */
 	machineList: () => typedError<Machine[], AppError>(__TAURI_INVOKE("machine_list")),
 	/**  Starts a machine that is not running. */
@@ -89,6 +179,10 @@ export const commands = {
 	jobCancel: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("job_cancel", { id })),
 	/**  Starts a failed job again; the new job's id. */
 	jobRetry: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("job_retry", { id })),
+	/**  Lets a job wait. */
+	jobPause: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("job_pause", { id })),
+	/**  Lets a paused job go on. */
+	jobResume: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("job_resume", { id })),
 	/**  The settings in force. */
 	settingsGet: () => typedError<Settings, AppError>(__TAURI_INVOKE("settings_get")),
 	/**  Keeps new settings. */
@@ -101,6 +195,8 @@ export const commands = {
 	pickFiles: () => typedError<string[], AppError>(__TAURI_INVOKE("pick_files")),
 	/**  Lets the user choose where to save. */
 	pickSavePath: (suggested: string) => typedError<string | null, AppError>(__TAURI_INVOKE("pick_save_path", { suggested })),
+	/**  Files and folders that Windlass was started with and that nobody took yet. */
+	openedPaths: () => typedError<string[], AppError>(__TAURI_INVOKE("opened_paths")),
 	/**  Opens the folder of an appliance, a build or a machine in the file manager. */
 	revealPath: (path: string) => typedError<null, AppError>(__TAURI_INVOKE("reveal_path", { path })),
 	/**  The user's answer to what becomes of running machines. */
@@ -114,9 +210,12 @@ export const events = {
 	closeRequested: makeEvent<CloseRequested, CloseRequested>("close-requested"),
 	jobChanged: makeEvent<JobChanged, JobChanged>("job-changed"),
 	kernelsChanged: makeEvent<KernelsChanged, KernelsChanged>("kernels-changed"),
+	libraryChanged: makeEvent<LibraryChanged, LibraryChanged>("library-changed"),
 	machineChanged: makeEvent<MachineChanged, MachineChanged>("machine-changed"),
 	machineGone: makeEvent<MachineGone, MachineGone>("machine-gone"),
+	pathsOpened: makeEvent<PathsOpened, PathsOpened>("paths-opened"),
 	readAnew: makeEvent<ReadAnew, ReadAnew>("read-anew"),
+	registriesChanged: makeEvent<RegistriesChanged, RegistriesChanged>("registries-changed"),
 	settingsChanged: makeEvent<SettingsChanged, SettingsChanged>("settings-changed"),
 };
 
@@ -231,6 +330,20 @@ export type Build = {
 	durationMs: number,
 };
 
+/**  A `~/.capstan` folder, looked at. */
+export type CapstanHome = {
+	/**  The folder. */
+	path: string,
+	/**  How many packages are in it. */
+	packages: number,
+	/**  How many images. */
+	images: number,
+	/**  How many OSv loaders. */
+	loaders: number,
+	/**  The registry that its configuration names. */
+	registryUrl: string | null,
+};
+
 /**  One thing looked at. */
 export type Check = {
 	/**  Which. */
@@ -275,6 +388,48 @@ export type CloseRequested = {
 	running: number,
 };
 
+/**  All fields of a run configuration. */
+export type ConfigurationFields = {
+	/**  What the runtime needs to know. */
+	settings: RuntimeFields,
+	/**  The configuration that this one starts from, as `package:configuration`. */
+	base: string | null,
+	/**  Its environment. */
+	env: EnvValue[],
+};
+
+/**  A run configuration as a package's files have it. */
+export type ConfigurationInfo = {
+	/**  Its name. */
+	name: string,
+	/**  What it bases on, as `package:configuration`. */
+	base: string | null,
+	/**  Whether it runs when nothing else is said. */
+	isDefault: boolean,
+	/**  Its environment, as `NAME=VALUE`. */
+	env: string[],
+};
+
+/**  A path that several layers have a file at. */
+export type Conflict = {
+	/**  The path. */
+	path: string,
+	/**  The layer whose file gets into the image. */
+	winner: string,
+	/**  The layers whose files do not. */
+	losers: ConflictLoser[],
+	/**  Whether all of them are the same file. */
+	same: boolean,
+};
+
+/**  A layer's file that another layer's lies over. */
+export type ConflictLoser = {
+	/**  The layer. */
+	layer: string,
+	/**  The size of its file. */
+	sizeBytes: number,
+};
+
 /**  What an image would hold. */
 export type Contents = {
 	/**  The layers, lowest first; later ones win. */
@@ -286,6 +441,31 @@ export type Contents = {
 	/**  What is wrong with it, worst first. */
 	findings: Finding[],
 };
+
+/**  How a registry is to be logged in to. Only ever on its way into the secret store. */
+export type CredentialsForm = 
+/**  What is kept stays. */
+{ kind: "keep" } | 
+/**  Without a login; what is kept is forgotten. */
+{ kind: "none" } | 
+/**  A name and a password. */
+{ kind: "basic"; 
+/**  The name. */
+user: string; 
+/**  The password. */
+password: string } | 
+/**  A token. */
+{ kind: "bearer"; 
+/**  The token. */
+token: string } | 
+/**  Keys of an S3 service. */
+{ kind: "s3"; 
+/**  The key's name. */
+accessKey: string; 
+/**  The key. */
+secretKey: string; 
+/**  The region that requests are signed for. */
+region: string };
 
 /**  A dropped path, looked at; nothing was written but, for an archive, its unpacked folder. */
 export type Dropped = {
@@ -325,6 +505,22 @@ export type EnvValue = {
 	value: string,
 };
 
+/**  An environment variable that a package understands: one field of a form. */
+export type EnvironmentVariable = {
+	/**  Its name. */
+	name: string,
+	/**  What it may hold. */
+	kind: VariableKind,
+	/**  What may be chosen from. */
+	choices: string[],
+	/**  What holds when nothing is said. */
+	default: string | null,
+	/**  What it does. */
+	description: string | null,
+	/**  Whether there has to be a value. */
+	required: boolean,
+};
+
 /**  What sort of failure it is; the window and the command line's exit status go by it. */
 export type ErrorKind = 
 /**  What was given is wrong: a manifest with a typo, a name that is taken. */
@@ -350,7 +546,30 @@ export type Finding = {
 	message: string,
 	/**  What to do about it. */
 	remedy: string | null,
+	/**  What does it in one click, where something can. */
+	fix: FindingFix | null,
 };
+
+/**  What mends a finding in one click. */
+export type FindingFix = 
+/**  Add a package to the layers. */
+{ kind: "addPackage"; 
+/**  Its name. */
+name: string } | 
+/**  Copy a file of this computer into the appliance. */
+{ kind: "addFile"; 
+/**  Where it is here. */
+host: string; 
+/**  Where it is to be in the guest. */
+guest: string } | 
+/**  Keep a path out of the image. */
+{ kind: "leaveOut"; 
+/**  The path in the guest. */
+path: string } | 
+/**  Run it in another guest. */
+{ kind: "guest"; 
+/**  The guest. */
+guest: GuestOs };
 
 /**  What the window can do about it. */
 export type Fix = 
@@ -368,6 +587,49 @@ export type ForwardedPort = {
 	/**  TCP or UDP. */
 	protocol: Protocol,
 };
+
+/**  What needs what. */
+export type Graph = {
+	/**  The packages; the one that was asked for first. */
+	nodes: GraphNode[],
+	/**  Who needs whom. */
+	edges: GraphEdge[],
+};
+
+/**  One package needing another. */
+export type GraphEdge = {
+	/**  Who needs. */
+	from: string,
+	/**  What is needed. */
+	to: string,
+	/**  The versions that will do. */
+	constraint: string | null,
+};
+
+/**  A package in a graph. */
+export type GraphNode = {
+	/**  What edges name it by. */
+	id: string,
+	/**  Its name. */
+	name: string,
+	/**  Its version. */
+	version: string | null,
+	/**  What it is. */
+	kind: GraphNodeKind,
+	/**  Whether it is in the library. */
+	installed: boolean,
+	/**  The size of its files, or of its archive. */
+	sizeBytes: number | null,
+};
+
+/**  What a node of a graph is. */
+export type GraphNodeKind = 
+/**  An appliance. */
+"appliance" | 
+/**  A package. */
+"package" | 
+/**  A package that is nowhere to be had. */
+"missing";
 
 /**  What boots the image. */
 export type GuestOs = 
@@ -415,6 +677,8 @@ export type Job = {
 	produced: string | null,
 	/**  Whether it can be tried again as it was. */
 	retry: boolean,
+	/**  Whether it can be paused, and go on later. */
+	pausable: boolean,
 };
 
 /**  A job started, moved on, or ended. */
@@ -433,12 +697,36 @@ export type JobKind =
 /**  Adds kernel files to the library. */
 "addKernel" | 
 /**  Unpacks an archive into an appliance. */
-"unpack";
+"unpack" | 
+/**  Asks registries what they have. */
+"refresh" | 
+/**  Fetches packages into the library. */
+"pull" | 
+/**  Fetches newer versions of packages. */
+"update" | 
+/**  Gives a package to a registry. */
+"publish" | 
+/**  Writes a package as one file. */
+"export" | 
+/**  Makes a package. */
+"pack" | 
+/**  Reads all of the library and compares it with its digests. */
+"verify" | 
+/**  Mends what is damaged in the library. */
+"repair" | 
+/**  Removes from the library what nothing needs. */
+"prune" | 
+/**  Takes over what Capstan left. */
+"import" | 
+/**  Holds fast the packages that an appliance is built from. */
+"lock";
 
 /**  Where a job stands. */
 export type JobState = 
 /**  It works. */
 "running" | 
+/**  It was asked to wait, and goes on when it is told to. */
+"paused" | 
 /**  It did what it was to do. */
 "done" | 
 /**  It could not; `error` says why. */
@@ -513,6 +801,57 @@ export type LayerKind =
 "package" | 
 /**  The appliance itself. */
 "appliance";
+
+/**  What came of changing an appliance's layers. */
+export type LayersSet = {
+	/**  What an image would hold now. */
+	contents: Contents,
+	/**  The text that `meta/package.yaml` had before: saving it undoes the change. */
+	undo: string,
+	/**  The digest of the text that it has now. */
+	digest: string,
+};
+
+/**  The packages of the library changed. */
+export type LibraryChanged = null;
+
+/**  How much the library and what is made from it take on the disk. */
+export type LibraryUsage = {
+	/**  Packages, each shared file counted once. */
+	packagesBytes: number,
+	/**  Guest kernels, with what was made from them. */
+	kernelsBytes: number,
+	/**  How many different files packages consist of. */
+	objects: number,
+	/**  What is saved by sharing files between packages and versions. */
+	sharedBytes: number,
+	/**  Built images. */
+	buildsBytes: number,
+	/**  What was fetched in part and can be resumed. */
+	partialBytes: number,
+};
+
+/**  An appliance's lock file: the packages that each build of it uses. */
+export type LockInfo = {
+	/**  Whether there is one. */
+	locked: boolean,
+	/**  What it holds fast. */
+	packages: LockedPackage[],
+	/**  Why it does not fit the manifest any more, a sentence each. */
+	stale: string[],
+};
+
+/**  A package that a lock file holds fast. */
+export type LockedPackage = {
+	/**  Its name. */
+	name: string,
+	/**  Its version. */
+	version: string | null,
+	/**  The digest of its tree. */
+	digest: string,
+	/**  Where it came from. */
+	origin: string | null,
+};
 
 /**  A machine as it is shown. */
 export type Machine = {
@@ -597,6 +936,31 @@ export type MachineState =
 /**  It went away while nobody was looking. */
 "lost";
 
+/**  One of the two texts that describe a package. */
+export type ManifestFile = 
+/**  `meta/package.yaml`. */
+"package" | 
+/**  `meta/run.yaml`. */
+"run";
+
+/**  What came of saving a manifest. */
+export type ManifestSaved = {
+	/**  Whether it was written. It is not while it has a mistake. */
+	ok: boolean,
+	/**  The digest of what is in the file now. */
+	digest: string,
+	/**  The mistakes of the text; where it was written, what is odd about it. */
+	mistakes: TextMistake[],
+};
+
+/**  The text of a manifest. */
+export type ManifestText = {
+	/**  The text; empty where there is no such file yet. */
+	text: string,
+	/**  Its digest, by which a change of somebody else is noticed. */
+	digest: string,
+};
+
 /**  The manifests that the user accepted for a folder. */
 export type Manifests = {
 	/**  The text of `meta/package.yaml`. */
@@ -604,6 +968,23 @@ export type Manifests = {
 	/**  The text of `meta/run.yaml`; empty writes none. */
 	runYaml: string,
 };
+
+/**  Something that needs a package. */
+export type NeededBy = {
+	/**  Its name. */
+	name: string,
+	/**  What it is. */
+	kind: NeederKind,
+	/**  An appliance's id. */
+	id: string | null,
+};
+
+/**  What needs a package. */
+export type NeederKind = 
+/**  A package of the library. */
+"package" | 
+/**  An appliance. */
+"appliance";
 
 /**  What closing the window does with machines that run. */
 export type OnClose = 
@@ -613,6 +994,265 @@ export type OnClose =
 "leave" | 
 /**  They are stopped. */
 "stop";
+
+/**  A file of this computer that is to be in the package, too. */
+export type PackAddition = {
+	/**  Where it is here. */
+	host: string,
+	/**  Where it is to be in the guest. */
+	guest: string,
+};
+
+/**  One file of the package that would be made. */
+export type PackFile = {
+	/**  Its path in the guest. */
+	guest: string,
+	/**  The file of this computer that it is taken from. */
+	host: string | null,
+	/**  Its size. */
+	sizeBytes: number,
+	/**  Why it is in the package. */
+	reason: string,
+	/**  What it is. */
+	kind: PackFileKind,
+	/**  Whether it was left out, by the user or by a rule of the guest. */
+	left: boolean,
+	/**  Whether the program does not start without it. */
+	required: boolean,
+};
+
+/**  What an entry of a preview is. */
+export type PackFileKind = 
+/**  A file. */
+"file" | 
+/**  A directory. */
+"directory" | 
+/**  A symbolic link. */
+"link";
+
+/**  Files that are in the package for the same reason. */
+export type PackGroup = {
+	/**  The reason. */
+	reason: string,
+	/**  How many there are. */
+	files: number,
+	/**  How large they are. */
+	sizeBytes: number,
+};
+
+/**  What something is packed as. */
+export type PackKind = 
+/**  A folder as it is. */
+"folder" | 
+/**  An archive's content. */
+"archive" | 
+/**  A program with all that it needs. */
+"program" | 
+/**  A Node project. */
+"node" | 
+/**  A Python project with its virtual environment. */
+"python" | 
+/**  A `.jar` with a Java runtime. */
+"jar" | 
+/**  Packages of the distribution with what they depend on. */
+"debian" | 
+/**  An OCI image, flattened. */
+"oci";
+
+/**  How it is to be packed. */
+export type PackOptions = {
+	/**  The package's name; guessed where nothing is said. */
+	name?: string | null,
+	/**  The package's version; guessed where nothing is said. */
+	version?: string | null,
+	/**  Paths in the guest that are not to be in it. */
+	leaveOut?: string[],
+	/**  What is to be in it beside what was found. */
+	add?: PackAddition[],
+	/**  Whether the program may be run to see which files it opens. */
+	observe?: boolean,
+	/**  Whether a Java runtime is reduced to the modules that are used. */
+	javaReduce?: boolean,
+};
+
+/**  The package that would be made. Nothing was written. */
+export type PackPreview = {
+	/**  Its name. */
+	name: string,
+	/**  Its version. */
+	version: string | null,
+	/**  Its title. */
+	title: string,
+	/**  How large all files are. */
+	totalBytes: number,
+	/**  The files, by path; the first 20000 of them. */
+	files: PackFile[],
+	/**  Whether there are more. */
+	truncated: boolean,
+	/**  What is in it for which reason, largest first. */
+	groups: PackGroup[],
+	/**  What was noticed. */
+	findings: Finding[],
+	/**  The text of its `meta/package.yaml`. */
+	packageYaml: string,
+	/**  The text of its `meta/run.yaml`, where it can be run. */
+	runYaml: string | null,
+};
+
+/**  What is to be packed. */
+export type PackSource = {
+	/**  What it is packed as. */
+	kind: PackKind,
+	/**  Its path; for Debian, names of packages separated by spaces. */
+	value: string,
+	/**  The guest that it is to run in. */
+	guest: GuestOs,
+};
+
+/**  All that is known of a package. */
+export type PackageDetails = {
+	/**  What other packages require it by. */
+	name: string,
+	/**  Its title. */
+	title: string,
+	/**  Who made it; unknown of what is in a registry alone. */
+	author: string | null,
+	/**  Its license. */
+	license: string | null,
+	/**  On what it was made. */
+	platform: string | null,
+	/**  When it was made, as its manifest has it. */
+	created: string | null,
+	/**  What its registry says of it. */
+	description: string | null,
+	/**  Its `meta/README.md`. */
+	readme: string | null,
+	/**  Its icon as a `data:` address. */
+	iconUrl: string | null,
+	/**  The version that this describes. */
+	version: string | null,
+	/**  All versions, newest first. */
+	versions: PackageVersion[],
+	/**  What it needs. */
+	require: RequirementInfo[],
+	/**  What needs it. */
+	neededBy: NeededBy[],
+	/**  The environment variables that it understands. */
+	environment: EnvironmentVariable[],
+	/**  Its run configurations. */
+	configurations: ConfigurationInfo[],
+	/**  What runs it: native, node, java, python. */
+	runtime: string | null,
+	/**  Its folder in the library. */
+	path: string | null,
+	/**  The digest of its tree, where it is in the library. */
+	digest: string | null,
+	/**  The size of its files in the library, else of its archive. */
+	sizeBytes: number | null,
+	/**  How many files it has; known of what is in the library. */
+	fileCount: number | null,
+	/**  Where it came from, in words. */
+	origin: string | null,
+};
+
+/**  Which packages are looked for. */
+export type PackageFilter = {
+	/**  Only those that are, or are not, in the library. */
+	installed: boolean | null,
+	/**  Only those of one registry. */
+	registryId: number | null,
+	/**  Only those that one runtime runs. */
+	runtime: string | null,
+	/**  Only packages, or only kernels. */
+	kind: PackageKind | null,
+};
+
+/**  What a row of the search is. */
+export type PackageKind = 
+/**  A package. */
+"package" | 
+/**  A guest kernel. */
+"kernel";
+
+/**  Some of what was found. */
+export type PackagePage = {
+	/**  How many there are in all. */
+	total: number,
+	/**  Those that were asked for. */
+	rows: PackageRow[],
+	/**  Names of registries that did not answer when they were last asked. */
+	offline: string[],
+};
+
+/**  A package of the library, of a registry, or of both. */
+export type PackageRow = {
+	/**  What other packages require it by. */
+	name: string,
+	/**  Its title. */
+	title: string,
+	/**  The newest version in the library; the registry's where there is none. */
+	version: string | null,
+	/**  How many versions there are. */
+	versions: number,
+	/**  Whether it is in the library. */
+	installed: boolean,
+	/**  Where it can be had. */
+	source: PackageSource,
+	/**  The first registry that has it. */
+	registry: string | null,
+	/**  The size of its files in the library, else of its archive. */
+	sizeBytes: number | null,
+	/**  What runs it: native, node, java, python; known of what is in the library. */
+	runtime: string | null,
+	/**  A newer version that a registry has. */
+	updateTo: string | null,
+	/**  What it is. */
+	kind: PackageKind,
+};
+
+/**  Where a package can be had. */
+export type PackageSource = 
+/**  Only on this computer. */
+"library" | 
+/**  Only in a registry. */
+"registry" | 
+/**  In both. */
+"both";
+
+/**  A package of the library that a registry has a newer version of. */
+export type PackageUpdate = {
+	/**  Its name. */
+	name: string,
+	/**  The newest version in the library. */
+	from: string | null,
+	/**  The newer version. */
+	to: string,
+	/**  The registry that has it. */
+	registry: string,
+};
+
+/**  One version of a package. */
+export type PackageVersion = {
+	/**  The version. */
+	version: string | null,
+	/**  The digest of its tree, where it is in the library. */
+	digest: string | null,
+	/**  Whether it is in the library. */
+	installed: boolean,
+	/**  The registry that has it. */
+	registry: string | null,
+	/**  That registry's id. */
+	registryId: number | null,
+	/**  The size of its files in the library, else of its archive. */
+	sizeBytes: number | null,
+	/**  When it was made, as its manifest has it. */
+	created: string | null,
+	/**  Whether it was signed, where that is known. */
+	signed: boolean | null,
+};
+
+/**  A file or folder was opened with Windlass: `opened_paths` names it. */
+export type PathsOpened = null;
 
 /**  A port of the guest that is reached at 127.0.0.1. */
 export type Port = {
@@ -661,8 +1301,166 @@ export type Protocol =
 /**  UDP. */
 "udp";
 
+/**  One thing that could go. */
+export type PruneItem = {
+	/**  What it is, in words. */
+	what: string,
+	/**  What it is. */
+	kind: PruneKind,
+	/**  How much it takes. */
+	sizeBytes: number,
+	/**  Why it may go. */
+	reason: string,
+};
+
+/**  What could go. */
+export type PruneKind = 
+/**  A version of a package. */
+"package" | 
+/**  A file that no package has any more. */
+"object" | 
+/**  A download that was not finished. */
+"partial" | 
+/**  A guest kernel. */
+"kernel" | 
+/**  An initramfs, which is made anew when needed. */
+"initramfs";
+
+/**  What pruning would remove. */
+export type PrunePlan = {
+	/**  What would go, largest first. */
+	items: PruneItem[],
+	/**  How much all of it takes. */
+	totalBytes: number,
+};
+
 /**  So much changed that the window missed some of it: it reads its lists anew. */
 export type ReadAnew = null;
+
+/**  A registry appeared, changed, or was asked anew. */
+export type RegistriesChanged = null;
+
+/**  A registry as it is shown. */
+export type Registry = {
+	/**  Its name for programs. */
+	id: number,
+	/**  Its name for people. */
+	name: string,
+	/**  How it is laid out. */
+	kind: RegistryKind,
+	/**  Its address, or its folder. */
+	url: string,
+	/**  Where in it packages begin, where that is not its root. */
+	prefix: string | null,
+	/**  Whether it is asked at all. */
+	enabled: boolean,
+	/**  Whether it was there from the start. */
+	builtIn: boolean,
+	/**  Its place; those before it win. */
+	order: number,
+	/**  Whether credentials are kept for it. */
+	needsLogin: boolean,
+	/**  Certificates that it is trusted by, beside the system's. */
+	caFile: string | null,
+	/**  The proxy that it is reached by, where it is not the system's. */
+	proxy: string | null,
+	/**  The minisign key that its packages are signed with. */
+	minisignKey: string | null,
+	/**  Whether packages can be published to a registry of this kind. */
+	publishable: boolean,
+	/**  What is known of it just now. */
+	state: RegistryState,
+	/**  When it was last asked with success (RFC 3339). */
+	refreshed: string | null,
+	/**  How many packages and kernels it has. */
+	packages: number,
+	/**  Why it is offline or failed. */
+	problem: AppError | null,
+};
+
+/**  Whether a registry answers as it should. */
+export type RegistryCheck = {
+	/**  Whether all of it did. */
+	ok: boolean,
+	/**  What was tried, in order, up to what failed. */
+	steps: RegistryCheckStep[],
+};
+
+/**  One thing that was tried of a registry. */
+export type RegistryCheckStep = {
+	/**  What was tried. */
+	what: string,
+	/**  Whether it did. */
+	ok: boolean,
+	/**  What came back, in words. */
+	said: string,
+	/**  What to do about it. */
+	hint: string | null,
+};
+
+/**  What the user says of a registry. */
+export type RegistryForm = {
+	/**  Its name for people. */
+	name: string,
+	/**  How it is laid out. */
+	kind: RegistryKind,
+	/**  Its address, or its folder. */
+	url: string,
+	/**  Where in it packages begin, where that is not its root. */
+	prefix: string | null,
+	/**  Certificates that it is trusted by, beside the system's. */
+	caFile: string | null,
+	/**  The proxy that it is reached by, where it is not the system's. */
+	proxy: string | null,
+	/**  The minisign key that its packages are signed with. */
+	minisignKey: string | null,
+	/**  How it is to be logged in to. */
+	credentials: CredentialsForm,
+};
+
+/**  How a registry is laid out and spoken to. */
+export type RegistryKind = 
+/**  An S3 bucket that may be listed. */
+"s3" | 
+/**  The releases of a GitHub repository. */
+"gitHub" | 
+/**  A directory of a web server. */
+"http" | 
+/**  A folder of this computer. */
+"folder" | 
+/**  A repository of an OCI registry. */
+"oci";
+
+/**  What is known of a registry just now. */
+export type RegistryState = 
+/**  It was never asked what it has. */
+"never" | 
+/**  What it has is known. */
+"fresh" | 
+/**  It is being asked just now. */
+"refreshing" | 
+/**  It did not answer; what it had before is still known. */
+"offline" | 
+/**  It answered, and not as it should. */
+"failed";
+
+/**  What the layers of an appliance are to be: a package, and the versions that will do. */
+export type Requirement = {
+	/**  The package's name. */
+	name: string,
+	/**  The versions that will do, such as `>=18, <21`; any where nothing is said. */
+	constraint: string | null,
+};
+
+/**  A package that another one needs. */
+export type RequirementInfo = {
+	/**  Its name. */
+	name: string,
+	/**  The versions that will do; any where nothing is said. */
+	constraint: string | null,
+	/**  Whether the library has one that will do. */
+	installed: boolean,
+};
 
 /**  The file system of the root disk. */
 export type RootFs = 
@@ -685,6 +1483,10 @@ export type RunConfiguration = {
 	command: string,
 	/**  Whether it runs when nothing else is said. */
 	isDefault: boolean,
+	/**  Whether it is the appliance's own, and can be edited. */
+	own: boolean,
+	/**  All that it says. */
+	fields: ConfigurationFields,
 };
 
 /**  The settings of an appliance and what there is to choose from. */
@@ -693,6 +1495,8 @@ export type RunForm = {
 	settings: ApplianceSettings,
 	/**  The configurations of the appliance and its packages. */
 	configurations: RunConfiguration[],
+	/**  The environment variables that the appliance and its packages understand. */
+	environment: EnvironmentVariable[],
 };
 
 /**  What runs a configuration. */
@@ -705,6 +1509,47 @@ export type Runtime =
 "java" | 
 /**  Python. */
 "python";
+
+/**  What one runtime needs to know of a configuration. */
+export type RuntimeFields = 
+/**  Any boot command. */
+{ runtime: "native"; 
+/**  The command; from the base where there is none. */
+bootcmd: string | null } | 
+/**  Node.js. */
+{ runtime: "node"; 
+/**  The script; none for a shell. */
+main: string | null; 
+/**  Arguments of Node itself. */
+nodeArgs: string[]; 
+/**  Arguments of the script. */
+args: string[]; 
+/**  Whether a shell is started. */
+shell: boolean } | 
+/**  A Java virtual machine. */
+{ runtime: "java"; 
+/**  The class or `.jar`. */
+main: string | null; 
+/**  The heap to begin with. */
+xms: string | null; 
+/**  The largest heap. */
+xmx: string | null; 
+/**  Where classes are. */
+classpath: string[]; 
+/**  Arguments of the virtual machine. */
+jvmArgs: string[]; 
+/**  Arguments of the program. */
+args: string[] } | 
+/**  Python. */
+{ runtime: "python"; 
+/**  The script; none for a shell. */
+main: string | null; 
+/**  Arguments of Python itself. */
+pythonArgs: string[]; 
+/**  Arguments of the script. */
+args: string[]; 
+/**  Whether a shell is started. */
+shell: boolean };
 
 /**  A sample that can be made here, or why not. */
 export type Sample = {
@@ -746,6 +1591,36 @@ export type Severity =
 /**  It cannot work as it is. */
 "error";
 
+/**  A directory or file with its size, and what is below it. */
+export type SizeNode = {
+	/**  Its name; `…` for small ones taken together. */
+	name: string,
+	/**  Its path. */
+	path: string,
+	/**  The size of all files in it. */
+	sizeBytes: number,
+	/**  The layer of a file. */
+	layer: string | null,
+	/**  What is below it, largest first. */
+	children: SizeNode[],
+};
+
+/**  A mistake in a text, where it is. */
+export type TextMistake = {
+	/**  The line, from 1. */
+	line: number,
+	/**  The column of its first character, from 1. */
+	column: number,
+	/**  The column after its last character. */
+	endColumn: number,
+	/**  What is wrong. */
+	message: string,
+	/**  What to do about it. */
+	hint: string | null,
+	/**  How much it matters. */
+	severity: Severity,
+};
+
 /**  Light, dark, or as the desktop says. */
 export type Theme = 
 /**  As the desktop says. */
@@ -781,6 +1656,25 @@ export type Unit =
 "bytes" | 
 /**  Things. */
 "items";
+
+/**  What an environment variable may hold. */
+export type VariableKind = 
+/**  Any text. */
+"text" | 
+/**  A whole number. */
+"integer" | 
+/**  A number. */
+"number" | 
+/**  True or false. */
+"boolean" | 
+/**  One of `choices`. */
+"choice" | 
+/**  A path in the guest. */
+"path" | 
+/**  A port. */
+"port" | 
+/**  Something not to be shown. */
+"secret";
 
 /* Tauri Specta runtime */
 async function typedError<T, E>(result: Promise<T>): Promise<{ status: "ok"; data: T } | { status: "error"; error: E }> {

@@ -10,7 +10,7 @@ use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
 use windlass_workshop::settings::OnClose;
 
-use crate::desktop::{Desktop, Pick};
+use crate::desktop::{Desktop, Opened, Pick};
 
 /// What becomes of running machines when the window closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Type)]
@@ -46,6 +46,13 @@ pub async fn pick_save_path(
     suggested: String,
 ) -> Result<Option<PathBuf>> {
     Ok(desktop.pick(Pick::Save { suggested }).await.pop())
+}
+
+/// Files and folders that Windlass was started with and that nobody took yet.
+#[tauri::command]
+#[specta::specta]
+pub async fn opened_paths(opened: State<'_, Opened>) -> Result<Vec<PathBuf>> {
+    Ok(opened.take())
 }
 
 /// Opens the folder of an appliance, a build or a machine in the file manager.

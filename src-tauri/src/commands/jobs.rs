@@ -38,3 +38,17 @@ pub async fn job_cancel(workshop: State<'_, Arc<Workshop>>, id: String) -> Resul
 pub async fn job_retry(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<String> {
     Ok(workshop.inner().retry_job(&id)?.id)
 }
+
+/// Lets a job wait.
+#[tauri::command]
+#[specta::specta]
+pub async fn job_pause(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.pause_job(&id)
+}
+
+/// Lets a paused job go on.
+#[tauri::command]
+#[specta::specta]
+pub async fn job_resume(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.resume_job(&id)
+}

@@ -7,6 +7,7 @@ use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::doctor::Check;
 use windlass_workshop::error::Result;
+use windlass_workshop::jobs::Job;
 use windlass_workshop::kernels::Kernel;
 
 /// Looks at QEMU, the accelerator, the kernels and the disk.
@@ -45,4 +46,14 @@ pub async fn kernel_fetch_linux(workshop: State<'_, Arc<Workshop>>) -> Result<St
 #[specta::specta]
 pub async fn kernel_remove(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
     workshop.remove_kernel(&id)
+}
+
+/// Fetches OSv's loader and ELF kernel from a registry; the newest where no version is named.
+#[tauri::command]
+#[specta::specta]
+pub async fn kernel_fetch_osv(
+    workshop: State<'_, Arc<Workshop>>,
+    version: Option<String>,
+) -> Result<Job> {
+    workshop.inner().start_osv_fetch(version.as_deref())
 }

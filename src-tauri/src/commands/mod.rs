@@ -7,10 +7,14 @@
 
 pub mod appliances;
 pub mod builds;
+pub mod contents;
 pub mod desktop;
 pub mod jobs;
 pub mod kernels;
+pub mod library;
 pub mod machines;
+pub mod packages;
+pub mod registries;
 pub mod settings;
 
 use tauri::Runtime;
@@ -36,6 +40,22 @@ pub fn list<R: Runtime>() -> Builder<R> {
             appliances::appliance_preview_boot,
             appliances::sample_list,
             appliances::sample_create,
+            contents::appliance_layers_set,
+            contents::appliance_manifest_text,
+            contents::appliance_manifest_save,
+            contents::appliance_manifest_check,
+            contents::manifest_schema,
+            contents::appliance_graph,
+            contents::appliance_conflicts,
+            contents::appliance_size_map,
+            contents::appliance_lock,
+            contents::appliance_lock_update,
+            contents::appliance_fix,
+            contents::appliance_configuration_save,
+            contents::appliance_configuration_add,
+            contents::appliance_configuration_remove,
+            contents::appliance_configuration_rename,
+            contents::appliance_configuration_set_default,
             builds::build_list,
             builds::build_delete,
             builds::appliance_build,
@@ -44,7 +64,36 @@ pub fn list<R: Runtime>() -> Builder<R> {
             kernels::kernel_list,
             kernels::kernel_add,
             kernels::kernel_fetch_linux,
+            kernels::kernel_fetch_osv,
             kernels::kernel_remove,
+            registries::registry_list,
+            registries::registry_add,
+            registries::registry_update,
+            registries::registry_remove,
+            registries::registry_reorder,
+            registries::registry_enable,
+            registries::registry_check,
+            registries::registry_refresh,
+            packages::package_search,
+            packages::package_details,
+            packages::package_tree,
+            packages::package_graph,
+            packages::package_pull,
+            packages::package_remove,
+            packages::package_publish,
+            packages::package_export,
+            packages::package_update_plan,
+            packages::package_update,
+            packages::pack_kinds,
+            packages::pack_preview,
+            packages::pack_make,
+            library::library_usage,
+            library::library_verify,
+            library::library_repair,
+            library::library_prune_plan,
+            library::library_prune,
+            library::capstan_look,
+            library::capstan_import,
             machines::machine_list,
             machines::machine_start,
             machines::machine_pause,
@@ -65,12 +114,15 @@ pub fn list<R: Runtime>() -> Builder<R> {
             jobs::job_log,
             jobs::job_cancel,
             jobs::job_retry,
+            jobs::job_pause,
+            jobs::job_resume,
             settings::settings_get,
             settings::settings_set,
             settings::about,
             desktop::pick_folder,
             desktop::pick_files,
             desktop::pick_save_path,
+            desktop::opened_paths,
             desktop::reveal_path,
             desktop::window_close_answer,
         ])

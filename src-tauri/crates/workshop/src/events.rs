@@ -20,6 +20,10 @@ pub enum Event {
     MachineGone(String),
     /// A job started, moved on, or ended.
     JobChanged(Box<Job>),
+    /// The packages of the library changed.
+    LibraryChanged,
+    /// A registry appeared, changed, or was asked anew.
+    RegistriesChanged,
     /// The library's guest kernels changed.
     KernelsChanged,
     /// The settings changed.

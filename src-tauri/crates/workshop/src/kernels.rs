@@ -151,6 +151,15 @@ impl Workshop {
             },
         )
     }
+
+    /// Fetches OSv's loader and ELF kernel from a registry, as a job; the newest where no version is
+    /// named.
+    ///
+    /// # Errors
+    /// `NotFound` when no registry has one.
+    pub fn start_osv_fetch(self: &Arc<Self>, _version: Option<&str>) -> Result<Job> {
+        Err(AppError::not_there_yet("OSv's kernels"))
+    }
 }
 
 /// Fetches the kernel, telling `reporter` of each step.

@@ -16,6 +16,7 @@
 
 pub mod appliances;
 pub mod builds;
+pub mod capstan;
 pub mod doctor;
 pub mod error;
 pub mod events;
@@ -24,8 +25,11 @@ pub mod guests;
 pub mod home;
 pub mod jobs;
 pub mod kernels;
+pub mod library;
 pub mod machines;
 pub mod packages;
+pub mod packing;
+pub mod registries;
 pub mod samples;
 pub mod settings;
 pub mod verbs;
@@ -37,8 +41,8 @@ mod processes;
 use std::path::Path;
 use std::sync::Arc;
 
-use windlass_machine::Machines;
 use windlass_library::Library;
+use windlass_machine::Machines;
 
 use crate::database::Database;
 use crate::error::{AppError, ErrorKind, IoContext, Result};

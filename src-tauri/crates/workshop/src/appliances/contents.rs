@@ -13,7 +13,7 @@ use windlass_image::GuestPath;
 use windlass_package::boot::BootPlan;
 use windlass_package::{BuildSettings, Package};
 
-use super::Record;
+use super::{FindingFix, Record};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
@@ -47,6 +47,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What does it in one click, where something can.
+    pub fix: Option<FindingFix>,
 }
 
 impl std::fmt::Display for Finding {
@@ -66,6 +68,7 @@ impl From<windlass_package::Finding> for Finding {
             path: finding.path,
             message: finding.message,
             remedy: finding.remedy,
+            fix: None,
         }
     }
 }
@@ -80,6 +83,7 @@ impl From<AppError> for Finding {
             path: None,
             message: message.join(": "),
             remedy: error.hints.into_iter().next(),
+            fix: None,
         }
     }
 }

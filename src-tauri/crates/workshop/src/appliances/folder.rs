@@ -269,9 +269,8 @@ fn propose(folder: &Path, init: &PackageInit) -> Result<Proposal> {
             author: proposal.author.clone(),
             version: Some(proposal.version.clone()).filter(|version| !version.is_empty()),
             require: proposal.require.clone(),
-            binary: Vec::new(),
-            created: None,
             platform: init.platform.clone(),
+            ..Manifest::default()
         };
         proposal.package_yaml = manifest.to_yaml()?;
         if let Some(runtime) = runtime

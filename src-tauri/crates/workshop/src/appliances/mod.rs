@@ -12,8 +12,10 @@
 //! ```
 
 mod contents;
+mod edit;
 mod folder;
 mod inspect;
+mod model;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,10 @@ pub(crate) use contents::{Composition, Plans};
 pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry};
 pub use folder::{COLLECTED_FOLDER, Collected, CollectedEntry, PackageInit};
 pub use inspect::{Dropped, DroppedKind, Manifests, Proposal};
+pub use model::{
+    ConfigurationFields, Conflict, ConflictLoser, FindingFix, LayersSet, LockInfo, LockedPackage,
+    ManifestFile, ManifestSaved, ManifestText, RuntimeFields, SizeNode, TextMistake,
+};
 pub use run::{ApplianceSettings, BootPreview, EnvValue, Port, RunConfiguration, RunForm, Runtime};
 
 use crate::Workshop;

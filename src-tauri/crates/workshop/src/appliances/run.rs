@@ -6,11 +6,12 @@ use windlass_guest::CommandLine;
 use windlass_package::settings::PortForward;
 use windlass_package::{BuildSettings, Package};
 
-use super::Finding;
 use super::contents::appliance_name;
+use super::{ConfigurationFields, Finding};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, Protocol, RootFs};
+use crate::packages::EnvironmentVariable;
 
 /// A port of the guest that is reached at 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -90,6 +91,10 @@ pub struct RunConfiguration {
     pub command: String,
     /// Whether it runs when nothing else is said.
     pub is_default: bool,
+    /// Whether it is the appliance's own, and can be edited.
+    pub own: bool,
+    /// All that it says.
+    pub fields: ConfigurationFields,
 }
 
 /// The settings of an appliance and what there is to choose from.
@@ -100,6 +105,8 @@ pub struct RunForm {
     pub settings: ApplianceSettings,
     /// The configurations of the appliance and its packages.
     pub configurations: Vec<RunConfiguration>,
+    /// The environment variables that the appliance and its packages understand.
+    pub environment: Vec<EnvironmentVariable>,
 }
 
 /// What settings come to.
@@ -245,12 +252,15 @@ impl Workshop {
                     command: resolved.map(|boot| boot.command).unwrap_or_default(),
                     is_default: index == own
                         && run.config_set_default.contains(&configuration.name),
+                    own: index == own,
+                    fields: configuration.into(),
                 });
             }
         }
         Ok(RunForm {
             settings,
             configurations,
+            environment: Vec::new(),
         })
     }
 

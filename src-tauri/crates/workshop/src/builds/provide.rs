@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use windlass_guest::RootFs as GuestRootFs;
 use windlass_guest::kernel::KernelForm;
-use windlass_package::{Watch, pack};
 use windlass_library::{Kernel, Library, OsvKernel};
+use windlass_package::{Watch, pack};
 
 use crate::Workshop;
 use crate::appliances::Record;

@@ -54,6 +54,28 @@ pub enum JobKind {
     AddKernel,
     /// Unpacks an archive into an appliance.
     Unpack,
+    /// Asks registries what they have.
+    Refresh,
+    /// Fetches packages into the library.
+    Pull,
+    /// Fetches newer versions of packages.
+    Update,
+    /// Gives a package to a registry.
+    Publish,
+    /// Writes a package as one file.
+    Export,
+    /// Makes a package.
+    Pack,
+    /// Reads all of the library and compares it with its digests.
+    Verify,
+    /// Mends what is damaged in the library.
+    Repair,
+    /// Removes from the library what nothing needs.
+    Prune,
+    /// Takes over what Capstan left.
+    Import,
+    /// Holds fast the packages that an appliance is built from.
+    Lock,
 }
 
 /// Where a job stands.
@@ -62,6 +84,8 @@ pub enum JobKind {
 pub enum JobState {
     /// It works.
     Running,
+    /// It was asked to wait, and goes on when it is told to.
+    Paused,
     /// It did what it was to do.
     Done,
     /// It could not; `error` says why.
@@ -112,6 +136,8 @@ pub struct Job {
     pub produced: Option<String>,
     /// Whether it can be tried again as it was.
     pub retry: bool,
+    /// Whether it can be paused, and go on later.
+    pub pausable: bool,
 }
 
 impl Job {
@@ -198,6 +224,7 @@ impl Workshop {
             error: None,
             produced: None,
             retry: request.is_some(),
+            pausable: false,
         };
         let (sender, state) = watch::channel(job.clone());
         let cancel = CancellationToken::new();
@@ -317,6 +344,22 @@ impl Workshop {
             .hinted("Cancel it there: in its window, or with Ctrl+C in its terminal")),
             _ => Ok(()),
         }
+    }
+
+    /// Lets a job wait that can.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it cannot wait.
+    pub fn pause_job(&self, _id: &str) -> Result<()> {
+        Err(AppError::not_there_yet("Pausing"))
+    }
+
+    /// Lets a paused job go on.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it does not wait.
+    pub fn resume_job(&self, _id: &str) -> Result<()> {
+        Err(AppError::not_there_yet("Pausing"))
     }
 
     /// Starts a failed or cancelled job again, as it was asked for.

@@ -46,6 +46,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         error: error.and_then(|text| serde_json::from_str(&text).ok()),
         produced: row.get(11)?,
         retry: row.get::<_, Option<String>>(12)?.is_some(),
+        pausable: false,
     })
 }
 
