@@ -1,6 +1,9 @@
 //! What was noticed about a folder or a package, in words, with what to do about it.
 
 use std::fmt;
+use std::path::PathBuf;
+
+use windlass_guest::GuestOs;
 
 /// How much a [`Finding`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +26,45 @@ impl fmt::Display for Severity {
     }
 }
 
+/// What would put a [`Finding`] right, as far as a program can do it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Fix {
+    /// Require this package.
+    AddPackage {
+        /// Its name.
+        name: String,
+    },
+    /// Take a file of this computer along.
+    AddFile {
+        /// Where it is here.
+        host: PathBuf,
+        /// Where it is to be in the guest, absolute.
+        guest: String,
+    },
+    /// Leave this out.
+    LeaveOut {
+        /// The path in the guest, absolute.
+        path: String,
+    },
+    /// Run it in this guest.
+    Guest {
+        /// The guest.
+        guest: GuestOs,
+    },
+}
+
+impl Fix {
+    /// What a button says that does it.
+    pub fn label(&self) -> String {
+        match self {
+            Self::AddPackage { name } => format!("Add {name}"),
+            Self::AddFile { guest, .. } => format!("Add {guest}"),
+            Self::LeaveOut { path } => format!("Leave {path} out"),
+            Self::Guest { guest } => format!("Run it in {}", guest.title()),
+        }
+    }
+}
+
 /// One thing noticed, where it was seen, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
@@ -34,6 +76,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// The same for a program to do, where it can.
+    pub fix: Option<Fix>,
 }
 
 impl Finding {
@@ -58,6 +102,7 @@ impl Finding {
             path: None,
             message: message.into(),
             remedy: None,
+            fix: None,
         }
     }
 
@@ -72,6 +117,13 @@ impl Finding {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The same, with what a program can do about it.
+    #[must_use]
+    pub fn fixed_by(mut self, fix: Fix) -> Self {
+        self.fix = Some(fix);
         self
     }
 }

@@ -18,6 +18,7 @@ mod guard;
 mod tarball;
 #[cfg(test)]
 mod tests;
+mod write;
 mod zipfile;
 
 use std::cell::Cell;
@@ -34,6 +35,7 @@ use crate::{Error, META_DIRECTORY, Watch};
 use guard::{Guard, Kind};
 
 pub use error::{ArchiveError, Problem};
+pub use write::{Written, write_mpm};
 
 const EXTENSIONS: [&str; 5] = [".zip", ".tar", ".tar.gz", ".tgz", ".mpm"];
 const COPY_BYTES: usize = 128 << 10;

@@ -174,6 +174,15 @@ impl<'a> Fields<'a> {
 
     /// A mapping of names to texts, in order. Null is an empty text.
     pub fn text_map(&mut self, key: &'static str) -> Result<Vec<(String, String)>> {
+        let entries = self.text_map_nodes(key)?;
+        Ok(entries
+            .into_iter()
+            .map(|(name, value, _)| (name, value))
+            .collect())
+    }
+
+    /// The same, each with the place of its value.
+    pub fn text_map_nodes(&mut self, key: &'static str) -> Result<Vec<(String, String, Place)>> {
         let Some(node) = self.take(key) else {
             return Ok(Vec::new());
         };
@@ -190,11 +199,12 @@ impl<'a> Fields<'a> {
             .into_iter()
             .map(|(name, value)| {
                 let name = text_of(name, key, self.source)?;
+                let place = value.place;
                 let value = match value.value {
                     Value::Null => String::new(),
                     _ => text_of(value, &name, self.source)?,
                 };
-                Ok((name, value))
+                Ok((name, value, place))
             })
             .collect()
     }

@@ -1,0 +1,1 @@
+//! The tree of a YAML text, with the bytes of every value.
