@@ -63,7 +63,7 @@ impl Line {
     }
 
     fn show(&mut self, job: &Job) {
-        if self.output.quiet || job.state != JobState::Running {
+        if self.output.quiet || job.is_over() {
             return;
         }
         let Some(step) = &job.step else { return };

@@ -9,7 +9,7 @@ use windlass_workshop::guests::Protocol;
 use windlass_workshop::machines::{Machine, MachineDetails, MachineState};
 
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, Rendering};
 use crate::foreground;
 use crate::output::{Output, fields, lines, table, time, word};
 use crate::signals::Signals;
@@ -79,35 +79,35 @@ impl Verb {
         match self {
             Self::List => list(context),
             Self::Start(names) => {
-                for name in &names.names {
-                    context.workshop.start_machine(name).await?;
-                }
-                said(context, &names)
+                each(context, &names, async |name| {
+                    Ok(context.workshop.start_machine(name).await?)
+                })
+                .await
             }
             Self::Pause(names) => {
-                for name in &names.names {
-                    context.workshop.pause_machine(name).await?;
-                }
-                said(context, &names)
+                each(context, &names, async |name| {
+                    Ok(context.workshop.pause_machine(name).await?)
+                })
+                .await
             }
             Self::Resume(names) => {
-                for name in &names.names {
-                    context.workshop.resume_machine(name).await?;
-                }
-                said(context, &names)
+                each(context, &names, async |name| {
+                    Ok(context.workshop.resume_machine(name).await?)
+                })
+                .await
             }
             Self::Stop(names) => stop(context, &names).await,
             Self::Kill(names) => {
-                for name in &names.names {
-                    context.workshop.kill_machine(name).await?;
-                }
-                said(context, &names)
+                each(context, &names, async |name| {
+                    Ok(context.workshop.kill_machine(name).await?)
+                })
+                .await
             }
             Self::Delete(names) => delete(context, &names).await,
             Self::Rename { name, new_name } => {
                 let id = context.workshop.machine(&name)?.id;
                 context.workshop.rename_machine(&id, &new_name).await?;
-                said(context, &Names { names: vec![id] })
+                said(context, &[id])
             }
             Self::Details(Name { name }) => {
                 let details = context.workshop.machine_details(&name)?;
@@ -186,9 +186,8 @@ fn ports(machine: &Machine) -> String {
 }
 
 /// Says how machines are after something was done to them.
-fn said(context: &Context, names: &Names) -> Outcome {
+fn said(context: &Context, names: &[String]) -> Outcome {
     let machines: Vec<_> = names
-        .names
         .iter()
         .map(|name| context.workshop.machine(name))
         .collect::<Result<_, _>>()?;
@@ -200,14 +199,62 @@ fn said(context: &Context, names: &Names) -> Outcome {
     Ok(0)
 }
 
+/// What became of doing something to several machines: one that refuses keeps no other from it.
+#[derive(Debug, Default)]
+struct Each {
+    done: Vec<String>,
+    refused: Option<Failure>,
+}
+
+impl Each {
+    /// Takes note of one of them. The first refusal is told at the end, the others at once.
+    fn note(&mut self, context: &Context, name: &str, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) => self.done.push(name.to_owned()),
+            Err(failure) if self.refused.is_none() => self.refused = Some(failure),
+            Err(failure) => {
+                let json = context.output.json;
+                Rendering { json }.show(&failure);
+            }
+        }
+    }
+
+    fn end(self, outcome: Outcome) -> Outcome {
+        match self.refused {
+            Some(failure) => Err(failure),
+            None => outcome,
+        }
+    }
+}
+
+async fn each(
+    context: &Context,
+    names: &Names,
+    act: impl AsyncFn(&str) -> Result<(), Failure>,
+) -> Outcome {
+    let mut each = Each::default();
+    for name in &names.names {
+        let outcome = act(name).await;
+        each.note(context, name, outcome);
+    }
+    let outcome = if each.done.is_empty() {
+        Ok(0)
+    } else {
+        said(context, &each.done)
+    };
+    each.end(outcome)
+}
+
 /// Asks machines to stop and waits; Ctrl+C cuts their power.
 pub(crate) async fn stop(context: &Context, names: &Names) -> Outcome {
     let mut signals = Signals::listen()?;
     let workshop = &context.workshop;
+    let mut each = Each::default();
     for name in &names.names {
-        workshop.stop_machine(name).await?;
+        let asked = workshop.stop_machine(name).await;
+        each.note(context, name, asked.map_err(Failure::from));
     }
-    for name in &names.names {
+    for name in &each.done {
         let id = workshop.machine(name)?.id;
         let mut impatient = false;
         loop {
@@ -224,29 +271,42 @@ pub(crate) async fn stop(context: &Context, names: &Names) -> Outcome {
             }
         }
     }
-    said(context, names)
+    let outcome = if each.done.is_empty() {
+        Ok(0)
+    } else {
+        said(context, &each.done)
+    };
+    each.end(outcome)
 }
 
 /// Deletes machines.
 pub(crate) async fn delete(context: &Context, names: &Names) -> Outcome {
     let mut deleted = Vec::new();
+    let mut each = Each::default();
     for name in &names.names {
-        let machine = context.workshop.machine(name)?;
-        if is_live(machine.state) {
-            return Err(AppError::new(
-                ErrorKind::Conflict,
-                format!("The machine `{}` is {}", machine.name, word(&machine.state)),
-            )
-            .hinted(format!("`windlassctl stop {}` ends it first", machine.name))
-            .into());
-        }
-        context.workshop.delete_machine(&machine.id).await?;
-        deleted.push(machine);
+        let outcome = delete_one(context, name).await;
+        each.note(context, name, outcome.map(|machine| deleted.push(machine)));
     }
-    context.output.show(&deleted, |machines| {
-        lines(machines, |machine| format!("Deleted {}", machine.name))
-    })?;
-    Ok(0)
+    if !deleted.is_empty() {
+        context.output.show(&deleted, |machines| {
+            lines(machines, |machine| format!("Deleted {}", machine.name))
+        })?;
+    }
+    each.end(Ok(0))
+}
+
+async fn delete_one(context: &Context, name: &str) -> Result<Machine, Failure> {
+    let machine = context.workshop.machine(name)?;
+    if is_live(machine.state) {
+        return Err(AppError::new(
+            ErrorKind::Conflict,
+            format!("The machine `{}` is {}", machine.name, word(&machine.state)),
+        )
+        .hinted(format!("`windlassctl stop {}` ends it first", machine.name))
+        .into());
+    }
+    context.workshop.delete_machine(&machine.id).await?;
+    Ok(machine)
 }
 
 fn describe(details: &MachineDetails) -> String {

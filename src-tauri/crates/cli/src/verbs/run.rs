@@ -89,22 +89,18 @@ impl Run {
             name: machine_name,
         };
         let mut signals = Signals::listen()?;
-        let before: Vec<String> = workshop
-            .machines()?
-            .into_iter()
-            .map(|machine| machine.id)
-            .collect();
         let job = match &target {
             Target::Image(name, _) => workshop.start_image_run(name, options)?,
             _ => workshop.start_run_with(&appliance.id, options)?,
         };
+        let run = job.id.clone();
         let keep = self.persist || self.detach;
         let job = match progress::wait(context, &job, &mut signals).await {
             Ok(job) => job,
             Err(failure) => {
                 // What never ran is not worth keeping, unless that was asked for.
                 if !self.persist {
-                    take_back(context, &appliance.id, &before).await;
+                    take_back(context, &run).await;
                 }
                 return Err(failure);
             }
@@ -170,15 +166,14 @@ impl Run {
     }
 }
 
-/// Deletes the machine of a run that failed: what was made for it and does not run.
-async fn take_back(context: &Context, appliance: &str, before: &[String]) {
-    for machine in context.workshop.machines().unwrap_or_default() {
-        let ours = machine.appliance_id.as_deref() == Some(appliance)
-            && !before.contains(&machine.id)
-            && !is_live(machine.state);
-        if ours {
-            let _ = context.workshop.delete_machine(&machine.id).await;
-        }
+/// Deletes the machine that a run made and that did not start.
+async fn take_back(context: &Context, run: &str) {
+    let workshop = &context.workshop;
+    let made = workshop.job(run).ok().and_then(|job| job.produced);
+    if let Some(machine) = made.and_then(|id| workshop.machine(&id).ok())
+        && !is_live(machine.state)
+    {
+        let _ = workshop.delete_machine(&machine.id).await;
     }
 }
 

@@ -200,7 +200,7 @@ impl Plans {
         recent.insert(id.to_owned(), (Instant::now(), composition));
     }
 
-    fn get(&self, id: &str) -> Option<Arc<Composition>> {
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Composition>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let (made, composition) = recent.get(id)?;
         (made.elapsed() < PLAN_AGE).then(|| Arc::clone(composition))

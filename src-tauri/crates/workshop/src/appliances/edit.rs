@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    ConfigurationFields, Conflict, FindingFix, LayersSet, LockInfo, ManifestFile, ManifestSaved,
-    ManifestText, SizeNode, TextMistake,
-};
+use super::{ConfigurationFields, FindingFix, LayersSet, LockInfo};
 use crate::Workshop;
 use crate::error::{AppError, Result};
 use crate::jobs::Job;
@@ -24,68 +21,12 @@ impl Workshop {
         Err(AppError::not_there_yet("Layers"))
     }
 
-    /// The text of a manifest.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn manifest_text(&self, _id: &str, _file: ManifestFile) -> Result<ManifestText> {
-        Err(AppError::not_there_yet("Manifests"))
-    }
-
-    /// Writes a manifest that has no mistake.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` when the file is not the one of `digest` any more.
-    pub fn save_manifest(
-        &self,
-        _id: &str,
-        _file: ManifestFile,
-        _text: &str,
-        _digest: &str,
-    ) -> Result<ManifestSaved> {
-        Err(AppError::not_there_yet("Manifests"))
-    }
-
-    /// The mistakes of a text that is being written.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn check_manifest(
-        &self,
-        _id: &str,
-        _file: ManifestFile,
-        _text: &str,
-    ) -> Result<Vec<TextMistake>> {
-        Err(AppError::not_there_yet("Manifests"))
-    }
-
-    /// The JSON Schema of a manifest.
-    pub fn manifest_schema(_file: ManifestFile) -> String {
-        "{}".to_owned()
-    }
-
     /// What an appliance needs, and what that needs.
     ///
     /// # Errors
     /// `NotFound`.
     pub async fn appliance_graph(&self, _id: &str) -> Result<Graph> {
         Err(AppError::not_there_yet("The graph"))
-    }
-
-    /// The paths that several layers have a file at.
-    ///
-    /// # Errors
-    /// `NotFound`; `Input` when it cannot be composed.
-    pub async fn conflicts(self: &Arc<Self>, _id: &str) -> Result<Vec<Conflict>> {
-        Err(AppError::not_there_yet("Conflicts"))
-    }
-
-    /// Where the bytes of an image would be.
-    ///
-    /// # Errors
-    /// `NotFound`; `Input` when it cannot be composed.
-    pub async fn size_map(self: &Arc<Self>, _id: &str) -> Result<SizeNode> {
-        Err(AppError::not_there_yet("The size map"))
     }
 
     /// An appliance's lock file, and whether it still fits.

@@ -15,8 +15,10 @@ mod contents;
 mod edit;
 mod folder;
 mod inspect;
+mod manifests;
 mod model;
 mod run;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -88,6 +88,7 @@ impl Workshop {
             .await?;
         let spec = self.machine_spec(build, composition, &kernel, name)?;
         let handle = self.machines.create(spec).await?;
+        reporter.made(handle.id());
         if let Err(error) = handle.start(&probe).await {
             // The machine stays, so that its page can say what happened.
             reporter.log(&format!("The machine did not start: {error}"));

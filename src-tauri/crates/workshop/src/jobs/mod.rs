@@ -1,9 +1,9 @@
 //! Jobs: everything that takes longer than a blink.
 //!
 //! ```text
-//!            ┌──► done ──────┐
-//! running ───┼──► failed ────┼──► history (database), log (jobs/<id>.log)
-//!            └──► cancelled ─┘
+//! paused ◄──┐  ┌──► done ──────┐
+//!    └────► running ─► failed ─┼──► history (database), log (jobs/<id>.log)
+//!              └──► cancelled ─┘
 //! ```
 //!
 //! A job is a future that gets a [`Reporter`]: through it the work says how far it is, writes its
@@ -141,6 +141,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether it has ended, in whichever way.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.state, JobState::Running | JobState::Paused)
+    }
+
     fn outcome(self) -> Result<Self> {
         match (self.state, self.error) {
             (JobState::Failed, Some(error)) => Err(error),
@@ -173,10 +178,17 @@ pub enum Request {
     },
 }
 
+fn elsewhere() -> AppError {
+    AppError::new(
+        ErrorKind::Conflict,
+        "This job belongs to another Windlass that is running now",
+    )
+}
+
 /// What is known of a job that this process runs.
 #[derive(Debug)]
 struct Running {
-    cancel: CancellationToken,
+    reporter: Reporter,
     state: watch::Receiver<Job>,
 }
 
@@ -230,7 +242,7 @@ impl Workshop {
         let cancel = CancellationToken::new();
         let reporter = Reporter::new(
             sender,
-            cancel.clone(),
+            cancel,
             self.events.clone(),
             &self.home.jobs(),
             &job.id,
@@ -238,9 +250,13 @@ impl Workshop {
         // Last of all that can fail: no row says "running" of a job that never began.
         store::insert(&self.database, &job, self.process.id(), request)
             .inspect_err(|_| reporter::remove_log(&self.home.jobs(), &job.id))?;
-        self.jobs
-            .lock()
-            .insert(job.id.clone(), Running { cancel, state });
+        self.jobs.lock().insert(
+            job.id.clone(),
+            Running {
+                reporter: reporter.clone(),
+                state,
+            },
+        );
         self.events.send(Event::JobChanged(Box::new(job.clone())));
         tracing::info!(job = job.id, title = job.title, "job started");
 
@@ -308,7 +324,7 @@ impl Workshop {
             loop {
                 let job = receiver.borrow_and_update().clone();
                 watch(&job);
-                if job.state != JobState::Running || receiver.changed().await.is_err() {
+                if job.is_over() || receiver.changed().await.is_err() {
                     break;
                 }
             }
@@ -333,33 +349,42 @@ impl Workshop {
     /// `NotFound` when there is none of this id, `Conflict` when another process runs it.
     pub fn cancel_job(&self, id: &str) -> Result<()> {
         if let Some(running) = self.jobs.lock().get(id) {
-            running.cancel.cancel();
+            running.reporter.cancellation().cancel();
             return Ok(());
         }
-        match self.job(id)?.state {
-            JobState::Running => Err(AppError::new(
-                ErrorKind::Conflict,
-                "This job belongs to another Windlass that is running now",
-            )
-            .hinted("Cancel it there: in its window, or with Ctrl+C in its terminal")),
-            _ => Ok(()),
+        if self.job(id)?.is_over() {
+            return Ok(());
         }
+        Err(elsewhere().hinted("Cancel it there: in its window, or with Ctrl+C in its terminal"))
     }
 
     /// Lets a job wait that can.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it cannot wait.
-    pub fn pause_job(&self, _id: &str) -> Result<()> {
-        Err(AppError::not_there_yet("Pausing"))
+    pub fn pause_job(&self, id: &str) -> Result<()> {
+        self.set_job_paused(id, true)
     }
 
     /// Lets a paused job go on.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it does not wait.
-    pub fn resume_job(&self, _id: &str) -> Result<()> {
-        Err(AppError::not_there_yet("Pausing"))
+    pub fn resume_job(&self, id: &str) -> Result<()> {
+        self.set_job_paused(id, false)
+    }
+
+    fn set_job_paused(&self, id: &str, paused: bool) -> Result<()> {
+        if let Some(running) = self.jobs.lock().get(id) {
+            return running.reporter.set_paused(paused);
+        }
+        if self.job(id)?.is_over() {
+            return Err(AppError::new(
+                ErrorKind::Conflict,
+                "This job has ended already",
+            ));
+        }
+        Err(elsewhere())
     }
 
     /// Starts a failed or cancelled job again, as it was asked for.
@@ -367,7 +392,7 @@ impl Workshop {
     /// # Errors
     /// `Conflict` when it still runs or cannot be repeated.
     pub fn retry_job(self: &Arc<Self>, id: &str) -> Result<Job> {
-        if self.job(id)?.state == JobState::Running {
+        if !self.job(id)?.is_over() {
             return Err(AppError::new(ErrorKind::Conflict, "This job still runs"));
         }
         match store::request(&self.database, id)? {

@@ -34,6 +34,7 @@ pub struct Reporter {
 #[derive(Debug)]
 struct Shared {
     job: watch::Sender<Job>,
+    pause: watch::Sender<bool>,
     events: Events,
     log: Mutex<File>,
     last_told: Mutex<Instant>,
@@ -56,6 +57,7 @@ impl Reporter {
         Ok(Self {
             shared: Arc::new(Shared {
                 job,
+                pause: watch::Sender::new(false),
                 events,
                 log: Mutex::new(log),
                 last_told: Mutex::new(Instant::now()),
@@ -72,6 +74,55 @@ impl Reporter {
     /// Cancelled when the user asks for it.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancel
+    }
+
+    /// Whether the work is to wait; it looks at this where waiting does no harm.
+    pub fn pause(&self) -> watch::Receiver<bool> {
+        self.shared.pause.subscribe()
+    }
+
+    /// Says what was made so far: it stays where the rest fails.
+    pub fn made(&self, id: &str) {
+        self.shared
+            .job
+            .send_modify(|job| job.produced = Some(id.to_owned()));
+    }
+
+    /// Says whether the work can be paused from here on.
+    pub fn set_pausable(&self, pausable: bool) {
+        self.shared.job.send_modify(|job| job.pausable = pausable);
+        self.tell();
+    }
+
+    /// Lets the work wait, or go on.
+    pub(super) fn set_paused(&self, paused: bool) -> Result<()> {
+        let can = {
+            let job = self.shared.job.borrow();
+            match job.state {
+                JobState::Running => paused && job.pausable,
+                JobState::Paused => !paused,
+                JobState::Done | JobState::Failed | JobState::Cancelled => false,
+            }
+        };
+        if !can {
+            let message = if paused {
+                "This job cannot be paused just now"
+            } else {
+                "This job is not paused"
+            };
+            return Err(AppError::new(ErrorKind::Conflict, message));
+        }
+        self.log(if paused { "Paused" } else { "Going on" });
+        self.shared.job.send_modify(|job| {
+            job.state = if paused {
+                JobState::Paused
+            } else {
+                JobState::Running
+            };
+        });
+        self.shared.pause.send_replace(paused);
+        self.tell();
+        Ok(())
     }
 
     /// Fails when the job was cancelled: a good thing to ask between two steps.
@@ -152,6 +203,7 @@ impl Reporter {
         self.shared.job.send_modify(|job| {
             job.ended_at = Some(crate::now());
             job.step = None;
+            job.pausable = false;
             match outcome {
                 Ok(produced) => {
                     job.state = JobState::Done;
