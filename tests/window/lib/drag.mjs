@@ -13,9 +13,8 @@ export async function dragOnto(window, paths, hovering = async () => {}) {
   const pointer = (...words) => surroundings.command("xdotool", ...words.map(String));
   // To the right of our window, on a display that is wide enough for both.
   const [x, y] = [1310, 300];
-  const source = await surroundings.start("/usr/bin/python3", [SOURCE, `${x}`, `${y}`, ...paths], () =>
-    readFileSync(join(surroundings.folder, "python3.log"), "utf8").includes("mapped"),
-  );
+  const said = (word) => readFileSync(join(surroundings.folder, "python3.log"), "utf8").split(word).length - 1;
+  const source = await surroundings.start("/usr/bin/python3", [SOURCE, `${x}`, `${y}`, ...paths], () => said("mapped"));
   try {
     await sleep(300);
     const from = [x + 60, y + 30];
@@ -45,7 +44,11 @@ export async function dragOnto(window, paths, hovering = async () => {}) {
       }
     }
     await hovering();
+    // An attempt that was given up has ended, too.
+    const before = said("ended");
     await pointer("mouseup", 1);
+    // What is dragged is handed over by its program: gone too early, it takes it along.
+    await until("the end of the drag", () => said("ended") > before);
   } finally {
     await end(source.pid);
   }
