@@ -136,6 +136,25 @@ pub enum Error {
         found: String,
     },
 
+    /// The image's file cannot be opened.
+    #[error("{} cannot be opened", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The image is sound, as far as can be told, and uses what this reader does not know.
+    #[error("the image has {what} (at byte {offset}), which cannot be read here")]
+    Unsupported {
+        /// What it has: `encryption`, `a backing file ("base.qcow2")`.
+        what: String,
+        /// Where it says so.
+        offset: u64,
+    },
+
     /// The image is not of the kind that it was opened as.
     #[error("this is not {expected}: {found}")]
     WrongKind {
@@ -231,6 +250,13 @@ impl Error {
                 "free some space on the disk, or build to another one"
             }
             Self::Corrupt { .. } => "build the image again, or fetch it again from where it came",
+            Self::Unsupported { .. } => {
+                "convert it with `qemu-img convert -O raw`, or open it in a guest"
+            }
+            Self::Open { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => "make the file readable for you",
+                _ => "look whether it was moved or deleted",
+            },
             Self::Cancelled
             | Self::Ext4 { .. }
             | Self::Write { .. }
@@ -239,6 +265,20 @@ impl Error {
             | Self::NotFound { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+
+    pub(crate) fn corrupt(
+        structure: &'static str,
+        offset: u64,
+        expected: impl Into<String>,
+        found: impl std::fmt::Display,
+    ) -> Self {
+        Self::Corrupt {
+            structure,
+            offset,
+            expected: expected.into(),
+            found: found.to_string(),
+        }
     }
 
     /// A reading thread is gone without a word, which only a panic in it could bring about.

@@ -18,15 +18,21 @@
 //!   (a fresh file does) wherever it was not written.
 //! - Files are declared with their size. A file that has another size when it is read is an error.
 //!
-//! What is read ([`rofs::Reader`], [`mbr`], [`osv`], [`ext4::Superblock`]) may come from anybody:
+//! Any image is read through [`Image::open`], whatever its format, division and file system.
+//!
+//! What is read ([`Image`], [`FileSystem`], [`rofs::Reader`], [`mbr`], [`osv`], [`ext4::Superblock`]) may come from anybody:
 //! every offset and count is checked against what is really there, and an error says at which byte
 //! the image lies, what was found and what was expected.
 
 mod content;
 mod detect;
+pub mod disk;
 mod entry;
 mod error;
 pub mod ext4;
+pub mod file_system;
+pub mod gpt;
+mod image;
 pub mod mbr;
 pub mod osv;
 mod output;
@@ -39,6 +45,8 @@ mod watch;
 pub use detect::{ImageKind, detect};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Limit};
+pub use file_system::{FileSystem, FileSystemKind, Stat, StatKind};
+pub use image::{Image, Layout, OsvDisk, Volume};
 pub use path::{GuestPath, PathError};
 pub use section::Section;
 pub use tree::{Node, Source, Tree, TreeError};

@@ -17,13 +17,19 @@
 //! unplayed by a crash of Linux would later undo what OSv wrote. [`WrittenBy::Osv`] asks for that, and
 //! for no `metadata_csum` either, which would make OSv slow.
 
+mod directory;
+mod geometry;
+mod inode;
 mod layout;
 mod metadata;
 mod plain;
+mod reader;
 mod superblock;
 
 use std::io::{Seek, Write};
 
+pub(crate) use geometry::Geometry;
+pub use reader::Ext4;
 pub use superblock::Superblock;
 pub(crate) use superblock::is_magic;
 

@@ -32,11 +32,13 @@
 //! same tree gives the same bytes.
 
 mod dump;
+mod file_system;
 mod reader;
 mod superblock;
 mod tables;
 mod writer;
 
+pub use file_system::Rofs;
 pub use reader::{Reader, Walk};
 pub use superblock::Superblock;
 pub use writer::{check_entry, image_size_bytes, write};

@@ -134,6 +134,11 @@ impl<R: Read + Seek> Reader<R> {
         Ok((&mut self.image).take(size_bytes))
     }
 
+    /// What an inode is, which must be one of those there are.
+    pub(super) fn kind(&self, inode: u64) -> EntryKind {
+        self.tables.kind(inode)
+    }
+
     fn entry(&self, path: GuestPath, inode: u64) -> Entry {
         Entry {
             path,

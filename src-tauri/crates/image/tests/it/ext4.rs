@@ -13,7 +13,7 @@ use windlass_image::{GuestPath, Node, Tree, Unwatched, ext4};
 use crate::trees::{Content, any_tree, contents_of_tree, path, sampler, text_name};
 
 /// Finds a tool that may be where only root looks.
-fn tool(name: &str) -> Option<Command> {
+pub fn tool(name: &str) -> Option<Command> {
     let found = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"]
         .iter()
         .map(|folder| Path::new(folder).join(name))

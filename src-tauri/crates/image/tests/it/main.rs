@@ -9,6 +9,7 @@
 
 mod corrupt;
 mod ext4;
+mod readers;
 mod real_osv;
 mod rofs;
 mod trees;

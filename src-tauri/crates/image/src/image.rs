@@ -1,0 +1,238 @@
+//! An image of any kind, opened by its path.
+//!
+//! ```text
+//!   Image::open(path)
+//!     ├ format       raw or qcow2
+//!     ├ layout       bare file system, MBR, GPT
+//!     ├ osv          loader or kernel-less disk, command line
+//!     └ volumes      partitions, or the one bare file system ──> file_system(n) ──> list, find, read
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::disk::{self, DiskFormat, Part, ReadAt, SharedDisk, Stream};
+use crate::ext4::Ext4;
+use crate::file_system::{FileSystem, FileSystemKind};
+use crate::rofs::Rofs;
+use crate::{Error, ImageKind, detect, ext4, gpt, mbr, osv, rofs};
+
+/// How a disk is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layout {
+    /// Not at all: one file system, or nothing that is known.
+    Bare,
+    /// By a master boot record.
+    Mbr,
+    /// By a GUID partition table.
+    Gpt,
+}
+
+/// What OSv finds on a disk of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OsvDisk {
+    /// Whether it boots by itself; else a kernel has to be given to the hypervisor.
+    pub has_loader: bool,
+    /// The boot command line; `None` where it is damaged.
+    pub command_line: Option<String>,
+}
+
+/// A part of a disk that can hold a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Which partition, from 1; 0 for a file system without a disk around it.
+    pub number: u32,
+    /// Its name, where the disk gives it one.
+    pub name: Option<String>,
+    /// Where it starts on the disk.
+    pub start_bytes: u64,
+    /// How large it is.
+    pub size_bytes: u64,
+    /// The file system in it, where it is one that can be read.
+    pub file_system: Option<FileSystemKind>,
+}
+
+/// An open image.
+#[derive(Debug)]
+pub struct Image {
+    path: PathBuf,
+    disk: SharedDisk,
+    format: DiskFormat,
+    layout: Layout,
+    osv: Option<OsvDisk>,
+    volumes: Vec<Volume>,
+}
+
+impl Image {
+    /// Opens an image.
+    ///
+    /// # Errors
+    /// [`Error::Open`]; [`Error::WrongKind`] for what is neither a disk nor a file system; [`Error::Corrupt`] and
+    /// [`Error::Unsupported`] with the place.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let (format, disk) = disk::open(path)?;
+        Self::of(path, format, disk)
+    }
+
+    /// Looks at a disk that is open.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn of(path: &Path, format: DiskFormat, disk: SharedDisk) -> Result<Self, Error> {
+        let mut stream = Stream::new(SharedDisk::clone(&disk));
+        let kind = detect(&mut stream)?;
+        let osv = match kind {
+            ImageKind::OsvLoader | ImageKind::OsvDisk | ImageKind::OsvKernelLessDisk => {
+                Some(OsvDisk {
+                    has_loader: kind != ImageKind::OsvKernelLessDisk,
+                    command_line: osv::read_command_line(&mut stream).ok(),
+                })
+            }
+            _ => None,
+        };
+        let (layout, parts) = match kind {
+            ImageKind::Rofs | ImageKind::Ext4 => {
+                (Layout::Bare, vec![(0, None, 0, disk.size_bytes())])
+            }
+            ImageKind::Gzip | ImageKind::Qcow2 | ImageKind::Unknown => {
+                let found = match kind {
+                    ImageKind::Gzip => "it is gzip-compressed: unpack it first",
+                    ImageKind::Qcow2 => "it is a qcow2 disk inside of another",
+                    _ => "it has neither a partition table nor a file system that is known",
+                };
+                return Err(Error::WrongKind {
+                    expected: "a disk image",
+                    found: found.to_owned(),
+                });
+            }
+            _ if gpt::is_present(disk.as_ref())? => {
+                let parts = gpt::read(disk.as_ref())?;
+                let parts = parts.into_iter().map(|part| {
+                    (
+                        part.number,
+                        Some(part.name),
+                        part.start_bytes,
+                        part.size_bytes,
+                    )
+                });
+                (Layout::Gpt, parts.collect())
+            }
+            _ => {
+                let parts = mbr::read(&mut stream)?;
+                let parts = parts.into_iter().map(|part| {
+                    (
+                        u32::from(part.number),
+                        None,
+                        part.start_bytes,
+                        part.size_bytes,
+                    )
+                });
+                (Layout::Mbr, parts.collect())
+            }
+        };
+        let volumes = parts
+            .into_iter()
+            .map(|(number, name, start_bytes, size_bytes)| {
+                let part = Part::new(SharedDisk::clone(&disk), start_bytes, size_bytes);
+                Ok(Volume {
+                    number,
+                    name,
+                    start_bytes,
+                    size_bytes,
+                    file_system: file_system_of(&part)?,
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            path: path.to_owned(),
+            disk,
+            format,
+            layout,
+            osv,
+            volumes,
+        })
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The format of its file.
+    pub fn format(&self) -> DiskFormat {
+        self.format
+    }
+
+    /// The size of the disk, which a qcow2 file may be much smaller than.
+    pub fn size_bytes(&self) -> u64 {
+        self.disk.size_bytes()
+    }
+
+    /// How the disk is divided.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// What OSv finds there, where it is a disk of OSv.
+    pub fn osv(&self) -> Option<&OsvDisk> {
+        self.osv.as_ref()
+    }
+
+    /// The partitions, or the one bare file system.
+    pub fn volumes(&self) -> &[Volume] {
+        &self.volumes
+    }
+
+    /// The disk's bytes.
+    pub fn disk(&self) -> &SharedDisk {
+        &self.disk
+    }
+
+    /// Opens the file system of a volume.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where there is none that can be read; the errors of [`Rofs::open`] and [`Ext4::open`].
+    pub fn file_system(&self, volume: &Volume) -> Result<Box<dyn FileSystem>, Error> {
+        let part: SharedDisk = std::sync::Arc::new(Part::new(
+            SharedDisk::clone(&self.disk),
+            volume.start_bytes,
+            volume.size_bytes,
+        ));
+        match volume.file_system {
+            Some(FileSystemKind::Rofs) => Ok(Box::new(Rofs::open(part)?)),
+            Some(FileSystemKind::Ext4) => Ok(Box::new(Ext4::open(part)?)),
+            None => Err(Error::WrongKind {
+                expected: "a volume with a file system",
+                found: "it holds neither ROFS nor ext4".to_owned(),
+            }),
+        }
+    }
+
+    /// Opens the file system that the guest has as its root: of the first volume that has one.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where there is none; as [`Image::file_system`].
+    pub fn root(&self) -> Result<Box<dyn FileSystem>, Error> {
+        let volume = self
+            .volumes
+            .iter()
+            .find(|volume| volume.file_system.is_some());
+        let volume = volume.ok_or_else(|| Error::WrongKind {
+            expected: "an image with a file system",
+            found: "none that is known is on it".to_owned(),
+        })?;
+        self.file_system(volume)
+    }
+}
+
+fn file_system_of(part: &Part) -> Result<Option<FileSystemKind>, Error> {
+    let mut start = [0; 2048];
+    let length = start
+        .len()
+        .min(usize::try_from(part.size_bytes()).unwrap_or(start.len()));
+    part.read_at(0, &mut start[..length])?;
+    if rofs::is_magic(&start) {
+        return Ok(Some(FileSystemKind::Rofs));
+    }
+    Ok(ext4::is_magic(&start).then_some(FileSystemKind::Ext4))
+}
