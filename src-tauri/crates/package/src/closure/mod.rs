@@ -88,6 +88,8 @@ pub enum Because {
     InterpreterOf(PathBuf),
     /// This object needs it.
     NeededBy(PathBuf),
+    /// The program of this name opened it by its own name while it ran.
+    OpenedBy(String),
 }
 
 /// A library that is nowhere on this computer.
@@ -358,6 +360,9 @@ impl Closure {
                 Because::NeededBy(other) => {
                     format!("because {} needs {}", file_name(other), object.name)
                 }
+                Because::OpenedBy(program) => {
+                    format!("because {program} opened it while it ran")
+                }
             };
             // A real file wins over a link that was put there before.
             places.insert(
@@ -371,6 +376,34 @@ impl Closure {
             );
         }
         places.into_values().collect()
+    }
+
+    /// Whether this file of this computer is in it.
+    pub fn has_file(&self, host: &Path) -> bool {
+        self.objects.iter().any(|object| object.host == host)
+    }
+
+    /// Adds libraries that `program` opened by name while it ran, with all that they need.
+    ///
+    /// # Errors
+    ///
+    /// As [`closure`].
+    pub fn extend(&mut self, libraries: &[PathBuf], program: &str) -> Result<(), Error> {
+        if libraries.is_empty() {
+            return Ok(());
+        }
+        let more = closure(libraries)?;
+        for mut object in more.objects {
+            if self.has_file(&object.host) {
+                continue;
+            }
+            if object.because == Because::Asked {
+                object.because = Because::OpenedBy(program.to_owned());
+            }
+            self.objects.push(object);
+        }
+        self.missing.extend(more.missing);
+        Ok(())
     }
 
     /// What is missing, as findings.
@@ -395,6 +428,15 @@ impl Closure {
             .iter()
             .find_map(|object| object.elf.interpreter.as_deref())
     }
+}
+
+/// Whether a program runs in OSv only through the distribution's own `ld-linux`: Node reads
+/// `/proc/self/maps`, at which OSv's linker fails an assertion.
+pub fn needs_own_linker(closure: &Closure) -> bool {
+    closure
+        .objects
+        .iter()
+        .any(|object| object.name == "node" || object.name.starts_with("libnode.so."))
 }
 
 fn file_name(path: &Path) -> String {

@@ -1,4 +1,23 @@
-//! Packages made from what is on this computer.
+//! Packages made from what is on this computer, or dropped on it.
+//!
+//! ```text
+//!   PackSource ── plan ──> Plan: every file with its reason ── make ──> a package's folder
+//!     Folder, Archive        as it is, with a proposed manifest             [folder]
+//!     Program                its closure, what it opens by name,            [program, observe,
+//!                            its configuration, locales, time zones          system]
+//!     NodeProject            + what its addons need                         [project]
+//!     PythonProject          + site-packages of its environment             [project]
+//!     Jar                    + a runtime reduced by jlink                   [java]
+//!     Debian                 + what the packages depend on                  [debian]
+//!     OciLayout              layers flattened                               [oci]
+//! ```
+//!
+//! A plan is for one guest: a Linux guest has files where this computer has them; OSv's linker looks
+//! in `/usr/lib` alone, and what its kernel supplies is left out ([`Layout::OsvFlat`]). Where that
+//! linker cannot run a program (Node reads `/proc/self/maps`, at which it fails an assertion),
+//! everything lies as on Linux and the boot command starts it through `ld-linux`.
+//!
+//! The interpreters that projects need are packages of their own, which serve both guests:
 //!
 //! ```text
 //!   node-20/                                  python-3.11/
@@ -9,32 +28,44 @@
 //!   └── usr/lib/libuv.so.1 -> …               └── usr/lib/libssl.so.3 -> …       for OSv's linker
 //! ```
 //!
-//! One package serves both guests: files lie where they are on this computer, with links in
-//! `/usr/lib` for OSv's own linker ([`Layout::Both`]). Where
-//! that linker cannot run a program (Node reads `/proc/self/maps`, at which it fails an assertion),
-//! `bootcmd` starts it through `ld-linux`, and `x-bootcmd` says how Linux runs it.
-//!
 //! A package is written beside its place and put there whole. The same files give the same package:
-//! there is no date in it, and the modes are 0644 and 0755 whatever the umask.
+//! there is no date in it, and the modes are 0644 and 0755 whatever the umask. Programs that are run
+//! for it (interpreters, `jlink`, `apt-get`) run in groups of their own, for a bounded time, and end
+//! with the plan that they were run for.
 
+mod child;
+mod compile;
+mod debian;
+mod draft;
+mod folder;
 mod interpreter;
+mod java;
+mod kinds;
+mod make;
 mod node;
+mod observe;
+mod oci;
+mod plan;
 mod program;
+mod project;
 mod python;
+mod source;
 mod staging;
+mod system;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::closure::{Closure, Content, Layout};
-use crate::{
-    Error, Finding, Manifest, RunConfiguration, RunFile, Runtime, Watch, manifest, run_file,
-};
+use crate::closure::Layout;
+use crate::{Error, Finding, RunConfiguration, RunFile, Runtime, Watch};
+use draft::{Description, Draft};
 
 pub use interpreter::Interpreter;
+pub use kinds::kinds;
+pub use plan::{Content, Entry, Group, Plan};
+pub use source::{Addition, Kind, PackOptions, PackSource};
 pub(crate) use staging::Staging;
 
-/// A package that was packed from this computer.
+/// A package that was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
     /// Its name, such as `node-20`.
@@ -47,6 +78,47 @@ pub struct Packed {
     pub size_bytes: u64,
     /// What was noticed: libraries that were not found.
     pub findings: Vec<Finding>,
+}
+
+/// Finds all that a package of this source would hold. Nothing of the package is written.
+///
+/// # Errors
+///
+/// When the source is not what it is said to be or cannot be read, a program that is needed to look
+/// into it is not on this computer, or `watch` cancels.
+pub fn plan(
+    source: &PackSource,
+    options: &PackOptions,
+    watch: &mut dyn Watch,
+) -> Result<Plan, Error> {
+    if let Some(name) = options.name.as_deref().filter(|name| !crate::is_valid_name(name)) {
+        return Err(Error::Unsuitable {
+            path: name.into(),
+            found: "is no good name for a package".into(),
+            remedy: format!("Call it `{}`.", crate::name_from(name)),
+        });
+    }
+    match source {
+        PackSource::Folder(path) => folder::plan(path, options, watch),
+        PackSource::Archive(path) => folder::plan_archive(path, options, watch),
+        PackSource::Program(path) => program::plan(path, options, watch),
+        PackSource::NodeProject(path) => project::plan_node(path, options, watch),
+        PackSource::PythonProject(path) => project::plan_python(path, options, watch),
+        PackSource::Jar(path) => java::plan(path, options, watch),
+        PackSource::Debian(names) => debian::plan(names, options, watch),
+        PackSource::OciLayout(path) => oci::plan(path, options, watch),
+    }
+}
+
+/// Makes the package as the new folder `destination`, all of it or nothing. The texts of the plan
+/// may have been edited meanwhile.
+///
+/// # Errors
+///
+/// When a text is wrong, a file has changed or cannot be read, `destination` is there already or
+/// cannot be written, or `watch` cancels.
+pub fn make(plan: &Plan, destination: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
+    make::make(plan, destination, false, watch)
 }
 
 /// Whether this computer seems to have Node.js, told without running it; [`find_node`] knows for certain.
@@ -80,7 +152,7 @@ pub fn node(into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
         program: "Node.js".into(),
         remedy: "Install it (Debian and Ubuntu: `sudo apt install nodejs`), and try again.".into(),
     })?;
-    node::pack(&interpreter, into, watch)
+    make_interpreter(&node::plan(&interpreter, Layout::Both, watch)?, into, watch)
 }
 
 /// Packs this computer's Python into the folder `into/python-MAJOR.MINOR`. One that is there is
@@ -94,7 +166,7 @@ pub fn python(into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
         program: "Python 3".into(),
         remedy: "Install it (Debian and Ubuntu: `sudo apt install python3`), and try again.".into(),
     })?;
-    python::pack(&interpreter, into, watch)
+    make_interpreter(&python::plan(&interpreter, Layout::Both, watch)?, into, watch)
 }
 
 /// Packs a program with its libraries into the folder `into/NAME`, which must not be there yet.
@@ -103,84 +175,58 @@ pub fn python(into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
 ///
 /// When it is no program, cannot be read or written, or `watch` cancels.
 pub fn program(program: &Path, into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
-    program::pack(program, into, watch)
+    let plan = program::plan_for_both(program, watch)?;
+    make::make(&plan, &into.join(&plan.name), false, watch)
 }
 
-/// Copies a closure into a package.
-fn copy_closure(
-    closure: &Closure,
-    layout: Layout,
-    staging: &mut Staging,
-    watch: &mut dyn Watch,
-) -> Result<(), Error> {
-    for place in closure.place(layout) {
-        match place.content {
-            Content::Copy(host) => staging.copy(&host, &place.guest, watch)?,
-            Content::Link(target) => staging.link(&place.guest, &target)?,
-        }
-    }
-    Ok(())
+fn make_interpreter(plan: &Plan, into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
+    make::make(plan, &into.join(&plan.name), true, watch)
 }
 
-/// Links from the name that a program is known by to where it really is.
-fn link_names(program: &Path, names: &[PathBuf], staging: &mut Staging) -> Result<(), Error> {
+/// Links from the names that a program is known by to where it really is.
+fn link_names(program: &Path, names: &[PathBuf], draft: &mut Draft) -> Result<(), Error> {
     for name in names {
-        let taken =
-            fs::symlink_metadata(staging.root().join(name.strip_prefix("/").unwrap_or(name)));
-        if name != program && taken.is_err() {
-            staging.link(name, program)?;
+        if name != program && draft.get(name).is_none() {
+            draft.link(name, program, "because it is known by this name")?;
         }
     }
     Ok(())
 }
 
 /// What glibc reads when it looks up a host or a user; without it, names are looked up by DNS alone.
-fn name_service(staging: &mut Staging) -> Result<(), Error> {
+fn name_service(draft: &mut Draft) -> Result<(), Error> {
     let files: [(&str, &str); 4] = [
         ("/etc/hosts", "127.0.0.1\tlocalhost\n"),
         (
             "/etc/nsswitch.conf",
             "passwd: files\ngroup: files\nhosts: files dns\n",
         ),
-        ("/etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
-        ("/etc/group", "root:x:0:\n"),
+        (
+            "/etc/passwd",
+            "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\nnobody:x:65534:65534::/:/bin/false\n",
+        ),
+        (
+            "/etc/group",
+            "root:x:0:\nadm:x:4:\nwww-data:x:33:\nnogroup:x:65534:\n",
+        ),
     ];
     for (guest, text) in files {
-        staging.write(Path::new(guest), text.as_bytes(), 0o644)?;
+        let guest = Path::new(guest);
+        if draft.get(guest).is_none() {
+            let reason = "because hosts and users are looked up in it";
+            draft.write(guest, text.as_bytes(), reason)?;
+        }
     }
     Ok(())
 }
 
-/// Writes `meta/`, and puts the package in place.
-fn finish(
-    mut staging: Staging,
-    manifest: &Manifest,
-    configuration: RunConfiguration,
-    findings: Vec<Finding>,
-    replace: bool,
-    watch: &mut dyn Watch,
-) -> Result<Packed, Error> {
-    watch.step("Writing the manifest");
-    let run = RunFile {
+/// A run file with this one configuration.
+fn run_file(configuration: RunConfiguration) -> RunFile {
+    RunFile {
         runtime: Runtime::Native,
         config_set_default: vec![configuration.name.clone()],
         config_set: vec![configuration],
-    };
-    let (file_count, size_bytes) = (staging.file_count, staging.size_bytes);
-    staging.write(
-        Path::new(manifest::FILE),
-        manifest.to_yaml()?.as_bytes(),
-        0o644,
-    )?;
-    staging.write(Path::new(run_file::FILE), run.to_yaml()?.as_bytes(), 0o644)?;
-    let root = staging.finish(replace)?;
-    Ok(Packed {
-        name: manifest.name.clone(),
-        root,
-        file_count,
-        size_bytes,
-        findings,
-    })
+    }
 }
 
 /// The distribution of this computer, such as `debian-12`.

@@ -2,21 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use walkdir::WalkDir;
+use windlass_guest::GuestOs;
 
+use super::compile::Compile;
 use super::interpreter::ask;
-use super::{Interpreter, Packed, Staging};
+use super::node::OPENED_BY_NAME;
+use super::{Description, Draft, Interpreter, Kind, PackOptions, Plan};
 use crate::closure::{self, Layout};
 use crate::run_file::Settings;
-use crate::watch::advance;
 use crate::{Error, Manifest, RunConfiguration, Watch};
-
-/// Opened by name when a thread ends, so that it is in no table.
-const OPENED_BY_NAME: [&str; 1] = ["libgcc_s.so.1"];
 
 /// Folders of the standard library that no service needs, by their path in it.
 const LEFT_OUT: [&str; 9] = [
@@ -34,9 +30,6 @@ const LEFT_OUT: [&str; 9] = [
 /// The standard library is some thousands of files; this many is something else.
 const FILES_MAX: usize = 100_000;
 
-/// Compiling the standard library takes a second or two.
-const COMPILE_TIMEOUT: Duration = Duration::from_mins(2);
-
 /// Where an interpreter has its library.
 struct Home {
     /// `PYTHONHOME`, such as `/usr`.
@@ -45,11 +38,20 @@ struct Home {
     library: PathBuf,
 }
 
-pub(super) fn pack(
+pub(super) fn plan(
     interpreter: &Interpreter,
-    into: &Path,
+    layout: Layout,
     watch: &mut dyn Watch,
-) -> Result<Packed, Error> {
+) -> Result<Plan, Error> {
+    plan_with(interpreter, layout, &PackOptions::new(GuestOs::Linux), watch)
+}
+
+pub(super) fn plan_with(
+    interpreter: &Interpreter,
+    layout: Layout,
+    options: &PackOptions,
+    watch: &mut dyn Watch,
+) -> Result<Plan, Error> {
     watch.step("Finding what Python needs");
     let home = home(interpreter)?;
     let files = library_files(&home.library)?;
@@ -58,22 +60,16 @@ pub(super) fn pack(
     roots.extend(OPENED_BY_NAME.into_iter().filter_map(closure::find_library));
     roots.extend(files.iter().filter(|file| is_module(file)).cloned());
     let closure = closure::closure(&roots)?;
-    let asked: Vec<&PathBuf> = closure.objects.iter().map(|object| &object.guest).collect();
-    let others: Vec<&PathBuf> = files.iter().filter(|file| !asked.contains(file)).collect();
 
-    let size = |file: &&PathBuf| fs::metadata(file).map_or(0, |metadata| metadata.len());
-    let library_bytes: u64 = others.iter().map(size).sum();
-    let closure_bytes: u64 = closure.objects.iter().map(|object| object.size_bytes).sum();
-    watch.expect(library_bytes + closure_bytes);
-
-    watch.step("Copying Python");
-    let mut staging = Staging::begin(&into.join(&interpreter.package))?;
-    super::copy_closure(&closure, Layout::Both, &mut staging, watch)?;
-    watch.step("Copying its standard library");
-    for file in others {
-        staging.copy(file, file, watch)?;
+    let mut draft = Draft::default();
+    for file in files.iter().filter(|file| !is_module(file)) {
+        draft.file(file, file, "because it is in Python's standard library")?;
     }
-    compile(interpreter, &home.library, &mut staging, watch)?;
+    draft.closure(&closure, layout)?;
+    draft.compile.push(Compile {
+        interpreter: interpreter.program.clone(),
+        folder: home.library.clone(),
+    });
     let program = closure
         .objects
         .first()
@@ -83,10 +79,10 @@ pub(super) fn pack(
         interpreter.program.clone(),
         PathBuf::from("/usr/bin/python3"),
     ];
-    super::link_names(&program, &names, &mut staging)?;
-    super::name_service(&mut staging)?;
+    super::link_names(&program, &names, &mut draft)?;
+    super::name_service(&mut draft)?;
 
-    let configuration = RunConfiguration {
+    let run = super::run_file(RunConfiguration {
         name: "python".into(),
         settings: Settings::Native {
             bootcmd: Some(format!("{} $PYTHON_ARGS $MAIN $ARGS", program.display())),
@@ -102,7 +98,7 @@ pub(super) fn pack(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec(),
         base: None,
-    };
+    });
     let manifest = Manifest {
         name: interpreter.package.clone(),
         title: format!("Python {}", interpreter.version),
@@ -111,72 +107,8 @@ pub(super) fn pack(
         platform: super::platform(),
         ..Manifest::default()
     };
-    super::finish(
-        staging,
-        &manifest,
-        configuration,
-        closure.findings(),
-        true,
-        watch,
-    )
-}
-
-/// Compiles the library once and for all: a guest that had to do it at each boot would take some
-/// seconds longer. What is compiled holds whatever the time of its source, which an image drops.
-///
-/// It is no failure when that does not work: the guest then does it itself.
-fn compile(
-    interpreter: &Interpreter,
-    library: &Path,
-    staging: &mut Staging,
-    watch: &mut dyn Watch,
-) -> Result<(), Error> {
-    watch.step("Compiling its standard library");
-    let within = staging
-        .root()
-        .join(library.strip_prefix("/").unwrap_or(library));
-    let child = Command::new(&interpreter.program)
-        .args([
-            "-I",
-            "-S",
-            "-m",
-            "compileall",
-            "-q",
-            "--invalidation-mode",
-            "unchecked-hash",
-            "-s",
-        ])
-        .arg(staging.root())
-        .args(["-p", "/"])
-        .arg(&within)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut child) = child else { return Ok(()) };
-    let deadline = Instant::now() + COMPILE_TIMEOUT;
-    loop {
-        let cancelled = advance(watch, 0);
-        let is_late = Instant::now() > deadline;
-        if cancelled.is_err() || is_late {
-            // It is our own child, and what it was making goes with the folder or is left out.
-            let _ = child.kill();
-            let _ = child.wait();
-            cancelled?;
-            break;
-        }
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_millis(20)),
-            _ => break,
-        }
-    }
-    let compiled = WalkDir::new(&within).into_iter().filter_map(Result::ok);
-    for entry in compiled.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "pyc"))
-    {
-        staging.file_count += 1;
-        staging.size_bytes += entry.metadata().map_or(0, |metadata| metadata.len());
-    }
-    Ok(())
+    let description = Description::new(manifest, Some(&run), options)?;
+    draft.finish(Kind::Program, description, options, watch)
 }
 
 fn home(interpreter: &Interpreter) -> Result<Home, Error> {
