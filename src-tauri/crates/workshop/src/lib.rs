@@ -31,6 +31,7 @@ pub mod packages;
 pub mod packing;
 pub mod registries;
 pub mod samples;
+pub mod secrets;
 pub mod settings;
 pub mod verbs;
 
