@@ -68,7 +68,7 @@ impl From<windlass_package::Finding> for Finding {
             path: finding.path,
             message: finding.message,
             remedy: finding.remedy,
-            fix: None,
+            fix: finding.fix.map(FindingFix::from),
         }
     }
 }

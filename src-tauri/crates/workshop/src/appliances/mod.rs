@@ -11,10 +11,12 @@
 //!                ──run form─► settings and the boot command that they come to  [run]
 //! ```
 
+mod configurations;
 mod contents;
 mod edit;
 mod folder;
 mod inspect;
+mod layers;
 mod manifests;
 mod model;
 mod run;
@@ -28,6 +30,7 @@ use serde::Serialize;
 use specta::Type;
 use windlass_package::{BuildSettings, Package};
 
+use contents::appliance_name;
 pub(crate) use contents::{Composition, Plans};
 pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry};
 pub use folder::{COLLECTED_FOLDER, Collected, CollectedEntry, PackageInit};

@@ -286,3 +286,20 @@ impl From<&windlass_package::RunConfiguration> for ConfigurationFields {
         }
     }
 }
+
+impl From<windlass_package::Fix> for FindingFix {
+    fn from(fix: windlass_package::Fix) -> Self {
+        use windlass_package::Fix;
+        match fix {
+            Fix::AddPackage { name } => Self::AddPackage { name },
+            Fix::AddFile { host, guest } => Self::AddFile {
+                host: host.display().to_string(),
+                guest,
+            },
+            Fix::LeaveOut { path } => Self::LeaveOut { path },
+            Fix::Guest { guest } => Self::Guest {
+                guest: guest.into(),
+            },
+        }
+    }
+}

@@ -260,7 +260,7 @@ impl Workshop {
         Ok(RunForm {
             settings,
             configurations,
-            environment: Vec::new(),
+            environment: environment_of(&packages),
         })
     }
 
@@ -357,6 +357,22 @@ impl Workshop {
             problems: boot.findings.into_iter().map(Finding::from).collect(),
         })
     }
+}
+
+/// The environment variables of packages: what a later one says of a name counts.
+fn environment_of(packages: &[Package]) -> Vec<EnvironmentVariable> {
+    let mut all: Vec<EnvironmentVariable> = Vec::new();
+    for variable in packages
+        .iter()
+        .flat_map(|package| &package.manifest.environment)
+    {
+        let variable = EnvironmentVariable::from(variable.clone());
+        match all.iter_mut().find(|it| it.name == variable.name) {
+            Some(there) => *there = variable,
+            None => all.push(variable),
+        }
+    }
+    all
 }
 
 /// The same run for a terminal.

@@ -187,6 +187,30 @@ pub struct EnvironmentVariable {
     pub required: bool,
 }
 
+impl From<windlass_package::EnvironmentVariable> for EnvironmentVariable {
+    fn from(variable: windlass_package::EnvironmentVariable) -> Self {
+        use windlass_package::VariableKind as Kind;
+        let (kind, choices) = match variable.kind {
+            Kind::Text => (VariableKind::Text, Vec::new()),
+            Kind::Integer => (VariableKind::Integer, Vec::new()),
+            Kind::Number => (VariableKind::Number, Vec::new()),
+            Kind::Boolean => (VariableKind::Boolean, Vec::new()),
+            Kind::Choice(choices) => (VariableKind::Choice, choices),
+            Kind::Path => (VariableKind::Path, Vec::new()),
+            Kind::Port => (VariableKind::Port, Vec::new()),
+            Kind::Secret => (VariableKind::Secret, Vec::new()),
+        };
+        Self {
+            name: variable.name,
+            kind,
+            choices,
+            default: variable.default,
+            description: variable.description,
+            required: variable.required,
+        }
+    }
+}
+
 /// All that is known of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
