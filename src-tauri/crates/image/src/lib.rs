@@ -29,6 +29,7 @@ mod detect;
 pub mod disk;
 mod entry;
 mod error;
+pub mod export;
 pub mod ext4;
 pub mod file_system;
 pub mod gpt;

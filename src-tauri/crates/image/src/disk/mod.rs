@@ -14,6 +14,7 @@ mod qcow2;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +33,16 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Error::Read`], also for what lies beyond the end; [`Error::Corrupt`] where a disk format contradicts itself.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error>;
+
+    /// The next stretch at or after `offset` that may hold anything but zeros; `None` if only zeros follow. Who cannot tell
+    /// holes says that all of it may.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, Error> {
+        let end = self.size_bytes();
+        Ok((offset < end).then_some(offset..end))
+    }
 }
 
 /// A disk that several readers share.
@@ -84,6 +95,22 @@ impl ReadAt for Raw {
             .read_exact_at(buffer, offset)
             .map_err(Error::read(offset))
     }
+
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, Error> {
+        if offset >= self.size_bytes {
+            return Ok(None);
+        }
+        let start = match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            // A file system or device that knows no holes.
+            Err(_) => return Ok(Some(offset..self.size_bytes)),
+        };
+        let end = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(start))
+            .unwrap_or(self.size_bytes);
+        let end = end.min(self.size_bytes);
+        Ok((start < end).then_some(start..end))
+    }
 }
 
 /// The bytes `start..start + size` of a disk, such as a partition.
@@ -117,6 +144,14 @@ impl ReadAt for Part {
             return Err(beyond_end(offset));
         }
         self.disk.read_at(self.start_bytes + offset, buffer)
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, Error> {
+        let end = self.start_bytes + self.size_bytes;
+        let data = self.disk.next_data(self.start_bytes + offset)?;
+        Ok(data
+            .filter(|data| data.start < end)
+            .map(|data| data.start - self.start_bytes..data.end.min(end) - self.start_bytes))
     }
 }
 

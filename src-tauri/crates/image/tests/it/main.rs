@@ -8,6 +8,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod corrupt;
+mod export;
 mod ext4;
 mod readers;
 mod real_osv;
