@@ -1,9 +1,15 @@
 //! What can go wrong in the library.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::care::verify::Damage;
 use crate::linux::AptError;
+use crate::packages::resolve::LockChange;
+
+/// So many things are named in one message.
+const LISTED: usize = 3;
 
 /// Why a kernel or package could not be had, kept or made.
 #[derive(Debug, thiserror::Error)]
@@ -95,19 +101,62 @@ pub enum Error {
     },
 
     /// There is no such package in the library.
-    #[error("there is no package {name} in the library{}", needed_by(required_by))]
+    #[error("there is no package {name} in the library")]
     NoPackage {
         /// The package.
         name: String,
-        /// The packages that lead to it, outermost first; empty when it was asked for itself.
-        required_by: Vec<String>,
     },
 
-    /// A package needs itself.
-    #[error("packages need each other in a circle: {}", path.join(" -> "))]
-    Cycle {
-        /// The packages in the order in which they need each other; the first is the last again.
-        path: Vec<String>,
+    /// There are other versions of this package.
+    #[error("there is no version {wanted} of {name} in the library")]
+    NoVersion {
+        /// The package.
+        name: String,
+        /// What was asked for: a version, or digits of a digest.
+        wanted: String,
+        /// The versions that there are, the newest first.
+        there: Vec<String>,
+    },
+
+    /// Something that is required is missing, at odds, or needs itself.
+    #[error(transparent)]
+    Unsolvable(Box<windlass_package::resolve::Unsolvable>),
+
+    /// A lock names other packages than the requirements come to.
+    #[error("the lock is out of date: {}", listed(changes))]
+    Stale {
+        /// The differences.
+        changes: Vec<LockChange>,
+    },
+
+    /// Packages are not as they were added.
+    #[error("the library is damaged: {}", listed(damages))]
+    DamagedPackage {
+        /// What is wrong.
+        damages: Vec<Damage>,
+    },
+
+    /// The list of what is in a package's tree cannot be read.
+    #[error("the list {} {found}", path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it, as the rest of the sentence.
+        found: String,
+    },
+
+    /// Two different trees whose digests begin alike; that does not happen by chance.
+    #[error("another package is in the place of this one, {}", path.display())]
+    SameDigits {
+        /// The place.
+        path: PathBuf,
+    },
+
+    /// A package of an older Windlass that could not be brought into the layout of today.
+    #[error("the package in {} is in the layout of an older Windlass", path.display())]
+    NotMigrated {
+        /// Its folder.
+        path: PathBuf,
     },
 
     /// A name that no package can have.
@@ -148,12 +197,17 @@ pub enum Error {
     Cancelled,
 }
 
-/// The rest of the sentence that names who needs a missing package.
-fn needed_by(required_by: &[String]) -> String {
-    match required_by {
-        [] => String::new(),
-        path => format!(", which {} needs", path.join(" -> ")),
+/// The first few of several things.
+fn listed<T: fmt::Display>(things: &[T]) -> String {
+    let mut listed: Vec<String> = things
+        .iter()
+        .take(LISTED)
+        .map(ToString::to_string)
+        .collect();
+    if things.len() > LISTED {
+        listed.push(format!("and {} more", things.len() - LISTED));
     }
+    listed.join("; ")
 }
 
 impl Error {
@@ -177,20 +231,29 @@ impl Error {
             }
             Self::Ambiguous { .. } => "Give more digits of the id.".to_owned(),
             Self::Record { .. } => {
-                "Remove the folder that it is in, and add the kernel again.".to_owned()
+                "Remove the folder that it is in, and add again what was in it.".to_owned()
             }
             Self::Damaged { id, .. } => {
                 format!("Remove the kernel {id}, and add it again from a good file.")
             }
-            Self::NoPackage { name, required_by } => match required_by.last() {
-                Some(by) => format!("Pack or import {name}, or take it out of the `require` list of {by}."),
-                None => format!("Pack or import {name}, or check how it is spelled."),
+            Self::NoPackage { name } => {
+                format!("Pull, pack or import {name}, or check how it is spelled.")
+            }
+            Self::NoVersion { name, there, .. } => match there.as_slice() {
+                [] => format!("The packages {name} of the library have no versions."),
+                there => format!("There is {}.", there.join(", ")),
             },
-            Self::Cycle { path } => format!(
-                "Take one of them out of the `require` list of the one before it, such as {} out of that of {}.",
-                path.last().map_or("", String::as_str),
-                path.iter().rev().nth(1).map_or("", String::as_str),
-            ),
+            Self::Unsolvable(source) => return source.hint(),
+            Self::Stale { .. } => {
+                "Pull what is missing, or let the lock be made anew.".to_owned()
+            }
+            Self::DamagedPackage { .. } | Self::List { .. } => "Repair the library.".to_owned(),
+            Self::SameDigits { .. } => {
+                "Remove the one that is there if you trust this one more.".to_owned()
+            }
+            Self::NotMigrated { .. } => {
+                "Start Windlass again; the log says what kept it from doing so.".to_owned()
+            }
             Self::PackageName { .. } => {
                 "Use letters, digits, and any of . _ - + after the first.".to_owned()
             }

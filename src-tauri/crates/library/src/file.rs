@@ -116,30 +116,21 @@ pub(crate) fn take_away(folder: &Path) -> Result<(), Error> {
     remove_tree(going.path()).context("remove", folder)
 }
 
-/// Copies a folder: files with their permissions, folders, symlinks. What is copied is on the disk in the end.
-pub(crate) fn copy_tree(source: &Path, destination: &Path) -> Result<(), Error> {
-    fs::create_dir(destination).context("create", destination)?;
-    let mut folders = vec![(source.to_path_buf(), destination.to_path_buf())];
-    while let Some((from, to)) = folders.pop() {
-        for entry in fs::read_dir(&from).context("list", &from)? {
-            let entry = entry.context("list", &from)?;
-            let (path, copy) = (entry.path(), to.join(entry.file_name()));
-            let kind = entry.file_type().context("read", &path)?;
-            if kind.is_dir() {
-                fs::create_dir(&copy).context("create", &copy)?;
-                folders.push((path, copy));
-            } else if kind.is_symlink() {
-                let target = fs::read_link(&path).context("read", &path)?;
-                std::os::unix::fs::symlink(target, &copy).context("create", &copy)?;
-            } else if kind.is_file() {
-                fs::copy(&path, &copy).context("copy", &path)?;
-            } else {
-                return Err(Error::NotAFile { path });
+/// The bytes of all files below a folder, as far as they can be seen.
+pub(crate) fn tree_bytes(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                Ok(metadata) => bytes += metadata.len(),
+                Err(_) => {}
             }
         }
     }
-    let copy = File::open(destination).context("read", destination)?;
-    rustix::fs::syncfs(&copy)
-        .map_err(io::Error::from)
-        .context("write", destination)
+    bytes
 }

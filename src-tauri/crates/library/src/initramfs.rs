@@ -27,6 +27,8 @@ use crate::library::{Library, UNFINISHED_PREFIX, sweep};
 /// Changes when the layout does, so that cached ones are not taken for new ones.
 const LAYOUT: &[u8] = b"windlass initramfs 1";
 
+const NAME_PREFIX: &str = "initramfs-";
+
 /// How many digits of a digest are in the name of a cached initramfs.
 const NAME_DIGITS: usize = 16;
 
@@ -49,7 +51,7 @@ impl Library {
             return Err(Error::NotLinux { id: kernel.id });
         }
         let folder = self.kernels_folder().join(&kernel.id);
-        let path = folder.join(format!("initramfs-{}.cpio", name_of(&kernel)));
+        let path = folder.join(file_name(&kernel));
         if path.exists() {
             return Ok(path);
         }
@@ -76,6 +78,35 @@ impl Library {
         sync_parent(&path)?;
         Ok(path)
     }
+}
+
+impl Library {
+    /// What was made for other versions of our init: the kernel's id, the file, its size.
+    pub(crate) fn old_initramfs(&self) -> Result<Vec<(String, PathBuf, u64)>, Error> {
+        let mut old = Vec::new();
+        for kernel in self.kernels()?.entries {
+            if kernel.guest != GuestOs::Linux {
+                continue;
+            }
+            let current = file_name(&kernel);
+            let folder = self.kernels_folder().join(&kernel.id);
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with(NAME_PREFIX) && name != current {
+                    let size_bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+                    old.push((kernel.id.clone(), entry.path(), size_bytes));
+                }
+            }
+        }
+        Ok(old)
+    }
+}
+
+fn file_name(kernel: &Kernel) -> String {
+    format!("{NAME_PREFIX}{}.cpio", name_of(kernel))
 }
 
 /// What the archive depends on, as digits for its name. The modules of a kernel never change but from none to some.

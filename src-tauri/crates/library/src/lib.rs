@@ -11,27 +11,38 @@
 //! │       │   ├── order              one file name per line, in load order
 //! │       │   └── virtio_ring.ko …
 //! │       └── initramfs-<digest>.cpio    made when first asked for      [initramfs]
-//! └── packages/
-//!     └── node-20/                   a packed folder, meta/package.yaml and all
+//! ├── packages/                      any number of versions side by side     [packages]
+//! │   └── node-20/9c0e44d1a7b35f02/  the first 16 digits of the tree digest
+//! │       ├── package.json           what it is, from where it came
+//! │       ├── files                  all that is in the tree; its digest is the tree's   [store::tree]
+//! │       └── tree/                  the package, as a folder that anything can read
+//! ├── objects/3f/9a0c6e….644         each file once, hard-linked into the trees  [store::objects]
+//! ├── downloads/                     archives on their way, to be resumed
+//! └── temporary/                     what is being made; swept when its process has ended  [workplace]
 //! ```
 //!
 //! Invariants:
-//! - What has its final name is complete. New things grow in a folder named `.new-…` beside their
-//!   place, and are renamed into it; what such a folder a killed writer left is swept by the next.
-//! - One writer at a time, by a lock on `library.lock` that ends with its process. Readers need
-//!   none: they see the old state or the new one.
-//! - A kernel is known by its digest, so adding one twice is harmless.
+//! - What has its final name is complete. New things grow in `temporary/` or in a folder named `.new-…`, and are renamed
+//!   into their places; what a killed writer left there is swept by the next.
+//! - One writer at a time, by a lock on `library.lock` that ends with its process; it is held while things get their places,
+//!   not while archives are unpacked. Readers need none: they see the old state or the new one.
+//! - Kernels and packages are known by their digests, so adding one twice is harmless.
+//! - Trees are complete by themselves. Objects only let the next tree share what is there.
 //!
 //! ```text
 //!   file ── identify, digest ──────────────────────────┐
 //!   linux-image-….deb ── unpack, pick modules ─────────┼──> kernels/<id>
 //!   apt-get download ──┘                               │        │ windlass-init + modules
 //!                                                      │        └──> initramfs
-//!   packed folder ── move in ──> packages/<name> ── resolve(require) ──> layers, in order
+//!   folder, archive ── copy, digest ──> packages/<name>/<digest> ── resolve(require, lock) ──> layers, in order
+//!                                            │ share                └─> lock
+//!                                            └──> objects
+//!   verify ── repair      usage      prune_plan ── prune               [care]
 //! ```
 //!
-//! Registries, from which kernels and packages are fetched by name, are no part of this yet.
+//! Registries, from which packages and kernels are fetched by name, are no part of this.
 
+mod care;
 mod embedded;
 mod error;
 mod file;
@@ -40,12 +51,22 @@ mod kernels;
 mod library;
 mod linux;
 mod packages;
+mod parallel;
 mod progress;
+mod store;
+mod workplace;
 
+pub use care::prune::{Keep, PruneItem, PruneKind, PrunePlan, Pruned};
+pub use care::repair::{FetchArchive, Repair};
+pub use care::usage::Usage;
+pub use care::verify::{Damage, Holder, Problem};
 pub use embedded::{HELLO, INIT};
 pub use error::Error;
 pub use kernels::{Kernel, KernelState, OsvKernel};
 pub use library::{Library, Listing};
 pub use linux::{Apt, AptError, LinuxPackage};
-pub use packages::InstalledPackage;
+pub use packages::resolve::{LockChange, Resolution};
+pub use packages::{InstalledPackage, Origin};
 pub use progress::{Progress, Step};
+pub use store::Sharing;
+pub use workplace::Workplace;

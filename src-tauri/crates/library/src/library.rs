@@ -2,11 +2,13 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, IoContext};
+use crate::store::Sharing;
 
 /// The name of the lock file.
 const LOCK_FILE: &str = "library.lock";
@@ -24,6 +26,8 @@ pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     home: PathBuf,
+    /// How trees share files, found out when first needed.
+    pub(crate) sharing: Arc<OnceLock<Sharing>>,
 }
 
 /// What a folder of the library holds, and what in it could not be read.
@@ -51,15 +55,31 @@ pub(crate) struct WriteLock {
 }
 
 impl Library {
-    /// The library in `home`, whose folders are made where they are missing.
+    /// The library in `home`, whose folders are made where they are missing. Packages of the layout that Windlass 0.1 had,
+    /// a folder each, are brought into this one.
     ///
     /// # Errors
     /// When a folder cannot be made.
     pub fn open(home: impl Into<PathBuf>) -> Result<Self, Error> {
-        let library = Self { home: home.into() };
+        let library = Self {
+            home: home.into(),
+            sharing: Arc::default(),
+        };
         for folder in [library.kernels_folder(), library.packages_folder()] {
             std::fs::create_dir_all(&folder).context("create", &folder)?;
         }
+        crate::workplace::sweep(&library.temporary_folder());
+        library.migrate();
+        Ok(library)
+    }
+
+    /// As [`open`](Self::open), with packages that share files in a way that is not the best the file system has.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_sharing(home: impl Into<PathBuf>, sharing: Sharing) -> Result<Self, Error> {
+        let mut library = Self::open(home)?;
+        library.sharing = Arc::new(OnceLock::from(sharing));
         Ok(library)
     }
 
@@ -76,8 +96,29 @@ impl Library {
         self.home.join("packages")
     }
 
+    pub(crate) fn objects_folder(&self) -> PathBuf {
+        self.home.join("objects")
+    }
+
+    pub(crate) fn temporary_folder(&self) -> PathBuf {
+        self.home.join("temporary")
+    }
+
+    /// Where archives are downloaded to, and what is there in part is resumed.
+    pub fn downloads_folder(&self) -> PathBuf {
+        self.home.join("downloads")
+    }
+
     /// Waits for the right to write, and sweeps up after a writer that was killed.
     pub(crate) fn lock(&self, cancel: &CancellationToken) -> Result<WriteLock, Error> {
+        self.lock_until(&mut || cancel.is_cancelled())
+    }
+
+    /// The same, waiting until this says that nobody waits any more.
+    pub(crate) fn lock_until(
+        &self,
+        is_cancelled: &mut dyn FnMut() -> bool,
+    ) -> Result<WriteLock, Error> {
         let path = self.home.join(LOCK_FILE);
         let file = OpenOptions::new()
             .create(true)
@@ -88,7 +129,7 @@ impl Library {
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
+                Err(TryLockError::WouldBlock) if is_cancelled() => {
                     return Err(Error::Cancelled);
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 use windlass_guest::GuestOs;
 
-use crate::error::{Error, IoContext};
+use crate::error::Error;
 use crate::kernels::Kernel;
 use crate::library::Library;
 use crate::progress::{Progress, Step};
@@ -65,7 +65,7 @@ impl Library {
             modules = package.modules,
             "fetching a kernel"
         );
-        let folder = temporary_folder()?;
+        let folder = self.workplace()?;
         let files = apt.download(&package, folder.path(), progress, cancel)?;
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         add_packages(self, &files, progress, cancel)
@@ -84,7 +84,7 @@ pub(crate) fn add_packages(
         done_bytes: 0,
         total_bytes: None,
     });
-    let folder = temporary_folder()?;
+    let folder = library.workplace()?;
     let unpacked = deb::unpack(packages, folder.path(), cancel)?;
     if let Some(kernel) = &unpacked.kernel {
         return library.store_kernel(kernel, &unpacked.modules, progress, cancel);
@@ -114,11 +114,4 @@ pub(crate) fn add_packages(
         library.give_modules(&lock, &kernel.id, &unpacked.modules)?;
     }
     library.kernel(&kernel.id)
-}
-
-fn temporary_folder() -> Result<tempfile::TempDir, Error> {
-    tempfile::Builder::new()
-        .prefix("windlass-kernel-")
-        .tempdir()
-        .context("create a folder in", &std::env::temp_dir())
 }

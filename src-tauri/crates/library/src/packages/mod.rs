@@ -1,125 +1,227 @@
-//! Packages: a folder each, named as the package is.
+//! Packages: any number of versions of each name, side by side.
+//!
+//! ```text
+//! packages/node-20/
+//! ├── 9c0e44d1a7b35f02/          the first 16 digits of the tree digest
+//! │   ├── package.json           what it is, from where it came       [record]
+//! │   ├── files                  all that is in the tree              [store::tree]
+//! │   └── tree/                  the package: meta/package.yaml and all
+//! └── 51f7b0a2c6d8e933/          another version, or other content of the same version
+//! ```
+//!
+//! Which of them is meant by the name alone is the one of the highest version, and of equal versions the one added last.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use tokio_util::sync::CancellationToken;
-use windlass_package::{Package, is_valid_name};
+use serde::{Deserialize, Serialize};
+use windlass_package::{Package, Requirement, Version, is_valid_name};
 
 use crate::error::{Error, IoContext};
-use crate::file::{copy_tree, remove_tree, sync_parent, take_away, unfinished_folder};
 use crate::library::{Library, Listing};
 
-mod resolve;
+mod add;
+mod migrate;
+pub(crate) mod record;
+pub(crate) mod remove;
+pub(crate) mod resolve;
+
+use record::Record;
+
+/// The name of the tree in a package's folder, and of its list.
+pub(crate) const TREE_FOLDER: &str = "tree";
+pub(crate) const LIST_FILE: &str = "files";
+
+/// How many digits of the tree digest are the name of a package's folder.
+pub(crate) const FOLDER_DIGITS: usize = 16;
+
+/// With fewer digits of a digest nothing is meant by them.
+const DIGITS_MIN: usize = 8;
 
 /// A package of the library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledPackage {
-    /// Its name, which is also its folder's.
+    /// Its name.
     pub name: String,
     /// Its version, as its manifest has it.
     pub version: Option<String>,
     /// Its title.
     pub title: String,
     /// The packages that it needs.
-    pub require: Vec<String>,
-    /// Its folder.
+    pub require: Vec<Requirement>,
+    /// Its tree digest: 64 hexadecimal digits.
+    pub digest: String,
+    /// The bytes of its files.
+    pub size_bytes: u64,
+    /// How many files and links it has.
+    pub file_count: u64,
+    /// When it was added, in seconds since 1970.
+    pub added: u64,
+    /// From where it came, where that is known.
+    pub origin: Option<Origin>,
+    /// Whether [`prune_plan`](Library::prune_plan) leaves it alone whatever needs it.
+    pub pinned: bool,
+    /// Its tree: a folder with `meta/package.yaml` and all. To be read only: its files are shared with other packages.
     pub path: PathBuf,
 }
 
+/// From where a package came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// The name of the registry.
+    pub registry: String,
+    /// The address of the archive. Whoever gives it takes care that no password is in it.
+    pub url: String,
+    /// The SHA-256 digest of the archive, in hexadecimal, where it was taken.
+    pub archive_sha256: Option<String>,
+}
+
+impl InstalledPackage {
+    /// The folder that holds its record and its tree.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    /// Its name and version, and the first digits of its digest where there are several of that version.
+    pub fn label(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{} {version}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// What the newest of several is found by.
+    fn age(&self) -> (Option<Version>, u64) {
+        let version = self.version.as_deref();
+        (
+            version.and_then(|text| Version::parse(text).ok()),
+            self.added,
+        )
+    }
+}
+
 impl Library {
-    /// All packages, by name.
+    /// All packages in all their versions: by name, the newest of each first.
     ///
     /// # Errors
     /// When the folder cannot be listed. A package that cannot be read is in [`Listing::broken`].
     pub fn packages(&self) -> Result<Listing<InstalledPackage>, Error> {
         let folder = self.packages_folder();
         let mut listing = Listing::default();
+        let mut names = Vec::new();
         for entry in fs::read_dir(&folder).context("list", &folder)? {
             let entry = entry.context("list", &folder)?;
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            if !is_valid_name(&name) || !entry.path().is_dir() {
-                continue;
-            }
-            match read(&entry.path(), &name) {
-                Ok(package) => listing.entries.push(package),
-                // It was removed while we looked.
-                Err(_) if !entry.path().exists() => {}
-                Err(error) => listing.broken.push(error),
-            }
+            names.extend(entry.file_name().into_string());
         }
-        listing
-            .entries
-            .sort_by(|one, other| one.name.cmp(&other.name));
+        names.retain(|name| is_valid_name(name));
+        names.sort_unstable();
+        for name in names {
+            self.list_versions(&name, &mut listing)?;
+        }
         Ok(listing)
     }
 
-    /// The package with this name.
+    /// All versions of one package, the newest first.
     ///
     /// # Errors
-    /// [`Error::PackageName`], [`Error::NoPackage`]; [`Error::Package`] when its manifest cannot be read.
+    /// [`Error::PackageName`], or when the folder cannot be listed; none at all is an empty list.
+    pub fn package_versions(&self, name: &str) -> Result<Listing<InstalledPackage>, Error> {
+        let mut listing = Listing::default();
+        self.list_versions(name, &mut listing)?;
+        Ok(listing)
+    }
+
+    /// The newest version of the package with this name.
+    ///
+    /// # Errors
+    /// [`Error::PackageName`], [`Error::NoPackage`]; where all there is cannot be read, why.
     pub fn package(&self, name: &str) -> Result<InstalledPackage, Error> {
-        read(&self.package_folder(name)?, name)
+        let Listing { entries, broken } = self.package_versions(name)?;
+        let newest = entries.into_iter().next();
+        newest.ok_or_else(|| {
+            broken
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| no_package(name))
+        })
     }
 
-    /// The packages that a `require` list brings in, in the order in which they are laid over each other: depth first,
-    /// what a package needs before it, each once.
+    /// The package with this name and version or, with at least 8 digits, tree digest; of several the one that was added
+    /// last.
     ///
     /// # Errors
-    /// [`Error::NoPackage`] names the one that is missing and who needs it, [`Error::Cycle`] the path that closes.
-    pub fn resolve(&self, require: &[String]) -> Result<Vec<InstalledPackage>, Error> {
-        resolve::resolve(require, &|name| self.package(name))
-    }
-
-    /// Moves a packed folder into the library, where it takes the place of a package of the same name.
-    ///
-    /// # Errors
-    /// When its manifest cannot be read, or it cannot be moved; then it stays where it is.
-    pub fn install_package(&self, folder: &Path) -> Result<InstalledPackage, Error> {
-        let package = open(folder)?;
-        let name = package.manifest.name.as_str();
-        if !package.has_manifest || !is_valid_name(name) {
-            return Err(Error::PackageName {
-                name: name.to_owned(),
-            });
-        }
-        let destination = self.packages_folder().join(name);
-        let _lock = self.lock(&CancellationToken::new())?;
-        if is_same_folder(folder, &destination) {
-            return self.package(name);
-        }
-        let growing = unfinished_folder(&self.packages_folder())?;
-        let aside = growing.path().join("before");
-        if put_in_place(folder, &destination, &aside).is_err() {
-            // It lies on another disk, or in a folder that we may not change.
-            let grown = growing.path().join("package");
-            copy_tree(folder, &grown)?;
-            put_in_place(&grown, &destination, &aside).context("create", &destination)?;
-            clear_up(folder);
-        }
-        sync_parent(&destination)?;
-        // What was there lies in it now; what cannot be removed is swept by the next writer.
-        clear_up(growing.path());
-        self.package(name)
-    }
-
-    /// Removes a package.
-    ///
-    /// # Errors
-    /// [`Error::NoPackage`], or when its folder cannot be removed.
-    pub fn remove_package(&self, name: &str) -> Result<(), Error> {
-        let folder = self.package_folder(name)?;
-        let _lock = self.lock(&CancellationToken::new())?;
-        if !folder.is_dir() {
+    /// [`Error::PackageName`], [`Error::NoPackage`], [`Error::NoVersion`].
+    pub fn package_version(&self, name: &str, which: &str) -> Result<InstalledPackage, Error> {
+        let there = self.package_versions(name)?.entries;
+        if there.is_empty() {
             return Err(no_package(name));
         }
-        take_away(&folder)
+        let is_version = |package: &&InstalledPackage| package.version.as_deref() == Some(which);
+        let is_digest = |package: &&InstalledPackage| {
+            which.len() >= DIGITS_MIN && package.digest.starts_with(which)
+        };
+        let found = there
+            .iter()
+            .find(is_version)
+            .or_else(|| there.iter().find(is_digest));
+        found.cloned().ok_or_else(|| Error::NoVersion {
+            name: name.to_owned(),
+            wanted: which.to_owned(),
+            there: there
+                .iter()
+                .filter_map(|package| package.version.clone())
+                .collect(),
+        })
     }
 
-    fn package_folder(&self, name: &str) -> Result<PathBuf, Error> {
+    /// Pins a package, or lets it go: what is pinned is never pruned.
+    ///
+    /// # Errors
+    /// As [`package_version`](Self::package_version), or when its record cannot be written.
+    pub fn pin_package(&self, name: &str, which: &str, pinned: bool) -> Result<(), Error> {
+        let _lock = self.lock(&tokio_util::sync::CancellationToken::new())?;
+        let package = self.package_version(name, which)?;
+        let mut record = Record::read(package.folder())?;
+        record.pinned = pinned;
+        record.write(package.folder())
+    }
+
+    fn list_versions(
+        &self,
+        name: &str,
+        listing: &mut Listing<InstalledPackage>,
+    ) -> Result<(), Error> {
+        let folder = self.package_folder(name)?;
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(error).context("list", &folder),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.context("list", &folder)?;
+            let folder = entry.path();
+            if entry.file_name() == windlass_package::META_DIRECTORY {
+                listing
+                    .broken
+                    .push(old_layout(&self.packages_folder().join(name)));
+            } else if is_digits(&entry.file_name().to_string_lossy()) {
+                match Record::read(&folder) {
+                    Ok(record) => found.push(record.into_package(&folder)),
+                    // It was removed while we looked.
+                    Err(Error::Io { .. }) if !folder.exists() => {}
+                    Err(error) => listing.broken.push(error),
+                }
+            }
+        }
+        found.sort_by_cached_key(|package| std::cmp::Reverse(package.age()));
+        listing.entries.extend(found);
+        Ok(())
+    }
+
+    /// The folder of all versions of a package.
+    pub(crate) fn package_folder(&self, name: &str) -> Result<PathBuf, Error> {
         if is_valid_name(name) {
             Ok(self.packages_folder().join(name))
         } else {
@@ -130,64 +232,49 @@ impl Library {
     }
 }
 
-/// Gives a folder its place; what was there is at `aside` then. It goes there from where it lies, so that it is in one
-/// of the two places whenever we are killed; no moment without either where the system can do that. When it fails, all
-/// is as it was.
-fn put_in_place(folder: &Path, destination: &Path, aside: &Path) -> std::io::Result<()> {
-    if fs::symlink_metadata(destination).is_err() {
-        return fs::rename(folder, destination);
-    }
-    match renameat_with(CWD, folder, CWD, destination, RenameFlags::EXCHANGE) {
-        Ok(()) => fs::rename(folder, aside),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::rename(destination, aside)?;
-            fs::rename(folder, destination).inspect_err(|_| {
-                // The first of the two went well, and so does its reverse.
-                let _ = fs::rename(aside, destination);
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
+/// Whether a name is that of one version's folder.
+pub(crate) fn is_digits(name: &str) -> bool {
+    name.len() == FOLDER_DIGITS
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn is_same_folder(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
+/// Why a folder of the old layout is none of the packages.
+fn old_layout(folder: &Path) -> Error {
+    match open(folder) {
+        Err(error) => error,
+        Ok(_) => Error::NotMigrated {
+            path: folder.to_path_buf(),
+        },
     }
 }
 
-/// Removes what is of no use any more. That it stays is no failure.
-fn clear_up(folder: &Path) {
-    if let Err(error) = remove_tree(folder) {
-        tracing::warn!(path = %folder.display(), %error, "the folder stays");
+/// Reads what describes the package in a folder.
+pub(crate) fn open(folder: &Path) -> Result<Package, Error> {
+    Package::open(folder).map_err(|source| package_error(folder, source))
+}
+
+/// Gives an error of the crate below the path that it is about.
+pub(crate) fn package_error(path: &Path, source: windlass_package::Error) -> Error {
+    match source {
+        windlass_package::Error::Cancelled => Error::Cancelled,
+        source => Error::Package {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        },
     }
 }
 
-fn open(folder: &Path) -> Result<Package, Error> {
-    Package::open(folder).map_err(|source| Error::Package {
-        path: folder.to_path_buf(),
-        source: Box::new(source),
-    })
-}
-
-fn read(folder: &Path, name: &str) -> Result<InstalledPackage, Error> {
-    if !folder.is_dir() {
-        return Err(no_package(name));
-    }
-    let manifest = open(folder)?.manifest;
-    Ok(InstalledPackage {
-        name: name.to_owned(),
-        version: manifest.version,
-        title: manifest.title,
-        require: manifest.require,
-        path: folder.to_path_buf(),
-    })
-}
-
-fn no_package(name: &str) -> Error {
+pub(crate) fn no_package(name: &str) -> Error {
     Error::NoPackage {
         name: name.to_owned(),
-        required_by: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 use std::fs;
 
 use windlass_library::Error;
+use windlass_package::Requirement;
 
 use crate::support::{Place, show_error};
 
@@ -17,7 +18,7 @@ fn pack(place: &Place, folder: &str, name: &str, require: &[&str]) -> std::path:
 }
 
 #[test]
-fn a_packed_folder_moves_in_and_takes_the_place_of_its_predecessor() {
+fn a_packed_folder_moves_in_beside_its_predecessor() {
     let place = Place::new();
     let first = place
         .library
@@ -32,23 +33,34 @@ fn a_packed_folder_moves_in_and_takes_the_place_of_its_predecessor() {
         .library
         .install_package(&pack(&place, "second", "node-20", &["icu"]))
         .unwrap();
-    let packages = place.library.packages().unwrap();
-    assert_eq!(packages.entries.len(), 1);
-    assert_eq!(packages.entries[0].require, ["icu"]);
+    let packages = place.library.packages().unwrap().entries;
+    let needs = packages.iter().map(|package| package.require.len());
+    assert_eq!(needs.collect::<Vec<_>>(), [1, 0], "the last one first");
+    let newest = place.library.package("node-20").unwrap();
+    assert_eq!(newest, packages[0]);
+    let program =
+        |path: &std::path::Path| fs::read_to_string(path.join("usr/bin/node-20")).unwrap();
+    assert_eq!(program(&newest.path), "second");
+    assert_eq!(program(&first.path), "first");
     assert_eq!(
-        fs::read_to_string(first.path.join("usr/bin/node-20")).unwrap(),
-        "second"
-    );
-    assert!(
-        place.tree().iter().all(|path| !path.contains(".new-")),
-        "{:?}",
-        place.tree()
+        place
+            .library
+            .package_version("node-20", &first.digest[..8])
+            .unwrap(),
+        first
     );
 
     place.library.remove_package("node-20").unwrap();
     assert_eq!(
         place.tree(),
-        ["kernels/", "library.lock", "packages/"].map(str::to_owned)
+        [
+            "kernels/",
+            "library.lock",
+            "objects/",
+            "packages/",
+            "temporary/"
+        ]
+        .map(str::to_owned)
     );
 }
 
@@ -104,8 +116,9 @@ fn requirements_are_resolved_in_the_library() {
     }
     let order: Vec<String> = place
         .library
-        .resolve(&["tools".to_owned(), "icu".to_owned()])
+        .resolve(&[Requirement::any("tools"), Requirement::any("icu")], None)
         .unwrap()
+        .packages
         .into_iter()
         .map(|package| package.name)
         .collect();
@@ -114,7 +127,10 @@ fn requirements_are_resolved_in_the_library() {
         .iter()
         .map(|name| {
             show_error(
-                &place.library.resolve(&[(*name).to_owned()]).unwrap_err(),
+                &place
+                    .library
+                    .resolve(&[Requirement::any(*name)], None)
+                    .unwrap_err(),
                 place.folder.path(),
             )
         })

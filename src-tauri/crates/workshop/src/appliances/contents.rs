@@ -231,7 +231,10 @@ impl Workshop {
     /// The packages of an appliance, dependencies first, the appliance last.
     fn packages_of(&self, appliance: Package) -> Result<Vec<Package>> {
         let mut packages = Vec::new();
-        for installed in self.library.resolve(&appliance.manifest.require)? {
+        let resolution = self
+            .library
+            .resolve(&appliance.manifest.requirements(), None)?;
+        for installed in resolution.packages {
             packages.push(Package::open(installed.path)?);
         }
         packages.push(appliance);

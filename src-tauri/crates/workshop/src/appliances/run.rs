@@ -220,9 +220,13 @@ impl Workshop {
         let guest = settings.guest;
         // Without its packages an appliance still has configurations of its own.
         let mut packages = Vec::new();
-        if let Ok(installed) = self.library.resolve(&package.manifest.require) {
+        if let Ok(resolution) = self
+            .library
+            .resolve(&package.manifest.requirements(), None)
+        {
             packages.extend(
-                installed
+                resolution
+                    .packages
                     .into_iter()
                     .filter_map(|it| Package::open(it.path).ok()),
             );

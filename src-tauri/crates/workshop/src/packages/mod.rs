@@ -90,7 +90,7 @@ impl From<InstalledPackage> for PackageInfo {
             name: package.name,
             title: package.title,
             version: package.version,
-            require: package.require,
+            require: package.require.into_iter().map(|need| need.name).collect(),
             path: package.path.display().to_string(),
         }
     }
