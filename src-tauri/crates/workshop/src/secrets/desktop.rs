@@ -18,7 +18,7 @@ use super::{Result, SecretError};
 /// How long the bus may take to start the service.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a request may take: it includes a person who types the keyring's password.
-const ANSWER_LIMIT: Duration = Duration::from_secs(180);
+const ANSWER_LIMIT: Duration = Duration::from_mins(3);
 
 type Request = Box<dyn FnOnce(&Store) + Send>;
 

@@ -48,7 +48,7 @@ pub(crate) const FILE_NAME: &str = "secrets.age";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub enum BackendKind {
-    /// The desktop's secret service (GNOME Keyring, KWallet, KeePassXC).
+    /// The desktop's secret service (that of GNOME, KDE or a password manager).
     Desktop,
     /// A file encrypted with a passphrase.
     File,
