@@ -35,6 +35,7 @@ pub mod archive;
 pub mod boot;
 pub mod capstan_home;
 pub mod closure;
+pub mod deb;
 pub mod edit;
 mod error;
 mod finding;

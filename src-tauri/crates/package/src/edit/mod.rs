@@ -8,6 +8,7 @@
 //! A place is a path of keys; within a list, the number of an item, from 0. What is written anew is
 //! written in the style that is there: block where there are blocks, flow in `[…]` and `{…}`.
 
+mod meaning;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -29,12 +30,18 @@ pub enum EditError {
         path: String,
     },
     /// What is at this place cannot hold what is below it.
-    #[error("`{path}` is {found}")]
+    #[error("`{path}` is {found}, where this cannot go")]
     Unfit {
         /// The path, with dots.
         path: String,
         /// What is there: "a list".
         found: &'static str,
+    },
+    /// Another key has the name already.
+    #[error("there is a `{name}` already")]
+    NameTaken {
+        /// The name.
+        name: String,
     },
     /// It is written in a way that cannot be changed without touching something else: anchors,
     /// aliases, tags and the like.
@@ -53,6 +60,7 @@ impl EditError {
             Self::NotThere { .. } | Self::Unfit { .. } => {
                 Some("Look at the file: it may have changed meanwhile.".into())
             }
+            Self::NameTaken { .. } => Some("Choose another name.".into()),
             Self::TooIntricate { .. } => Some("Change it in the text itself.".into()),
         }
     }
@@ -68,8 +76,8 @@ pub fn set(text: &str, path: &[&str], value: &Value) -> Result<String, EditError
     splice::set(text, path, value)
 }
 
-/// Removes a key with its value, or an item of a list, and the comment at its line. A mapping or list
-/// of which it was the last goes with it, except at the top.
+/// Removes a key with its value, or an item of a list, and the comment at its line; comments on lines of
+/// their own stay. A mapping or list of which it was the last goes with it.
 ///
 /// # Errors
 ///
@@ -102,8 +110,8 @@ pub fn insert_item(
     splice::insert_item(text, path, at, value)
 }
 
-/// Makes these the items of a list of texts. Items that stay keep their lines, with the comments at
-/// them, wherever they go.
+/// Makes these the items of a list of texts; none at all removes it. Items that stay keep their lines,
+/// with the comments at them and above them, wherever they go; comments above one that goes, go with it.
 ///
 /// # Errors
 ///

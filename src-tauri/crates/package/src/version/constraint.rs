@@ -62,7 +62,11 @@ impl Constraint {
         for alternative in text.split("||") {
             let mut both = Ranges::full();
             for part in alternative.split(',') {
-                both = both.intersection(&part_of(part.trim())?);
+                let part = part.trim();
+                if part.is_empty() {
+                    return Err(wrong(text, None));
+                }
+                both = both.intersection(&part_of(part)?);
             }
             ranges = ranges.union(&both);
         }
@@ -128,10 +132,7 @@ fn wrong(text: &str, source: Option<VersionError>) -> ConstraintError {
 
 /// One part: an operator and a version, or the beginning of versions.
 fn part_of(part: &str) -> Result<Ranges<Version>, ConstraintError> {
-    let version = |text: &str| {
-        Version::parse(text)
-            .map_err(|source| wrong(part, Some(source).filter(|_| !text.trim().is_empty())))
-    };
+    let version = |text: &str| Version::parse(text).map_err(|source| wrong(part, Some(source)));
     for (operator, range) in OPERATORS {
         if let Some(text) = part.strip_prefix(operator) {
             return Ok(range(&version(text)?));

@@ -7,5 +7,6 @@
 )]
 
 mod folders;
+mod pack_plans;
 mod packing;
 mod real_osv;
