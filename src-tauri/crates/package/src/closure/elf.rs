@@ -99,14 +99,13 @@ impl Elf {
     ///
     /// When it cannot be read or is no program or shared library for this processor.
     pub fn read(input: &mut (impl Read + Seek)) -> Result<Self, ElfError> {
-        let header = header(input)?;
-        let segments = segments(input, &header)?;
+        let segments = Segments::read(input)?;
         let mut elf = Self {
-            is_position_dependent: header.e_type == ET_EXEC,
-            is_program: header.e_type == ET_EXEC,
+            is_position_dependent: segments.e_type == ET_EXEC,
+            is_program: segments.e_type == ET_EXEC,
             ..Self::default()
         };
-        for segment in &segments {
+        for segment in &segments.list {
             match segment.p_type {
                 PT_INTERP => {
                     let text = string(input, segment.p_offset, segment.p_filesz)?;
@@ -117,7 +116,7 @@ impl Elf {
                 _ => {}
             }
         }
-        if let Some(dynamic) = segments.iter().find(|segment| segment.p_type == PT_DYNAMIC) {
+        if let Some(dynamic) = segments.find(PT_DYNAMIC) {
             elf.read_dynamic(input, dynamic, &segments)?;
         }
         Ok(elf)
@@ -127,24 +126,13 @@ impl Elf {
         &mut self,
         input: &mut (impl Read + Seek),
         dynamic: &ProgramHeader,
-        segments: &[ProgramHeader],
+        segments: &Segments,
     ) -> Result<(), ElfError> {
         let damaged = |problem| ElfError::Damaged {
             problem,
             offset: dynamic.p_offset,
         };
-        if dynamic.p_filesz > DYNAMIC_MAX_BYTES {
-            return Err(damaged("its dynamic section is too long"));
-        }
-        let bytes = read_at(input, dynamic.p_offset, dynamic.p_filesz)?;
-        let entries: Vec<(u64, u64)> = bytes
-            .chunks_exact(16)
-            .map(|entry| {
-                let (tag, value) = entry.split_at(8);
-                (word(tag), word(value))
-            })
-            .take_while(|(tag, _)| *tag != DT_NULL)
-            .collect();
+        let entries = dynamic_entries(input, dynamic)?;
         let value = |wanted| {
             entries
                 .iter()
@@ -160,12 +148,7 @@ impl Elf {
         };
         let table_bytes = value(DT_STRSZ).unwrap_or(u64::MAX);
         let table = segments
-            .iter()
-            .filter(|segment| segment.p_type == PT_LOAD)
-            .find_map(|segment| {
-                let within = table_address.checked_sub(segment.p_vaddr)?;
-                (within < segment.p_filesz).then(|| segment.p_offset.checked_add(within))?
-            })
+            .place(table_address)
             .ok_or_else(|| damaged("its string table is in no segment"))?;
 
         for (tag, offset) in &entries {
@@ -198,6 +181,59 @@ impl Elf {
         }
         Ok(())
     }
+}
+
+/// The segments of an object.
+#[derive(Debug)]
+pub(super) struct Segments {
+    e_type: u16,
+    list: Vec<ProgramHeader>,
+}
+
+impl Segments {
+    pub fn read(input: &mut (impl Read + Seek)) -> Result<Self, ElfError> {
+        let header = header(input)?;
+        Ok(Self {
+            e_type: header.e_type,
+            list: segments(input, &header)?,
+        })
+    }
+
+    /// The first of a kind.
+    pub fn find(&self, kind: u32) -> Option<&ProgramHeader> {
+        self.list.iter().find(|segment| segment.p_type == kind)
+    }
+
+    /// Where in the file it is what will be at an address.
+    pub fn place(&self, address: u64) -> Option<u64> {
+        let mut loaded = self.list.iter().filter(|segment| segment.p_type == PT_LOAD);
+        loaded.find_map(|segment| {
+            let within = address.checked_sub(segment.p_vaddr)?;
+            (within < segment.p_filesz).then(|| segment.p_offset.checked_add(within))?
+        })
+    }
+}
+
+/// The tags and values of the dynamic section.
+pub(super) fn dynamic_entries(
+    input: &mut (impl Read + Seek),
+    dynamic: &ProgramHeader,
+) -> Result<Vec<(u64, u64)>, ElfError> {
+    if dynamic.p_filesz > DYNAMIC_MAX_BYTES {
+        return Err(ElfError::Damaged {
+            problem: "its dynamic section is too long",
+            offset: dynamic.p_offset,
+        });
+    }
+    let bytes = read_at(input, dynamic.p_offset, dynamic.p_filesz)?;
+    Ok(bytes
+        .chunks_exact(16)
+        .map(|entry| {
+            let (tag, value) = entry.split_at(8);
+            (word(tag), word(value))
+        })
+        .take_while(|(tag, _)| *tag != DT_NULL)
+        .collect())
 }
 
 fn header(input: &mut (impl Read + Seek)) -> Result<Header, ElfError> {
@@ -278,7 +314,11 @@ fn segments(
 }
 
 /// Exactly these bytes; the caller has bounded the length.
-fn read_at(input: &mut (impl Read + Seek), offset: u64, length: u64) -> Result<Vec<u8>, ElfError> {
+pub(super) fn read_at(
+    input: &mut (impl Read + Seek),
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>, ElfError> {
     let mut bytes = Vec::new();
     input
         .seek(SeekFrom::Start(offset))
@@ -316,7 +356,8 @@ fn string(input: &mut (impl Read + Seek), offset: u64, length: u64) -> Result<St
     String::from_utf8(bytes).map_err(|_| damaged("a name is not text"))
 }
 
-fn word(bytes: &[u8]) -> u64 {
+/// The number in some bytes, the least first.
+pub(super) fn word(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .rev()

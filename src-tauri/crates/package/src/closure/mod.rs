@@ -23,6 +23,7 @@
 mod elf;
 mod osv;
 mod search;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ pub use osv::{
     SUPPLIED as SUPPLIED_BY_OSV, SUPPLIED_UNLESS_HIDDEN as SUPPLIED_BY_OSV_UNLESS_HIDDEN,
     is_supplied as is_supplied_by_osv,
 };
+pub use symbols::Symbols;
 
 /// More objects than this are refused.
 const OBJECTS_MAX: usize = 10_000;

@@ -37,6 +37,26 @@ fn the_closure_of_a_program_of_this_computer() {
 }
 
 #[test]
+fn what_a_program_asks_of_others() {
+    let symbols = Symbols::open(&this_program()).unwrap();
+    for name in ["memcpy", "open64", "posix_spawnp"] {
+        assert!(
+            symbols.imports.iter().any(|import| import == name),
+            "{name}"
+        );
+    }
+    let is_libc = |(library, version): &(String, String)| {
+        library == "libc.so.6" && version.starts_with("GLIBC_2.")
+    };
+    assert!(symbols.needed_versions.iter().any(is_libc), "{symbols:?}");
+    let libc = find_library("libc.so.6").unwrap();
+    let offered = Symbols::open(&libc).unwrap().offered_versions;
+    for (_, version) in symbols.needed_versions.iter().filter(|need| is_libc(need)) {
+        assert!(offered.contains(version), "{version} of {offered:?}");
+    }
+}
+
+#[test]
 fn where_things_go() {
     let object = |guest: &str, name: &str, because: Because| Object {
         host: PathBuf::from(guest),
@@ -176,14 +196,15 @@ fn what_needs_absurdly_much_is_refused_and_not_cut() {
 proptest! {
     /// The beginning of a real program, with bytes changed anywhere in its tables.
     #[test]
-    fn no_bytes_panic(changes in prop::collection::vec((0_usize..2048, any::<u8>()), 1..30)) {
+    fn no_bytes_panic(changes in prop::collection::vec((0_usize..8192, any::<u8>()), 1..30)) {
         let mut bytes = std::fs::read("/bin/true").unwrap_or_default();
         for (at, byte) in changes {
             if let Some(place) = bytes.get_mut(at) {
                 *place = byte;
             }
         }
-        let _ = Elf::read(&mut Cursor::new(bytes));
+        let _ = Elf::read(&mut Cursor::new(&bytes));
+        let _ = Symbols::read(&mut Cursor::new(bytes));
     }
 
     #[test]

@@ -99,7 +99,11 @@ impl Draft {
         let is_executable = metadata.permissions().mode() & 0o111 != 0;
         self.put(Entry {
             guest: guest.to_path_buf(),
-            content: Content::Copy(host.to_path_buf()),
+            content: if self.scratch.iter().any(|own| host.starts_with(own.path())) {
+                Content::Unpacked(host.to_path_buf())
+            } else {
+                Content::Copy(host.to_path_buf())
+            },
             size_bytes: metadata.len(),
             mode: if is_executable { 0o755 } else { 0o644 },
             reason: reason.to_owned(),
@@ -274,7 +278,11 @@ impl Draft {
     pub fn closure(&mut self, closure: &Closure, layout: Layout) -> Result<(), Error> {
         if layout == Layout::OsvFlat {
             for place in closure.place(Layout::HostPaths) {
-                let name = place.guest.file_name().unwrap_or_default().to_string_lossy();
+                let name = place
+                    .guest
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy();
                 if closure::is_supplied_by_osv(&name)
                     || name == closure::SUPPLIED_BY_OSV_UNLESS_HIDDEN
                 {
@@ -305,7 +313,11 @@ impl Draft {
     /// Leaves out what OSv's kernel supplies itself.
     pub fn leave_supplied(&mut self) {
         for entry in self.entries.values_mut() {
-            let name = entry.guest.file_name().unwrap_or_default().to_string_lossy();
+            let name = entry
+                .guest
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
             let is_supplied =
                 is_supplied_by_osv(&name) || name == closure::SUPPLIED_BY_OSV_UNLESS_HIDDEN;
             if is_supplied && entry.content != Content::Directory {
@@ -424,9 +436,12 @@ impl Draft {
                     entry.left = true;
                     if entry.required {
                         self.findings.push(
-                            Finding::warning(format!("it is left out, and was there {}", entry.reason))
-                                .at(entry.guest.to_string_lossy())
-                                .remedy("Take it in again, unless another package has it."),
+                            Finding::warning(format!(
+                                "it is left out, and was there {}",
+                                entry.reason
+                            ))
+                            .at(entry.guest.to_string_lossy())
+                            .remedy("Take it in again, unless another package has it."),
                         );
                     }
                 }
@@ -449,7 +464,10 @@ fn is_beneath(pattern: &str, guest: &Path) -> bool {
         Component::Normal(name) => Some(name.as_encoded_bytes()),
         _ => None,
     });
-    let mut wanted = pattern.split('/').filter(|name| !name.is_empty()).peekable();
+    let mut wanted = pattern
+        .split('/')
+        .filter(|name| !name.is_empty())
+        .peekable();
     wanted.peek().is_some()
         && wanted.all(|wanted| {
             names
@@ -474,7 +492,11 @@ mod tests {
             ("/usr/lib/a.so/b", "/usr/lib/a.so", false),
         ];
         for (pattern, path, is_out) in cases {
-            assert_eq!(is_beneath(pattern, Path::new(path)), is_out, "{pattern} {path}");
+            assert_eq!(
+                is_beneath(pattern, Path::new(path)),
+                is_out,
+                "{pattern} {path}"
+            );
         }
     }
 
@@ -488,7 +510,11 @@ mod tests {
         link(&mut draft, "/out", "../../etc");
         link(&mut draft, "/a", "b");
         link(&mut draft, "/b", "a");
-        let settle = |path: &str| draft.settle(Path::new(path)).map_err(|error| error.to_string());
+        let settle = |path: &str| {
+            draft
+                .settle(Path::new(path))
+                .map_err(|error| error.to_string())
+        };
         insta::assert_debug_snapshot!(
             ["/lib/x.so", "/out/passwd", "/a/x", "/x/../../y", "/.."].map(settle)
         );

@@ -14,7 +14,9 @@ pub(super) fn make(
     watch: &mut dyn Watch,
 ) -> Result<Packed, Error> {
     // They may have been edited since.
-    let name = Manifest::parse(&plan.package_yaml, manifest::FILE)?.value.name;
+    let name = Manifest::parse(&plan.package_yaml, manifest::FILE)?
+        .value
+        .name;
     if let Some(text) = &plan.run_yaml {
         RunFile::parse(text, run_file::FILE)?;
     }
@@ -32,7 +34,9 @@ pub(super) fn make(
             });
         }
         match &entry.content {
-            Content::Copy(host) => staging.copy(host, &entry.guest, watch)?,
+            Content::Copy(host) | Content::Unpacked(host) => {
+                staging.copy(host, &entry.guest, entry.mode, watch)?;
+            }
             Content::Bytes(bytes) => {
                 staging.write(&entry.guest, bytes, entry.mode)?;
                 advance(watch, bytes.len() as u64)?;

@@ -91,7 +91,11 @@ pub fn plan(
     options: &PackOptions,
     watch: &mut dyn Watch,
 ) -> Result<Plan, Error> {
-    if let Some(name) = options.name.as_deref().filter(|name| !crate::is_valid_name(name)) {
+    if let Some(name) = options
+        .name
+        .as_deref()
+        .filter(|name| !crate::is_valid_name(name))
+    {
         return Err(Error::Unsuitable {
             path: name.into(),
             found: "is no good name for a package".into(),
@@ -166,7 +170,11 @@ pub fn python(into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
         program: "Python 3".into(),
         remedy: "Install it (Debian and Ubuntu: `sudo apt install python3`), and try again.".into(),
     })?;
-    make_interpreter(&python::plan(&interpreter, Layout::Both, watch)?, into, watch)
+    make_interpreter(
+        &python::plan(&interpreter, Layout::Both, watch)?,
+        into,
+        watch,
+    )
 }
 
 /// Packs a program with its libraries into the folder `into/NAME`, which must not be there yet.

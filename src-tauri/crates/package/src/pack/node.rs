@@ -17,7 +17,12 @@ pub(super) fn plan(
     layout: Layout,
     watch: &mut dyn Watch,
 ) -> Result<Plan, Error> {
-    plan_with(interpreter, layout, &PackOptions::new(GuestOs::Linux), watch)
+    plan_with(
+        interpreter,
+        layout,
+        &PackOptions::new(GuestOs::Linux),
+        watch,
+    )
 }
 
 /// The package of Node.js; OSv's own linker cannot run it, so that it lies as on Linux everywhere.

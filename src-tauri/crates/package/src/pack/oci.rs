@@ -1,9 +1,13 @@
 //! Not there yet.
-#[allow(unused_imports)]
-use std::path::Path;
 use super::{PackOptions, Plan};
 use crate::{Error, Watch};
-pub(super) fn plan(_source: &Path, _options: &PackOptions, _watch: &mut dyn Watch) -> Result<Plan, Error> {
+#[allow(unused_imports)]
+use std::path::Path;
+pub(super) fn plan(
+    _source: &Path,
+    _options: &PackOptions,
+    _watch: &mut dyn Watch,
+) -> Result<Plan, Error> {
     Err(Error::Cancelled)
 }
 pub(super) fn is_layout(folder: &Path) -> bool {

@@ -62,6 +62,8 @@ pub struct Entry {
 pub enum Content {
     /// A copy of this file.
     Copy(PathBuf),
+    /// A copy of this file, which was unpacked or made for the plan and goes with it.
+    Unpacked(PathBuf),
     /// These bytes.
     Bytes(Arc<[u8]>),
     /// A symbolic link to this.

@@ -52,7 +52,11 @@ pub(super) fn plan(
     }
     // What lies beside a library for the built-in linker need not for the other.
     let own_linker = options.guest == GuestOs::Osv && closure::needs_own_linker(&found.closure);
-    let layout = if own_linker { Layout::HostPaths } else { layout };
+    let layout = if own_linker {
+        Layout::HostPaths
+    } else {
+        layout
+    };
     draft.closure(&found.closure, layout)?;
     system::add(&found.closure, &mut draft, watch)?;
     let linker = found.closure.interpreter().filter(|_| own_linker);

@@ -43,7 +43,12 @@ pub(super) fn plan(
     layout: Layout,
     watch: &mut dyn Watch,
 ) -> Result<Plan, Error> {
-    plan_with(interpreter, layout, &PackOptions::new(GuestOs::Linux), watch)
+    plan_with(
+        interpreter,
+        layout,
+        &PackOptions::new(GuestOs::Linux),
+        watch,
+    )
 }
 
 pub(super) fn plan_with(

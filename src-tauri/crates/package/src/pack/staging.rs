@@ -105,8 +105,14 @@ impl Staging {
         Ok(())
     }
 
-    /// Copies a file of this computer; only who may execute it is kept of its mode.
-    pub fn copy(&mut self, host: &Path, guest: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
+    /// Copies a file of this computer.
+    pub fn copy(
+        &mut self,
+        host: &Path,
+        guest: &Path,
+        mode: u32,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Error> {
         let mut input = File::open(host).context("read", host)?;
         let metadata = input.metadata().context("read", host)?;
         if !metadata.is_file() {
@@ -116,11 +122,6 @@ impl Staging {
                 remedy: "Leave it alone while it is packed, and try again.".into(),
             });
         }
-        let mode = if metadata.permissions().mode() & 0o111 == 0 {
-            0o644
-        } else {
-            0o755
-        };
         let path = self.prepare(guest)?;
         let mut output = create(&path, mode).context("write", &path)?;
         let copied = copy_stream(&mut input, &mut output, host, &path, watch)?;

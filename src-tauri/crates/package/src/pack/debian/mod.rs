@@ -1,0 +1,419 @@
+//! Packages of the distribution with what they depend on, without root and without installing.
+//!
+//! ```text
+//!   apt-cache depends ──> names, each with its reason       [apt]
+//!   apt-get download ───> package files, checked by apt
+//!   dpkg-deb ───────────> their files, in a temporary folder, and what a service needs [services]
+//! ```
+//!
+//! Installation scripts do not run: what they would make is missing, but for the services that are
+//! known here. Documentation, manual pages, translations, and what only `systemd` and a shell read
+//! stay out.
+
+mod apt;
+mod services;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tar::EntryType;
+use windlass_guest::GuestOs;
+use windlass_guest::command_line::quote_word;
+
+use super::draft::{Description, Draft};
+use super::plan::{Content, Entry};
+use super::{Kind, PackOptions, Plan};
+use crate::deb::{self, DebEntry, DebError};
+use crate::error::IoContext;
+use crate::run_file::Settings;
+use crate::watch::advance;
+use crate::{Error, Finding, Manifest, RunConfiguration, RunFile, Watch, name_from};
+use apt::Wanted;
+use services::Service;
+
+/// Read by people, or by programs that a guest does not have.
+const DOCUMENTS: [&str; 22] = [
+    "/etc/apparmor.d",
+    "/etc/bash_completion.d",
+    "/etc/cron.daily",
+    "/etc/default",
+    "/etc/init.d",
+    "/etc/logrotate.d",
+    "/etc/ufw",
+    "/lib/systemd",
+    "/usr/lib/systemd",
+    "/usr/share/applications",
+    "/usr/share/apport",
+    "/usr/share/bash-completion",
+    "/usr/share/bug",
+    "/usr/share/doc",
+    "/usr/share/doc-base",
+    "/usr/share/gcc",
+    "/usr/share/info",
+    "/usr/share/lintian",
+    "/usr/share/locale",
+    "/usr/share/man",
+    "/usr/share/pixmaps",
+    "/usr/share/vim",
+];
+
+/// Where the libraries of packages lie, and OSv's own linker does not look.
+const LIBRARIES: [&str; 4] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+];
+
+const PROGRAMS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+pub(super) fn plan(
+    names: &[String],
+    options: &PackOptions,
+    watch: &mut dyn Watch,
+) -> Result<Plan, Error> {
+    check_names(names)?;
+    watch.step("Finding what the packages depend on");
+    let wanted = apt::closure(names, watch)?;
+    let mut draft = Draft::default();
+    let scratch = draft.scratch()?;
+    watch.step(&format!("Downloading {} packages", wanted.len()));
+    let files = apt::download(&wanted, &scratch, watch)?;
+    let mut unpacker = Unpacker {
+        draft,
+        folder: scratch,
+        count: 0,
+        left_count: 0,
+        left_bytes: 0,
+        keep_documents: options.keep_documents,
+    };
+    let mut version = None;
+    for package in &wanted {
+        let Some(file) = files.get(&package.name) else {
+            continue;
+        };
+        watch.step(&format!("Unpacking {}", package.name));
+        version = version.or_else(|| version_of(file));
+        unpacker.unpack(package, file, watch)?;
+    }
+    let mut draft = unpacker.finish();
+    super::name_service(&mut draft)?;
+    let service = services::find(names);
+    let own_linker = draft.entries().any(|entry| {
+        let name = entry
+            .guest
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        name.starts_with("libnode.so.")
+    });
+    if options.guest == GuestOs::Osv && !own_linker {
+        flatten(&mut draft)?;
+    }
+    let run = match service {
+        Some(service) => Some(provide(service, own_linker, &mut draft)?),
+        None => first_program(names, &draft),
+    };
+    if run.is_none() {
+        draft.findings.push(
+            Finding::note(
+                "none of the packages has a program of its own name, so that nothing is run",
+            )
+            .remedy("Name a command in the run settings of the appliance that uses it."),
+        );
+    }
+    let manifest = Manifest {
+        name: name_from(&names.join("-")),
+        title: names.join(", "),
+        author: "Packed from the distribution's packages".into(),
+        version,
+        platform: super::platform(),
+        ..Manifest::default()
+    };
+    let description = Description::new(manifest, run.as_ref(), options)?;
+    draft.finish(Kind::Debian, description, options, watch)
+}
+
+/// Names go into a command line.
+fn check_names(names: &[String]) -> Result<(), Error> {
+    let is_good = |name: &&String| {
+        name.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let found = match names.iter().find(|name| !is_good(name)) {
+        Some(name) => (name.as_str(), "is no name of a package"),
+        None if names.is_empty() => ("", "names no package"),
+        None => return Ok(()),
+    };
+    Err(Error::Unsuitable {
+        path: found.0.into(),
+        found: found.1.into(),
+        remedy: "Write names as apt has them, separated by blanks: `nginx`.".into(),
+    })
+}
+
+/// The version in `nginx_1.22.1-9+deb12u11_amd64.deb` as the programmers of the package count it.
+fn version_of(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_str()?;
+    let version = name.split('_').nth(1)?;
+    let version = version.split_once("%3a").map_or(version, |(_, rest)| rest);
+    let end = version
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(version.len());
+    let version = version.get(..end)?.trim_end_matches('.');
+    (!version.is_empty()).then(|| version.to_owned())
+}
+
+/// Unpacks package files into one temporary folder, under numbers: their names are strangers'.
+struct Unpacker {
+    draft: Draft,
+    folder: PathBuf,
+    count: u64,
+    left_count: u64,
+    left_bytes: u64,
+    keep_documents: bool,
+}
+
+impl From<DebError> for Error {
+    fn from(error: DebError) -> Self {
+        match error {
+            DebError::Start(source) if source.kind() == io::ErrorKind::NotFound => {
+                Self::NoProgram {
+                    program: "dpkg-deb".into(),
+                    remedy: "Install the package dpkg, and try again.".into(),
+                }
+            }
+            DebError::Start(source) | DebError::Io(source) => Self::Io {
+                doing: "unpack",
+                path: "a package of the distribution".into(),
+                source,
+            },
+            DebError::Refused { said } => Self::Unsuitable {
+                path: "a package of the distribution".into(),
+                found: format!("cannot be unpacked: {said}"),
+                remedy: "Download it again.".into(),
+            },
+        }
+    }
+}
+
+impl Unpacker {
+    fn unpack(
+        &mut self,
+        package: &Wanted,
+        file: &Path,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Error> {
+        deb::read(file, |entry| {
+            advance(watch, 0)?;
+            self.entry(package, entry)
+        })?;
+        // The disk is needed for what comes next.
+        std::fs::remove_file(file).context("clear up", file)
+    }
+
+    fn entry(&mut self, package: &Wanted, entry: &mut DebEntry<'_>) -> Result<(), Error> {
+        let guest = {
+            let path = entry.path().context("unpack", &self.folder)?;
+            Path::new("/").join(path.strip_prefix(".").unwrap_or(&path))
+        };
+        if guest == Path::new("/") {
+            return Ok(());
+        }
+        let size_bytes = entry.header().size().unwrap_or(0);
+        let is_document = DOCUMENTS.iter().any(|folder| guest.starts_with(folder));
+        if is_document && !self.keep_documents {
+            self.left_count += 1;
+            self.left_bytes += size_bytes;
+            return Ok(());
+        }
+        let reason = &package.reason;
+        let kind = entry.header().entry_type();
+        match kind {
+            EntryType::Directory => self.draft.directory(&guest, reason),
+            EntryType::Symlink => match entry.link_name().context("unpack", &self.folder)? {
+                Some(target) => self.draft.link(&guest, &target, reason),
+                None => Ok(()),
+            },
+            EntryType::Link => self.second_name(entry, &guest, reason),
+            EntryType::Regular => {
+                self.count += 1;
+                let host = self.folder.join(self.count.to_string());
+                let mut file = File::create_new(&host).context("write", &host)?;
+                let size_bytes = io::copy(entry, &mut file).context("unpack", &host)?;
+                let is_executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;
+                self.draft.put(Entry {
+                    guest,
+                    content: Content::Unpacked(host),
+                    size_bytes,
+                    mode: if is_executable { 0o755 } else { 0o644 },
+                    reason: reason.clone(),
+                    left: false,
+                    required: false,
+                })
+            }
+            // Devices, which a package of files has no use for.
+            _ => Ok(()),
+        }
+    }
+
+    /// A second name for a file becomes a file of its own.
+    fn second_name(
+        &mut self,
+        entry: &DebEntry<'_>,
+        guest: &Path,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let Some(target) = entry.link_name().context("unpack", guest)? else {
+            return Ok(());
+        };
+        let target = Path::new("/").join(target.strip_prefix(".").unwrap_or(&target));
+        if let Some(first) = self.draft.follow(&target).cloned() {
+            return self.draft.put(Entry {
+                guest: guest.to_path_buf(),
+                reason: reason.to_owned(),
+                ..first
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Draft {
+        if self.left_count > 0 {
+            let (count, mebibytes) = (self.left_count, self.left_bytes.div_ceil(1 << 20));
+            self.draft.findings.push(
+                Finding::note(format!(
+                    "documentation, translations and files of systemd are left out: {count} files, {mebibytes} MiB"
+                ))
+                .remedy("Keep them if the application reads them."),
+            );
+        }
+        self.draft
+    }
+}
+
+/// Links in `/usr/lib` for OSv's own linker, and without what its kernel supplies.
+fn flatten(draft: &mut Draft) -> Result<(), Error> {
+    draft.leave_supplied();
+    let is_library = |entry: &&Entry| {
+        let name = entry
+            .guest
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let folder = entry.guest.parent().unwrap_or(Path::new("/"));
+        !entry.left
+            && name.contains(".so")
+            && LIBRARIES.iter().any(|other| folder == Path::new(other))
+    };
+    let libraries: Vec<PathBuf> = draft
+        .entries()
+        .filter(is_library)
+        .map(|entry| entry.guest.clone())
+        .collect();
+    for library in libraries {
+        let flat = Path::new("/usr/lib").join(library.file_name().unwrap_or_default());
+        if draft.get(&flat).is_none() {
+            draft.link(
+                &flat,
+                &library,
+                "because OSv's linker looks in /usr/lib alone",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// What a known service needs beside its files, and how it is run.
+fn provide(service: &Service, own_linker: bool, draft: &mut Draft) -> Result<RunFile, Error> {
+    let reason = format!("because the installation of {} makes it", service.package);
+    for folder in service.folders {
+        draft.directory(Path::new(folder), &reason)?;
+    }
+    for (path, target) in service.links {
+        draft.link(Path::new(path), Path::new(target), &reason)?;
+    }
+    for (path, text) in service.files {
+        draft.write(Path::new(path), text.as_bytes(), &reason)?;
+    }
+    if let Some(note) = service.note {
+        draft.findings.push(
+            Finding::note(note)
+                .remedy("Change its command in the run settings, if that is not meant."),
+        );
+    }
+    Ok(super::run_file(RunConfiguration {
+        name: service.configuration.to_owned(),
+        settings: Settings::Native {
+            bootcmd: Some(service.command.to_owned()),
+            by_guest: service.by_guest(own_linker),
+        },
+        env: Vec::new(),
+        base: None,
+    }))
+}
+
+/// The program that has the name of one of the packages.
+fn first_program(names: &[String], draft: &Draft) -> Option<RunFile> {
+    let is_program = |path: &PathBuf| {
+        draft
+            .follow(path)
+            .is_some_and(|entry| entry.mode & 0o111 != 0)
+    };
+    let program = names
+        .iter()
+        .flat_map(|name| {
+            PROGRAMS
+                .iter()
+                .map(move |folder| Path::new(folder).join(name))
+        })
+        .find(is_program)?;
+    let name = program.file_name()?.to_string_lossy();
+    Some(super::run_file(RunConfiguration {
+        name: name_from(&name),
+        settings: Settings::Native {
+            bootcmd: Some(quote_word(&program.to_string_lossy())),
+            by_guest: Vec::new(),
+        },
+        env: Vec::new(),
+        base: None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_their_makers_count_them() {
+        let version = |name: &str| version_of(Path::new(name));
+        assert_eq!(
+            version("nginx_1.22.1-9+deb12u11_amd64.deb").as_deref(),
+            Some("1.22.1")
+        );
+        assert_eq!(
+            version("redis_5%3a7.0.15-1~deb12u10_amd64.deb").as_deref(),
+            Some("7.0.15")
+        );
+        assert_eq!(version("x_git_all.deb"), None);
+    }
+
+    #[test]
+    fn only_names_are_given_to_apt() {
+        let told = [
+            vec![],
+            vec!["--option"],
+            vec!["a b"],
+            vec!["a", "../b"],
+            vec!["libstdc++6"],
+        ]
+        .map(|names| {
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            check_names(&names).map_err(|error| error.to_string())
+        });
+        insta::assert_debug_snapshot!(told);
+    }
+}

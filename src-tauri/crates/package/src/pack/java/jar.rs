@@ -1,0 +1,182 @@
+//! What a `.jar` says of itself.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use zip::ZipArchive;
+
+use super::APPLICATION;
+use crate::error::IoContext;
+use crate::{Error, Finding, version};
+
+const MANIFEST: &str = "META-INF/MANIFEST.MF";
+const MANIFEST_MAX_BYTES: u64 = 1 << 20;
+/// Java 1.0 has this number, and each later version the next one.
+const FIRST_CLASS_VERSION: u16 = 44;
+const CLASS_PATH_MAX: usize = 10_000;
+
+/// What a `.jar` says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Jar {
+    pub path: PathBuf,
+    /// Its file name.
+    pub name: String,
+    pub title: Option<String>,
+    pub vendor: Option<String>,
+    pub version: Option<String>,
+    main_class: Option<String>,
+    /// Other archives that it needs, relative to its folder.
+    named: Vec<String>,
+    /// Whether it holds its libraries as archives.
+    pub is_spring_boot: bool,
+    /// The Java that its main class was compiled for.
+    pub java_version: Option<u32>,
+}
+
+impl Jar {
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).context("read", path)?;
+        let unsuitable = |found: String| Error::Unsuitable {
+            path: path.to_path_buf(),
+            found,
+            remedy: "Build it again, or choose another file.".into(),
+        };
+        let mut archive = ZipArchive::new(file)
+            .map_err(|error| unsuitable(format!("is no Java archive: {error}")))?;
+        let mut text = String::new();
+        if let Ok(entry) = archive.by_name(MANIFEST) {
+            let read = entry.take(MANIFEST_MAX_BYTES).read_to_string(&mut text);
+            read.map_err(|error| {
+                unsuitable(format!("has a manifest that cannot be read: {error}"))
+            })?;
+        }
+        let main = attributes(&text);
+        let value = |wanted: &str| {
+            let found = main
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found
+                .map(|(_, value)| value.clone())
+                .filter(|value| !value.is_empty())
+        };
+        // Of Spring Boot, the main class is its launcher, and this the application's.
+        let start = value("Start-Class");
+        let class = start.clone().or_else(|| value("Main-Class"));
+        let java_version = class.and_then(|class| {
+            let place = format!("{}.class", class.replace('.', "/"));
+            let places = [format!("BOOT-INF/classes/{place}"), place];
+            places
+                .iter()
+                .find_map(|place| class_version(&mut archive, place))
+        });
+        let named = value("Class-Path").unwrap_or_default();
+        Ok(Self {
+            path: path.to_path_buf(),
+            name: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            title: value("Implementation-Title"),
+            vendor: value("Implementation-Vendor"),
+            version: value("Implementation-Version").filter(|text| version::rank(text).is_some()),
+            main_class: value("Main-Class"),
+            named: named
+                .split_whitespace()
+                .take(CLASS_PATH_MAX)
+                .map(str::to_owned)
+                .collect(),
+            is_spring_boot: value("Spring-Boot-Version").is_some() || start.is_some(),
+            java_version,
+        })
+    }
+
+    /// The archives that it names and that are there: in this computer and in the guest.
+    pub fn class_path(&self) -> Vec<(PathBuf, PathBuf)> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let files = self.inside().filter_map(|name| {
+            let host = folder.join(name);
+            host.is_file()
+                .then(|| (host, Path::new(APPLICATION).join(name)))
+        });
+        files.collect()
+    }
+
+    /// Names that lead nowhere else.
+    fn inside(&self) -> impl Iterator<Item = &String> {
+        let is_inside = |name: &&String| {
+            let mut components = Path::new(name).components();
+            components.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        };
+        self.named.iter().filter(is_inside)
+    }
+
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.main_class.is_none() {
+            findings.push(
+                Finding::error("its manifest names no main class, so that it cannot be started")
+                    .at(&self.name)
+                    .remedy("Name a class in the command: `java -cp /app/FILE.jar CLASS`."),
+            );
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let lacking = |name: &&String| {
+            !self.inside().any(|other| other == *name) || !folder.join(name).is_file()
+        };
+        for name in self
+            .named
+            .iter()
+            .filter(lacking)
+            .filter(|name| !name.ends_with('/'))
+        {
+            findings.push(
+                Finding::warning(format!(
+                    "it names {name} in its class path, which is not beside it"
+                ))
+                .at(&self.name)
+                .remedy("Put it beside the archive, or add it."),
+            );
+        }
+        findings
+    }
+}
+
+/// The main attributes of a manifest; a line that begins with a blank goes on with the one before.
+fn attributes(text: &str) -> Vec<(String, String)> {
+    let mut attributes: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if line.is_empty() {
+            break;
+        }
+        if let Some(rest) = line.strip_prefix(' ') {
+            if let Some((_, value)) = attributes.last_mut() {
+                value.push_str(rest);
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            attributes.push((name.trim().to_owned(), value.trim().to_owned()));
+        }
+    }
+    attributes
+}
+
+/// The Java that a class was compiled for.
+fn class_version(archive: &mut ZipArchive<File>, name: &str) -> Option<u32> {
+    let mut start = [0; 8];
+    archive.by_name(name).ok()?.read_exact(&mut start).ok()?;
+    let number = u16::from_be_bytes([start[6], start[7]]);
+    (start.starts_with(&[0xca, 0xfe, 0xba, 0xbe]))
+        .then(|| number.checked_sub(FIRST_CLASS_VERSION).map(u32::from))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_of_a_manifest() {
+        let text = "Manifest-Version: 1.0\r\nClass-Path: lib/a.jar li\r\n b/b.jar\r\nMain-Class: a.B\r\n\r\nName: x\r\nMain-Class: no\r\n";
+        insta::assert_debug_snapshot!(attributes(text));
+    }
+}
