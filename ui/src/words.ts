@@ -1,5 +1,15 @@
 /** The words for what the core says in identifiers. */
-import type { GuestOs, Job, Kernel, MachineState, RootFs } from "./backend";
+import type {
+  FindingFix,
+  GuestOs,
+  Job,
+  Kernel,
+  MachineState,
+  PackKind,
+  Registry,
+  RegistryKind,
+  RootFs,
+} from "./backend";
 import { m } from "./messages/messages.js";
 
 export function guestName(guest: GuestOs): string {
@@ -40,6 +50,7 @@ export function machineStateName(state: MachineState): string {
 export function jobStateName(state: Job["state"]): string {
   return {
     running: m.job_state_running,
+    paused: m.job_state_paused,
     done: m.job_state_done,
     failed: m.job_state_failed,
     cancelled: m.job_state_cancelled,
@@ -54,4 +65,59 @@ export function isAlive(state: MachineState): boolean {
 /** Whether the machine ran and has ended, for whatever reason. */
 export function hasEnded(state: MachineState): boolean {
   return state === "stopped" || state === "failed" || state === "crashed" || state === "lost";
+}
+
+export function registryKindName(kind: RegistryKind): string {
+  return {
+    s3: m.registry_kind_s3,
+    gitHub: m.registry_kind_github,
+    http: m.registry_kind_http,
+    folder: m.registry_kind_folder,
+    oci: m.registry_kind_oci,
+  }[kind]();
+}
+
+export function registryStateName(state: Registry["state"]): string {
+  return {
+    never: m.registry_state_never,
+    fresh: m.registry_state_fresh,
+    refreshing: m.registry_state_refreshing,
+    offline: m.registry_state_offline,
+    failed: m.registry_state_failed,
+  }[state]();
+}
+
+export function packKindName(kind: PackKind): string {
+  return {
+    folder: m.pack_kind_folder,
+    archive: m.pack_kind_archive,
+    program: m.pack_kind_program,
+    node: m.pack_kind_node,
+    python: m.pack_kind_python,
+    jar: m.pack_kind_jar,
+    debian: m.pack_kind_debian,
+    oci: m.pack_kind_oci,
+  }[kind]();
+}
+
+/** Runtimes are called by their own names. */
+export function runtimeName(runtime: string): string {
+  return (
+    { native: m.runtime_native(), node: "Node.js", java: "Java", python: "Python" }[runtime] ??
+    runtime
+  );
+}
+
+/** What the button of a fix says. */
+export function fixName(fix: FindingFix): string {
+  switch (fix.kind) {
+    case "addPackage":
+      return m.fix_add_package({ name: fix.name });
+    case "addFile":
+      return m.fix_add_file({ path: fix.guest });
+    case "leaveOut":
+      return m.fix_leave_out({ path: fix.path });
+    case "guest":
+      return m.fix_guest({ guest: guestName(fix.guest) });
+  }
 }

@@ -10,8 +10,10 @@ import type {
   AppError,
   Build,
   Check,
+  ConfigurationFields,
   Contents,
   Dropped,
+  EnvValue,
   Job,
   Kernel,
   Machine,
@@ -21,6 +23,8 @@ import type {
   Settings,
   TreeEntry,
 } from "../src/backend";
+
+import { emptyShelf, fullShelf, shelfHandlers, type Shelf } from "./shelf";
 
 type Handler = (args: Record<string, unknown>) => unknown;
 
@@ -39,6 +43,8 @@ export interface World {
   configurations: RunConfiguration[];
   console: string;
   dropped: Record<string, Dropped>;
+  /** Packages, registries and the library. */
+  shelf: Shelf;
   /** Replaces the answer to a command. */
   override: Record<string, Handler>;
 }
@@ -129,6 +135,7 @@ export function job(number: number, part: Partial<Job> = {}): Job {
     error: null,
     produced: "build-a0-0",
     retry: true,
+    pausable: false,
     ...part,
   };
 }
@@ -207,10 +214,17 @@ export const proposal: Dropped = {
         path: "/node_modules/sharp/build/Release/sharp.node",
         message: "A native addon needs libvips.so.42, which is not in the folder",
         remedy: "Add the library to the folder lib, or remove the addon.",
+        fix: null,
       },
     ],
   },
 };
+
+const nodeFields = (main: string, env: EnvValue[]): ConfigurationFields => ({
+  settings: { runtime: "node", main, nodeArgs: [], args: [], shell: false },
+  base: "node:node",
+  env,
+});
 
 /** A computer on which Windlass was never started. */
 export function emptyWorld(): World {
@@ -307,12 +321,18 @@ export function emptyWorld(): World {
           path: "/lib/libnss_dns.so.2",
           message: "Names may not resolve: the library for it is not in the image",
           remedy: "Add libnss_dns.so.2 to the folder lib.",
+          fix: {
+            kind: "addFile",
+            host: "/lib/x86_64-linux-gnu/libnss_dns.so.2",
+            guest: "/lib/libnss_dns.so.2",
+          },
         },
         {
           severity: "note",
           path: "/etc/hosts",
           message: "Two layers hold this file; the appliance’s own is used",
           remedy: null,
+          fix: null,
         },
       ],
     },
@@ -370,6 +390,8 @@ export function emptyWorld(): World {
         env: [{ name: "PORT", value: "8080" }],
         command: "/usr/bin/node /app/server.js",
         isDefault: true,
+        own: true,
+        fields: nodeFields("/app/server.js", [{ name: "PORT", value: "8080" }]),
       },
       {
         name: "worker",
@@ -378,11 +400,14 @@ export function emptyWorld(): World {
         env: [],
         command: "/usr/bin/node /app/worker.js",
         isDefault: false,
+        own: true,
+        fields: nodeFields("/app/worker.js", []),
       },
     ],
     console:
       "[    0.000000] Linux version 6.1.0-28-cloud-amd64\r\n[    0.412331] virtio_blk virtio1: [vda] 241664 512-byte logical blocks\r\n[windlass] eth0 10.0.2.15/24\r\n[windlass] run /usr/bin/node /app/server.js\r\n\u001b[32mlistening\u001b[0m on http://0.0.0.0:8080\r\nGET / 200 in 3 ms\r\n\u001b[33mwarning\u001b[0m cache is cold\r\nGET /items 200 in 12 ms\r\n",
     dropped: { [proposal.path]: proposal },
+    shelf: emptyShelf(),
     override: {},
   };
 }
@@ -423,6 +448,7 @@ export function busyWorld(count = 3): World {
       remedy: state === "failed" ? "Run npm install in the folder and build again." : null,
     });
   });
+  world.shelf = fullShelf();
   world.builds = Array.from({ length: count }, (_, index) => build("a0", index));
   world.jobs = Array.from({ length: Math.max(count, 3) }, (_, index) =>
     index === 1
@@ -505,6 +531,7 @@ export function install(world: World) {
     appliance_run_form: () => ({
       settings: structuredClone(world.run),
       configurations: world.configurations,
+      environment: world.shelf.environment,
     }),
     appliance_save_settings: (args) => (world.run = args["settings"] as ApplianceSettings),
     appliance_preview_boot: (args) => {
@@ -582,6 +609,7 @@ export function install(world: World) {
     pick_save_path: () => "/home/user/console.log",
     reveal_path: () => null,
     window_close_answer: () => null,
+    ...shelfHandlers(world.shelf, job),
   };
   mockIPC(
     (command, payload) => {

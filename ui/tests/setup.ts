@@ -23,6 +23,20 @@ window.matchMedia ??= (query) =>
     removeEventListener() {},
   }) as unknown as MediaQueryList;
 
+// The editor measures its text, which here has no size.
+Range.prototype.getClientRects = () => [] as unknown as DOMRectList;
+Range.prototype.getBoundingClientRect = () => new DOMRect();
+globalThis.DOMRect ??= class {
+  x = 0;
+  y = 0;
+  width = 0;
+  height = 0;
+  top = 0;
+  right = 0;
+  bottom = 0;
+  left = 0;
+} as unknown as typeof DOMRect;
+
 HTMLCanvasElement.prototype.getContext = () => null;
 
 // jsdom lays nothing out: what measures itself gets the size of a window.

@@ -2,20 +2,21 @@
  * What is dragged over the window and what becomes of it: guest kernels go to the library, a folder that has a manifest
  * becomes an appliance at once, any other folder or archive is proposed in a dialog first.
  */
-import { backend, onDrag, type Appliance, type Dropped } from "../backend";
+import { backend, on, onDrag, type Appliance, type Dropped } from "../backend";
 import { fileName } from "../format";
 import { m } from "../messages/messages.js";
 import { appliances } from "./appliances.svelte";
 import { dialogs } from "./dialogs.svelte";
 import { kernels } from "./kernels.svelte";
 import { navigation } from "./navigation.svelte";
+import { packing } from "./packing.svelte";
 import { toasts } from "./toasts.svelte";
 
 export interface Dragged {
   path: string;
   name: string;
   /** What it is, once known; an error when it cannot be used. */
-  kind: Dropped["kind"] | "unknown" | "looking";
+  kind: Dropped["kind"] | "package" | "unknown" | "looking";
 }
 
 /** More than this many are named only by their count. */
@@ -33,10 +34,23 @@ class Drop {
   #inspections = new Map<string, Promise<Dropped>>();
 
   listen(): () => void {
-    return onDrag((event) => {
-      if (event.kind === "enter") this.enter(event.paths);
-      else if (event.kind === "leave") this.leave();
-      else if (event.kind === "drop") void this.drop(event.paths);
+    const stops = [
+      onDrag((event) => {
+        if (event.kind === "enter") this.enter(event.paths);
+        else if (event.kind === "leave") this.leave();
+        else if (event.kind === "drop") void this.drop(event.paths);
+      }),
+      on("pathsOpened", () => void this.takeOpened()),
+    ];
+    void this.takeOpened();
+    return () => stops.forEach((stop) => stop());
+  }
+
+  /** What was opened in the file manager is as good as dropped. */
+  async takeOpened(): Promise<void> {
+    await dialogs.attempt(m.error_adding_folder(), async () => {
+      const paths = await backend.openedPaths();
+      if (paths.length > 0) await this.drop(paths);
     });
   }
 
@@ -45,7 +59,8 @@ class Drop {
     this.draggedCount = paths.length;
     this.dragged = paths
       .slice(0, NAMED)
-      .map((path) => ({ path, name: fileName(path), kind: "looking" }));
+      .map((path) => ({ path, name: fileName(path), kind: this.#packs ? "package" : "looking" }));
+    if (this.#packs) return;
     for (const { path } of this.dragged) {
       this.#inspect(path).then(
         (dropped) => this.#name(path, dropped.kind),
@@ -58,8 +73,10 @@ class Drop {
     this.dragged = null;
   }
 
-  async drop(paths: string[]): Promise<void> {
+  async drop(all: string[]): Promise<void> {
     this.dragged = null;
+    const paths = this.#packs ? await this.#pack(all) : all;
+    if (paths.length === 0) return;
     this.inspecting = [...this.inspecting, ...paths];
     const found: Dropped[] = [];
     for (const path of paths) {
@@ -112,6 +129,22 @@ class Drop {
     await dialogs.attempt(m.error_adding_folder(), async () =>
       this.drop(await backend.pickFiles()),
     );
+  }
+
+  /** Whether what is dropped becomes a package: that is what one is at, in that place. */
+  get #packs(): boolean {
+    return navigation.place.at === "packages";
+  }
+
+  /** Opens a dialog for everything that can be packed, and says what cannot. */
+  async #pack(paths: string[]): Promise<string[]> {
+    const rest: string[] = [];
+    for (const path of paths)
+      await dialogs.attempt(m.error_packing(), async () => {
+        if ((await backend.packKinds(path)).length > 0) packing.open(path);
+        else rest.push(path);
+      });
+    return rest;
   }
 
   #inspect(path: string): Promise<Dropped> {

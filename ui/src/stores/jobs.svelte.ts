@@ -1,13 +1,15 @@
 /** Every job, live and past, with the rate of those that run. */
 import { backend, on, type Job } from "../backend";
+import { m } from "../messages/messages.js";
 import { Collection } from "./collection.svelte";
+import { dialogs } from "./dialogs.svelte";
 
 const PAGE = 200;
 /** The rate is that of the last seconds, so that it follows a change of pace without jumping about. */
 const RATE_WINDOW_MS = 5000;
 
 export function isLive(job: Job): boolean {
-  return job.state === "running";
+  return job.state === "running" || job.state === "paused";
 }
 
 class Jobs extends Collection<Job> {
@@ -20,6 +22,7 @@ class Jobs extends Collection<Job> {
 
   #samples = new Map<string, { at: number; done: number }[]>();
   #waiting = new Map<string, ((produced: string | null) => void)[]>();
+  #ending = new Map<string, ((state: Job["state"]) => void)[]>();
 
   constructor() {
     super(async () => {
@@ -53,6 +56,14 @@ class Jobs extends Collection<Job> {
     this.followed = new Set([...this.followed, id]);
   }
 
+  /** Takes up a job that was begun just now, and says its id. */
+  begin(job: Job): string {
+    // An event may have told more of it already.
+    if (!this.get(job.id)) this.update(job);
+    this.follow(job.id);
+    return job.id;
+  }
+
   dismiss(id: string): void {
     this.followed = new Set([...this.followed].filter((known) => known !== id));
   }
@@ -78,6 +89,24 @@ class Jobs extends Collection<Job> {
     });
   }
 
+  /** Waits until a job is over, and says how it went. */
+  async ended(id: string): Promise<Job["state"]> {
+    await this.produced(id);
+    return new Promise((resolve) => {
+      this.#ending.set(id, [...(this.#ending.get(id) ?? []), resolve]);
+      const known = this.get(id);
+      if (known) this.#settle(known);
+    });
+  }
+
+  pause(job: Job): Promise<boolean> {
+    return dialogs.attempt(m.error_pausing({ name: job.title }), () => backend.jobPause(job.id));
+  }
+
+  resume(job: Job): Promise<boolean> {
+    return dialogs.attempt(m.error_resuming({ name: job.title }), () => backend.jobResume(job.id));
+  }
+
   /** Units of work per second, or null before there is enough to say. */
   rate(job: Job): number | null {
     const samples = this.#samples.get(job.id);
@@ -101,7 +130,7 @@ class Jobs extends Collection<Job> {
   }
 
   #sample(job: Job): void {
-    if (!isLive(job)) {
+    if (job.state !== "running") {
       this.#samples.delete(job.id);
       return;
     }
@@ -116,6 +145,9 @@ class Jobs extends Collection<Job> {
     if (job.produced === null && isLive(job)) return;
     for (const resolve of this.#waiting.get(job.id) ?? []) resolve(job.produced);
     this.#waiting.delete(job.id);
+    if (isLive(job)) return;
+    for (const resolve of this.#ending.get(job.id) ?? []) resolve(job.state);
+    this.#ending.delete(job.id);
   }
 }
 

@@ -1,10 +1,12 @@
 /** Which place of the window is open, and how to get back. */
 export type ApplianceTab = "contents" | "run" | "builds";
+export type PackageTab = "readme" | "files" | "needs" | "versions";
 export type MachineTab = "console" | "display" | "ports" | "details";
 
 export type Place =
   | { at: "appliances" }
   | { at: "appliance"; id: string; tab: ApplianceTab }
+  | { at: "packages"; name: string | null; tab: PackageTab }
   | { at: "machines" }
   | { at: "machine"; id: string; tab: MachineTab }
   | { at: "activity"; job: string | null }

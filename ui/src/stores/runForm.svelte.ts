@@ -8,6 +8,7 @@ import {
   type AppError,
   type ApplianceSettings,
   type BootPreview,
+  type EnvironmentVariable,
   type RunConfiguration,
 } from "../backend";
 import { m } from "../messages/messages.js";
@@ -18,6 +19,8 @@ const PREVIEW_MS = 150;
 export class RunForm {
   settings = $state<ApplianceSettings | null>(null);
   configurations = $state.raw<RunConfiguration[]>([]);
+  /** The variables that the appliance and its packages understand. */
+  environment = $state.raw<EnvironmentVariable[]>([]);
   preview = $state.raw<BootPreview | null>(null);
   /** Why the form, or its preview, could not be had. */
   error = $state.raw<AppError | null>(null);
@@ -25,7 +28,7 @@ export class RunForm {
   saveError = $state.raw<AppError | null>(null);
   state = $state<"saved" | "changed" | "saving">("saved");
 
-  readonly #id: string;
+  readonly id: string;
   #saveTimer: ReturnType<typeof setTimeout> | undefined;
   #previewTimer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
@@ -35,19 +38,40 @@ export class RunForm {
   readonly valid = $derived(Object.keys(this.problems).length === 0);
 
   constructor(id: string) {
-    this.#id = id;
+    this.id = id;
   }
 
   async load(): Promise<void> {
     try {
-      const form = await backend.applianceRunForm(this.#id);
+      const form = await backend.applianceRunForm(this.id);
       this.configurations = form.configurations;
+      this.environment = form.environment;
       this.settings = form.settings;
       this.error = null;
       await this.#refreshPreview();
     } catch (thrown) {
       this.error = toAppError(thrown);
     }
+  }
+
+  /** Reads the form anew after the manifests have changed; what was edited here is saved before. */
+  async reload(): Promise<void> {
+    await this.save();
+    await this.load();
+  }
+
+  valueOf(variable: string): string | null {
+    return this.settings?.env.find(({ name }) => name === variable)?.value ?? null;
+  }
+
+  /** Sets a variable, or lets its default hold again. */
+  setVariable(name: string, value: string | null): void {
+    if (!this.settings) return;
+    const known = this.settings.env.find((one) => one.name === name);
+    if (value === null) this.settings.env = this.settings.env.filter((one) => one.name !== name);
+    else if (known) known.value = value;
+    else this.settings.env.push({ name, value });
+    this.changed();
   }
 
   /** To be called after every edit. */
@@ -66,7 +90,7 @@ export class RunForm {
     if (!this.valid) return false;
     this.state = "saving";
     try {
-      await backend.applianceSaveSettings(this.#id, $state.snapshot(this.settings));
+      await backend.applianceSaveSettings(this.id, $state.snapshot(this.settings));
       this.saveError = null;
       // An edit may have come while it was being saved.
       if (this.state === "saving") this.state = "saved";
@@ -89,7 +113,7 @@ export class RunForm {
     if (this.settings === null || !this.valid) return;
     const asked = ++this.#asked;
     try {
-      const preview = await backend.appliancePreviewBoot(this.#id, $state.snapshot(this.settings));
+      const preview = await backend.appliancePreviewBoot(this.id, $state.snapshot(this.settings));
       // Only the answer to the last question counts.
       if (asked !== this.#asked) return;
       this.preview = preview;

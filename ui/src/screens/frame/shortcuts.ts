@@ -3,6 +3,7 @@ export type Shortcut =
   | "search"
   | "help"
   | "appliances"
+  | "packages"
   | "machines"
   | "activity"
   | "settings"
@@ -14,7 +15,8 @@ export type Shortcut =
 const WITH_CONTROL: Record<string, Shortcut> = {
   k: "search",
   "1": "appliances",
-  "2": "machines",
+  "2": "packages",
+  "3": "machines",
   j: "activity",
   ",": "settings",
   o: "addFolder",
@@ -26,7 +28,8 @@ const WITH_CONTROL: Record<string, Shortcut> = {
 export function shortcutOf(event: KeyboardEvent): Shortcut | null {
   const target = event.target instanceof Element ? event.target : null;
   if (target?.closest("[data-guest-keys]")) return null;
-  const typing = target?.closest("input:not([type=checkbox]), textarea, select") != null;
+  const typing =
+    target?.closest("input:not([type=checkbox]), textarea, select, [contenteditable=true]") != null;
   if (event.ctrlKey !== event.metaKey && !event.altKey && !event.shiftKey)
     return WITH_CONTROL[event.key.length === 1 ? event.key.toLowerCase() : event.key] ?? null;
   if (event.altKey && event.key === "ArrowLeft" && !typing) return "back";
