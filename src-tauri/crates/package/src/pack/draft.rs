@@ -266,14 +266,6 @@ impl Draft {
         }
     }
 
-    /// Leaves an entry out, and says why.
-    pub fn leave(&mut self, guest: &Path, reason: &str) {
-        if let Some(entry) = self.entries.get_mut(guest) {
-            entry.left = true;
-            reason.clone_into(&mut entry.reason);
-        }
-    }
-
     /// A closure, laid out for a guest. What OSv supplies itself is there too, left out.
     pub fn closure(&mut self, closure: &Closure, layout: Layout) -> Result<(), Error> {
         if layout == Layout::OsvFlat {

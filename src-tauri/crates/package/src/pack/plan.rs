@@ -35,6 +35,7 @@ pub struct Plan {
     /// Python folders to be compiled once they are in place.
     pub(super) compile: Vec<Compile>,
     /// What was unpacked or made; the entries name files in it.
+    #[expect(dead_code, reason = "held so that they last as long as the plan")]
     pub(super) scratch: Vec<Arc<TempDir>>,
 }
 
@@ -84,10 +85,20 @@ pub struct Group {
 }
 
 impl Entry {
-    /// The file of this computer that it is copied from.
+    /// The file of this computer that it is copied from; `None` for what was unpacked or made.
     pub fn host(&self) -> Option<&Path> {
         match &self.content {
             Content::Copy(host) => Some(host),
+            _ => None,
+        }
+    }
+}
+
+impl Content {
+    /// The file that holds it, wherever that lies.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Copy(host) | Self::Unpacked(host) => Some(host),
             _ => None,
         }
     }

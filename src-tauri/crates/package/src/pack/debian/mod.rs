@@ -296,7 +296,7 @@ impl Unpacker {
 }
 
 /// Links in `/usr/lib` for OSv's own linker, and without what its kernel supplies.
-fn flatten(draft: &mut Draft) -> Result<(), Error> {
+pub(super) fn flatten(draft: &mut Draft) -> Result<(), Error> {
     draft.leave_supplied();
     let is_library = |entry: &&Entry| {
         let name = entry

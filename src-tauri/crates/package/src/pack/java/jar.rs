@@ -1,20 +1,23 @@
 //! What a `.jar` says of itself.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use zip::ZipArchive;
 
 use super::APPLICATION;
 use crate::error::IoContext;
-use crate::{Error, Finding, version};
+use crate::watch::advance;
+use crate::{Error, Finding, Watch, version};
 
 const MANIFEST: &str = "META-INF/MANIFEST.MF";
 const MANIFEST_MAX_BYTES: u64 = 1 << 20;
 /// Java 1.0 has this number, and each later version the next one.
 const FIRST_CLASS_VERSION: u16 = 44;
 const CLASS_PATH_MAX: usize = 10_000;
+/// So much of an application is looked at.
+const BOOT_MAX_BYTES: u64 = 2 << 30;
 
 /// What a `.jar` says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +104,46 @@ impl Jar {
                 .then(|| (host, Path::new(APPLICATION).join(name)))
         });
         files.collect()
+    }
+
+    /// Unpacks the classes and libraries of a Spring Boot application, for jdeps to look at.
+    pub fn unpack_boot(&self, folder: &Path, watch: &mut dyn Watch) -> Result<Vec<PathBuf>, Error> {
+        let file = File::open(&self.path).context("read", &self.path)?;
+        let damaged = |error: zip::result::ZipError| Error::Unsuitable {
+            path: self.path.clone(),
+            found: format!("is a damaged Java archive: {error}"),
+            remedy: "Build it again.".into(),
+        };
+        let mut archive = ZipArchive::new(file).map_err(damaged)?;
+        let classes = folder.join("classes");
+        fs::create_dir_all(&classes).context("create", &classes)?;
+        let mut parts = vec![classes.clone()];
+        let mut left_bytes = BOOT_MAX_BYTES;
+        for at in 0..archive.len() {
+            advance(watch, 0)?;
+            let entry = archive.by_index(at).map_err(damaged)?;
+            let Some(name) = entry.enclosed_name().filter(|_| entry.is_file()) else {
+                continue;
+            };
+            let is_kind = |kind: &str| name.extension().is_some_and(|other| other == kind);
+            let path = if let Ok(class) = name.strip_prefix("BOOT-INF/classes") {
+                is_kind("class").then(|| classes.join(class))
+            } else {
+                // Under numbers: what they are called matters to nobody.
+                let is_library = name.starts_with("BOOT-INF/lib") && is_kind("jar");
+                is_library.then(|| folder.join(format!("{at}.jar")))
+            };
+            let Some(path) = path else { continue };
+            if is_kind("jar") {
+                parts.push(path.clone());
+            }
+            let parent = path.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).context("create", parent)?;
+            let mut output = File::create(&path).context("write", &path)?;
+            let copied = io::copy(&mut entry.take(left_bytes), &mut output);
+            left_bytes -= copied.context("unpack", &path)?;
+        }
+        Ok(parts)
     }
 
     /// Names that lead nowhere else.

@@ -1,13 +1,11 @@
 //! Which modules of Java an application uses, and a runtime of just these.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::home::Home;
 use super::jar::Jar;
-use crate::archive::{self, Limits};
 use crate::pack::child::{self, Failure};
 use crate::{Error, Watch};
 
@@ -39,14 +37,7 @@ pub(super) fn of(
     let mut parts = vec![jar.path.clone()];
     parts.extend(jar.class_path().into_iter().map(|(host, _)| host));
     if jar.is_spring_boot {
-        let folder = scratch.join("unpacked");
-        archive::unpack(&jar.path, &folder, &Limits::default(), watch)?;
-        parts = vec![folder.join("BOOT-INF/classes")];
-        let libraries = fs::read_dir(folder.join("BOOT-INF/lib"));
-        let libraries = libraries.into_iter().flatten().flatten();
-        parts.extend(libraries.map(|entry| entry.path()));
-        parts.sort();
-        parts.retain(|path| path.exists());
+        parts = jar.unpack_boot(&scratch.join("unpacked"), watch)?;
     }
     let mut command = Command::new(home.folder.join("bin/jdeps"));
     command
