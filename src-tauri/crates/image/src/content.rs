@@ -12,6 +12,10 @@
 //!              batch 2 ──> reader 0 ──┘
 //! ```
 //!
+//! Whoever watches may ask for the digests of files. They are made where the bytes are, in the readers; a
+//! file that is read in several pieces is digested as the parts of BLAKE3's tree, which are put together
+//! at its end.
+//!
 //! At most [`BATCHES_PER_READER`] batches per reader are under way, and their buffers are used again:
 //! memory does not depend on the files.
 
@@ -25,15 +29,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use crate::output::Output;
+use crate::subtree::{self, Subtree};
 use crate::{Error, GuestPath, Source, Watch};
 
 /// Large enough that the system calls do not count, small enough to stay in a cache.
-const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_BYTES: u64 = subtree::BYTES;
 
 /// Small files come in thousands; a batch of them is still to be read in a few milliseconds.
 const BATCH_PIECES: usize = 256;
 
-/// A gap up to this size is filled with zeros rather than skipped.
+/// A gap up to this size is filled with zeros rather than skipped, where the output was empty before.
 const GAP_BYTES: u64 = 4096;
 
 const BATCHES_PER_READER: usize = 2;
@@ -54,6 +59,8 @@ pub(crate) struct Piece<'tree> {
     pub(crate) length: u64,
     /// Where it goes in the image.
     pub(crate) at: u64,
+    /// How many zeros are to follow it, where something else may have been.
+    pub(crate) padding: u64,
 }
 
 /// Copies all pieces into the image; they have to ascend in it.
@@ -65,16 +72,19 @@ pub(crate) fn copy<'tree, W: Write + Seek>(
     let mut batches = Batches {
         pieces: pieces.peekable(),
         rest: None,
+        gap_bytes: if output.is_used() { 0 } else { GAP_BYTES },
     }
     .peekable();
+    let mut digests = Digests::default();
     let Some(first) = batches.next() else {
         return Ok(());
     };
     if batches.peek().is_none() {
         // Not worth a thread.
         let mut batch = first;
+        batch.ask(watch);
         batch.read()?;
-        return batch.write(output, watch);
+        return batch.write(output, watch, &mut digests);
     }
     thread::scope(|scope| {
         let readers: Vec<Reader> = (0..readers())
@@ -94,6 +104,7 @@ pub(crate) fn copy<'tree, W: Write + Seek>(
                     break;
                 };
                 batch.buffer = buffers.pop().unwrap_or_default();
+                batch.ask(watch);
                 if readers[sent % readers.len()].to_read.send(batch).is_err() {
                     return Err(Error::reader_died());
                 }
@@ -104,7 +115,7 @@ pub(crate) fn copy<'tree, W: Write + Seek>(
             }
             let result = readers[written % readers.len()].results.recv();
             let batch: Batch = result.map_err(|_| Error::reader_died())??;
-            batch.write(output, watch)?;
+            batch.write(output, watch, &mut digests)?;
             buffers.push(batch.buffer);
             written += 1;
         }
@@ -137,26 +148,43 @@ struct Batch<'tree> {
     pieces: Vec<Piece<'tree>>,
     at: u64,
     buffer: Vec<u8>,
+    /// Which of the pieces are to be digested.
+    wanted: Vec<bool>,
+    digests: Vec<Option<Subtree>>,
+}
+
+/// The digests of the parts of a file that is not complete yet.
+#[derive(Default)]
+struct Digests {
+    parts: Vec<Subtree>,
 }
 
 impl Batch<'_> {
     fn end(&self) -> u64 {
-        self.pieces
-            .last()
-            .map_or(self.at, |piece| piece.at + piece.length)
+        self.pieces.last().map_or(self.at, Piece::end)
+    }
+
+    fn ask(&mut self, watch: &mut (impl Watch + ?Sized)) {
+        let wanted = |piece: &Piece<'_>| piece.is_subtree() && watch.wants_digest(piece.path);
+        self.wanted = self.pieces.iter().map(wanted).collect();
     }
 
     fn read(&mut self) -> Result<(), Error> {
         let length = to_usize(self.end() - self.at);
         self.buffer.resize(length, 0);
         let mut filled = 0;
-        for piece in &self.pieces {
+        for (index, piece) in self.pieces.iter().enumerate() {
             let start = to_usize(piece.at - self.at);
             // The buffer has been used before.
             self.buffer[filled..start].fill(0);
             filled = start + to_usize(piece.length);
-            piece.read(&mut self.buffer[start..filled])?;
+            let bytes = &mut self.buffer[start..filled];
+            piece.read(bytes)?;
+            let wanted = self.wanted.get(index).is_some_and(|wanted| *wanted);
+            self.digests
+                .push(wanted.then(|| subtree::of(piece.from, piece.file_bytes, bytes)));
         }
+        self.buffer[filled..].fill(0);
         Ok(())
     }
 
@@ -164,8 +192,20 @@ impl Batch<'_> {
         &self,
         output: &mut Output<'_, W>,
         watch: &mut (impl Watch + ?Sized),
+        digests: &mut Digests,
     ) -> Result<(), Error> {
         output.write_sparse_at(self.at, &self.buffer)?;
+        for (piece, digest) in self.pieces.iter().zip(&self.digests) {
+            let Some(digest) = digest else { continue };
+            if piece.from == 0 {
+                digests.parts.clear();
+            }
+            digests.parts.push(*digest);
+            if piece.is_last() && digests.parts.len() as u64 == subtree::count(piece.file_bytes) {
+                let digest = subtree::whole(&digests.parts, piece.file_bytes);
+                watch.digested(piece.path, digest);
+            }
+        }
         let bytes = self.pieces.iter().map(|piece| piece.length).sum();
         match watch.advance(bytes) {
             ControlFlow::Continue(()) => Ok(()),
@@ -183,6 +223,7 @@ fn to_usize(length: u64) -> usize {
 struct Batches<'tree, I: Iterator<Item = Piece<'tree>>> {
     pieces: Peekable<I>,
     rest: Option<Piece<'tree>>,
+    gap_bytes: u64,
 }
 
 impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
@@ -194,6 +235,8 @@ impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
             at: first.at,
             pieces: Vec::new(),
             buffer: Vec::new(),
+            wanted: Vec::new(),
+            digests: Vec::new(),
         };
         if first.length > BATCH_BYTES {
             let rest = Piece {
@@ -205,6 +248,7 @@ impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
             self.rest = Some(rest);
             batch.pieces.push(Piece {
                 length: BATCH_BYTES,
+                padding: 0,
                 ..first
             });
             return Some(batch);
@@ -214,8 +258,8 @@ impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
             let (start, end) = (batch.at, batch.end());
             let next = self.pieces.next_if(|next| {
                 next.at >= end
-                    && next.at - end <= GAP_BYTES
-                    && next.at + next.length - start <= BATCH_BYTES
+                    && next.at - end <= self.gap_bytes
+                    && next.end() - start <= BATCH_BYTES
             });
             match next {
                 Some(piece) => batch.pieces.push(piece),
@@ -227,6 +271,16 @@ impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
 }
 
 impl Piece<'_> {
+    fn end(&self) -> u64 {
+        self.at + self.length + self.padding
+    }
+
+    /// Whether the piece is a part of the file's digest; a file in fragments is cut elsewhere.
+    fn is_subtree(&self) -> bool {
+        self.from.is_multiple_of(subtree::BYTES)
+            && (self.length == subtree::BYTES || (self.is_last() && self.length < subtree::BYTES))
+    }
+
     fn is_last(&self) -> bool {
         self.from + self.length == self.file_bytes
     }

@@ -25,6 +25,7 @@ fn whole<'tree>(path: &'tree GuestPath, source: &'tree Source, size: u64, at: u6
         from: 0,
         length: size,
         at,
+        padding: 0,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::disk::{self, DiskFormat, Part, ReadAt, SharedDisk, Stream};
 use crate::ext4::Ext4;
 use crate::file_system::{FileSystem, FileSystemKind};
 use crate::rofs::Rofs;
-use crate::{Error, ImageKind, detect, ext4, gpt, mbr, osv, rofs};
+use crate::{Error, ImageKind, detect, ext4, gpt, journal, mbr, osv, rofs};
 
 /// How a disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +64,14 @@ pub struct Image {
 }
 
 impl Image {
-    /// Opens an image.
+    /// Opens an image. An update of it that was interrupted is finished before.
     ///
     /// # Errors
     /// [`Error::Open`]; [`Error::WrongKind`] for what is neither a disk nor a file system; [`Error::Corrupt`] and
     /// [`Error::Unsupported`] with the place.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        // Whoever may not write to it may still look.
+        let _ = journal::recover(path);
         let (format, disk) = disk::open(path)?;
         Self::of(path, format, disk)
     }

@@ -34,13 +34,16 @@ pub mod ext4;
 pub mod file_system;
 pub mod gpt;
 mod image;
+pub mod journal;
 pub mod mbr;
 pub mod osv;
 mod output;
 mod path;
 pub mod rofs;
 mod section;
+pub mod subtree;
 mod tree;
+pub mod update;
 mod watch;
 
 pub use detect::{ImageKind, detect};

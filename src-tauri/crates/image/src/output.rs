@@ -17,9 +17,23 @@ pub(crate) struct Output<'out, W> {
     position: u64,
     /// The end of what is really there; beyond it there are only promised zeros.
     end: u64,
+    /// Something else may be where zeros belong, so that they are written.
+    is_used: bool,
 }
 
 impl<'out, W: Write + Seek> Output<'out, W> {
+    /// An image that is written into: nothing is taken to be zero.
+    pub(crate) fn used(out: &'out mut W) -> Result<Self, Error> {
+        Ok(Self {
+            is_used: true,
+            ..Self::new(out)?
+        })
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used
+    }
+
     pub(crate) fn new(out: &'out mut W) -> Result<Self, Error> {
         let start = out.stream_position().map_err(Error::write(0))?;
         Ok(Self {
@@ -27,6 +41,7 @@ impl<'out, W: Write + Seek> Output<'out, W> {
             start,
             position: 0,
             end: 0,
+            is_used: false,
         })
     }
 
@@ -41,6 +56,9 @@ impl<'out, W: Write + Seek> Output<'out, W> {
 
     /// Writes `bytes` at `offset`, skipping stretches that are zero.
     pub(crate) fn write_sparse_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        if self.is_used {
+            return self.write_at(offset, bytes);
+        }
         let mut pending = 0;
         for (index, block) in bytes.chunks(HOLE_BYTES).enumerate() {
             if block.len() == HOLE_BYTES && block[0] == 0 && block == ZEROS {

@@ -9,6 +9,7 @@ const MAGIC: u16 = 0xEF53;
 
 pub(crate) const INCOMPAT_FILETYPE: u32 = 0x2;
 pub(crate) const INCOMPAT_64BIT: u32 = 0x80;
+pub(crate) const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
 /// Features that move or hide things, by their bits.
 const UNSUPPORTED: [(u32, &str); 6] = [
@@ -32,7 +33,6 @@ pub(crate) struct Geometry {
     pub(crate) inode_bytes: usize,
     pub(crate) descriptor_bytes: u64,
     pub(crate) has_file_types: bool,
-    pub(crate) compatible: u32,
     pub(crate) incompatible: u32,
     pub(crate) read_only_compatible: u32,
 }
@@ -109,7 +109,6 @@ impl Geometry {
             inode_bytes,
             descriptor_bytes,
             has_file_types: incompatible & INCOMPAT_FILETYPE != 0,
-            compatible: le_u32(bytes, 0x5C),
             incompatible,
             read_only_compatible: le_u32(bytes, 0x64),
         })
@@ -194,6 +193,10 @@ impl Geometry {
             descriptor_bytes,
         )?;
         Ok((inode_bytes, descriptor_bytes))
+    }
+
+    pub(crate) fn groups(&self) -> u64 {
+        (self.blocks - 1 - self.first_data_block) / self.blocks_per_group + 1
     }
 
     /// Where the descriptor of a group is.

@@ -164,6 +164,7 @@ impl Plan {
                             from,
                             length,
                             at,
+                            padding: 0,
                         };
                         from += length;
                         end = at + length;
@@ -254,13 +255,13 @@ fn uuid(tree: &Tree, options: &Ext4Options, size_bytes: u64) -> [u8; 16] {
 }
 
 /// What the content takes, without free space and what grows with the size.
-struct Needs {
+pub(super) struct Needs {
     blocks: u64,
     inodes: u64,
 }
 
 impl Needs {
-    fn of(tree: &Tree) -> Self {
+    pub(super) fn of(tree: &Tree) -> Self {
         let mut blocks = 4; // lost+found
         let mut directory_bytes = 0_u64;
         for (path, node) in tree {
@@ -289,7 +290,7 @@ impl Needs {
         }
     }
 
-    fn fitted_bytes(&self, options: &Ext4Options) -> u64 {
+    pub(super) fn fitted_bytes(&self, options: &Ext4Options) -> u64 {
         let content_bytes = self.blocks.saturating_mul(BLOCK_BYTES);
         let headroom = options
             .headroom_bytes

@@ -18,6 +18,7 @@
 //! for no `metadata_csum` either, which would make OSv slow.
 
 mod directory;
+mod edit;
 mod geometry;
 mod inode;
 mod layout;
@@ -28,6 +29,7 @@ mod superblock;
 
 use std::io::{Seek, Write};
 
+pub use edit::update;
 pub(crate) use geometry::Geometry;
 pub use reader::Ext4;
 pub use superblock::Superblock;

@@ -44,6 +44,11 @@ impl Ext4 {
         Ok(Self { disk, geometry })
     }
 
+    /// What the superblock says about where things are.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
     pub(crate) fn disk(&self) -> &dyn ReadAt {
         self.disk.as_ref()
     }

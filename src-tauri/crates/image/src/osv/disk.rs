@@ -14,7 +14,7 @@ use crate::{Error, Source, Tree, Watch, rofs};
 const PARTITION_ALIGNMENT_BYTES: u64 = 2 << 20;
 
 /// "Linux"; OSv looks only whether it is 0.
-const PARTITION_KIND: u8 = 0x83;
+pub(super) const PARTITION_KIND: u8 = 0x83;
 
 const COPY_BYTES: usize = 1 << 20;
 

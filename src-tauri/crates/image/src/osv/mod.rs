@@ -17,6 +17,7 @@
 mod command_line;
 mod disk;
 mod loader;
+mod update;
 
 use std::io::{Read, Seek};
 
@@ -24,6 +25,7 @@ pub use command_line::{COMMAND_LINE_BYTES_MAX, COMMAND_LINE_OFFSET};
 pub use command_line::{read_command_line, set_command_line};
 pub use disk::{DiskLayout, Root, write_disk};
 pub(crate) use loader::{Boot, recognise};
+pub use update::update_disk;
 
 use crate::mbr::{self, Partition};
 use crate::{Error, Section};

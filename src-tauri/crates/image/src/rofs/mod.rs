@@ -36,11 +36,13 @@ mod file_system;
 mod reader;
 mod superblock;
 mod tables;
+mod update;
 mod writer;
 
 pub use file_system::Rofs;
 pub use reader::{Reader, Walk};
 pub use superblock::Superblock;
+pub use update::update;
 pub use writer::{check_entry, image_size_bytes, write};
 
 /// The block size; OSv accepts no other.

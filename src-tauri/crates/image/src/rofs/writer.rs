@@ -77,7 +77,7 @@ pub fn write(
     let mut first_block = [0; 512];
     first_block[..Superblock::BYTES].copy_from_slice(&superblock.to_bytes());
     output.write_at(0, &first_block)?;
-    content::copy(layout.pieces(), &mut output, watch)?;
+    content::copy(layout.pieces_of(0..layout.nodes.len()), &mut output, watch)?;
     let structure = superblock.structure_first_block * BLOCK_BYTES;
     let mut table = Table::new(&mut output, structure);
     layout.write_structure(&mut table)?;
@@ -88,17 +88,20 @@ pub fn write(
 }
 
 /// Where everything goes. A node's place in the tree, counted from 1, stands for it; the root is 0.
-struct Layout<'tree> {
-    nodes: Vec<(&'tree GuestPath, &'tree Node)>,
+pub(super) struct Layout<'tree> {
+    pub(super) nodes: Vec<(&'tree GuestPath, &'tree Node)>,
+    /// By place in `nodes`: the first block of a file. Anything else has a number here that means nothing.
+    pub(super) first_blocks: Vec<u64>,
     /// By node: its children are `children[first_child[node]..first_child[node + 1]]`.
     first_child: Vec<usize>,
     /// The table of directory entries: for each directory in turn its children, sorted.
     children: Vec<usize>,
-    superblock: Superblock,
+    pub(super) superblock: Superblock,
 }
 
 impl<'tree> Layout<'tree> {
-    fn new(tree: &'tree Tree) -> Self {
+    /// Puts the files one after the other, in the order of the tree, and the tables behind them.
+    pub(super) fn new(tree: &'tree Tree) -> Self {
         let nodes: Vec<_> = tree.iter().collect();
         let parents = parents(&nodes);
         let mut first_child = vec![0; nodes.len() + 2];
@@ -115,9 +118,11 @@ impl<'tree> Layout<'tree> {
             next[parent] += 1;
         }
         let mut blocks = 1_u64;
+        let mut first_blocks = Vec::with_capacity(nodes.len());
         let mut structure_bytes = INODE_BYTES;
         let mut symlinks = 0;
         for (path, node) in &nodes {
+            first_blocks.push(blocks);
             structure_bytes += ENTRY_HEADER_BYTES + path.name().len() as u64 + INODE_BYTES;
             match node {
                 Node::Directory { .. } => {}
@@ -139,36 +144,43 @@ impl<'tree> Layout<'tree> {
         };
         Self {
             nodes,
+            first_blocks,
             first_child,
             children,
             superblock,
         }
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece<'tree>> {
-        let mut block = 1;
-        self.nodes.iter().filter_map(move |&(path, node)| {
+    /// The files of some of the nodes, by their places.
+    pub(super) fn pieces_of(
+        &self,
+        places: impl Iterator<Item = usize>,
+    ) -> impl Iterator<Item = Piece<'tree>> {
+        places.filter_map(|place| {
+            let (path, node) = self.nodes[place];
             let Node::File {
                 source, size_bytes, ..
             } = node
             else {
                 return None;
             };
-            let at = block * BLOCK_BYTES;
-            block += size_bytes.div_ceil(BLOCK_BYTES);
-            let length = *size_bytes;
             Some(Piece {
                 path,
                 source,
-                file_bytes: length,
+                file_bytes: *size_bytes,
                 from: 0,
-                length,
-                at,
+                length: *size_bytes,
+                at: self.first_blocks[place] * BLOCK_BYTES,
+                // The rest of its last block.
+                padding: size_bytes.next_multiple_of(BLOCK_BYTES) - size_bytes,
             })
         })
     }
 
-    fn write_structure<W: Write + Seek>(&self, table: &mut Table<'_, '_, W>) -> Result<(), Error> {
+    pub(super) fn write_structure<W: Write + Seek>(
+        &self,
+        table: &mut Table<'_, '_, W>,
+    ) -> Result<(), Error> {
         for &child in &self.children {
             let name = self.nodes[child - 1].0.name();
             table.put(&(ROOT_INODE + child as u64).to_le_bytes())?;
@@ -186,7 +198,7 @@ impl<'tree> Layout<'tree> {
             self.first_child[0] as u64,
             self.child_count(0),
         )?;
-        let (mut block, mut symlink) = (1, 0);
+        let mut symlink = 0;
         for (place, (_, node)) in (1..).zip(&self.nodes) {
             let (mode, data, count) = match node {
                 Node::Directory { .. } => (
@@ -195,9 +207,7 @@ impl<'tree> Layout<'tree> {
                     self.child_count(place),
                 ),
                 Node::File { size_bytes, .. } => {
-                    let first = block;
-                    block += size_bytes.div_ceil(BLOCK_BYTES);
-                    (MODE_FILE, first, *size_bytes)
+                    (MODE_FILE, self.first_blocks[place - 1], *size_bytes)
                 }
                 Node::Symlink { .. } => {
                     symlink += 1;

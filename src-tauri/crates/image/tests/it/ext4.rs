@@ -48,7 +48,7 @@ pub fn check(image: &Path) {
 }
 
 /// What debugfs takes out of the image.
-fn extracted(image: &Path) -> Option<BTreeMap<GuestPath, Content>> {
+pub fn extracted(image: &Path) -> Option<BTreeMap<GuestPath, Content>> {
     let target = tempfile::tempdir().unwrap();
     let mut debugfs = tool("debugfs")?;
     let request = format!("rdump / {}", target.path().display());

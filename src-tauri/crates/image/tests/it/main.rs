@@ -14,3 +14,4 @@ mod readers;
 mod real_osv;
 mod rofs;
 mod trees;
+mod updates;
