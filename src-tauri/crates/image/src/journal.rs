@@ -64,14 +64,14 @@ struct Journal {
     companions: Vec<String>,
 }
 
-/// Applies a patch to an image whose free space is written. `file` is open for writing and locked by the caller; the
+/// Applies a patch to an image whose free space is written. `file` is the image, open for writing and locked by the caller; the
 /// companions wait under their names. All of it is synced here. In the end the image was modified at `modified`, so that
 /// a companion can tell whether it still belongs to it.
 ///
 /// # Errors
 /// Where the system refuses. If the journal had its name by then, [`recover`] goes on.
 pub fn commit(
-    path: &Path,
+    image: &Path,
     file: &File,
     patch: &Patch,
     companions: &[&str],
@@ -84,10 +84,10 @@ pub fn commit(
         patch: patch.clone(),
         companions: companions.iter().map(|&suffix| suffix.to_owned()).collect(),
     };
-    let (name, folder) = (path_of(path), folder_of(path));
+    let (name, folder) = (path_of(image), folder_of(image));
     let mut draft = name.clone().into_os_string();
     draft.push("~");
-    let result = prepare(path, file, &journal, Path::new(&draft)).and_then(|()| {
+    let result = prepare(image, file, &journal, Path::new(&draft)).and_then(|()| {
         fs::rename(&draft, &name)?;
         File::open(folder)?.sync_all()
     });
@@ -95,7 +95,7 @@ pub fn commit(
         let _ = fs::remove_file(&draft);
         return Err(error);
     }
-    apply(path, file, &journal)
+    apply(image, file, &journal)
 }
 
 /// Writes the journal, and syncs everything that it rests on, side by side.
@@ -207,8 +207,8 @@ impl Journal {
             return None;
         }
         let mut rest = bytes.strip_prefix(MAGIC)?;
-        let (inode, modified, size_bytes) =
-            (u64_in(&mut rest)?, u64_in(&mut rest)?, u64_in(&mut rest)?);
+        let (inode, size_bytes) = (u64_in(&mut rest)?, u64_in(&mut rest)?);
+        let modified = UNIX_EPOCH + Duration::from_nanos(u64_in(&mut rest)?);
         let mut companions = Vec::new();
         for _ in 0..u16_in(&mut rest)? {
             let length = usize::from(u16_in(&mut rest)?);
