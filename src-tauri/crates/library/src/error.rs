@@ -166,6 +166,13 @@ pub enum Error {
         name: String,
     },
 
+    /// A folder or archive without what makes it a package.
+    #[error("{} is no package: it has no {}", path.display(), windlass_package::manifest::FILE)]
+    NoManifest {
+        /// The folder or archive.
+        path: PathBuf,
+    },
+
     /// A package cannot be read.
     #[error("the package in {} cannot be read", path.display())]
     Package {
@@ -257,6 +264,7 @@ impl Error {
             Self::PackageName { .. } => {
                 "Use letters, digits, and any of . _ - + after the first.".to_owned()
             }
+            Self::NoManifest { .. } => "Choose the folder or archive of a package, or pack it first.".to_owned(),
             Self::Package { source, .. } => return source.hint(),
             Self::Apt(error) => return error.hint(),
             Self::Io { source, path, .. } => return io_hint(source, path),

@@ -1,9 +1,13 @@
-//! Programs that do something for us and end.
+//! Programs that do something for us and end, at the latest when we do.
+//!
+//! One that was cancelled is killed. So that it ends as well when it is us who are killed, it is started through `setpriv`
+//! (util-linux, which the systems that have apt always have), which asks the kernel for that and then becomes the program.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -36,6 +40,8 @@ pub(super) fn run(
     let temporary = std::env::temp_dir();
     let file = || tempfile::tempfile().context("create a file in", &temporary);
     let (mut stdout, mut stderr) = (file()?, file()?);
+    let mut guarded = guarded(command);
+    let command = &mut guarded;
     let copy = |file: &File| file.try_clone().context("create a file in", &temporary);
     command
         .env("LC_ALL", "C")
@@ -63,6 +69,44 @@ pub(super) fn run(
         stdout: said(&mut stdout).context("read from", &temporary)?,
         stderr: said(&mut stderr).context("read from", &temporary)?,
     })
+}
+
+/// The same program so that it ends with us, where this system has what that takes.
+pub(super) fn guarded(command: &Command) -> Command {
+    let program = command.get_program();
+    let guard = find("setpriv".as_ref());
+    // A program that is missing is to be missed by its own name.
+    let mut guarded = match guard.filter(|_| find(program).is_some()) {
+        Some(guard) => {
+            let mut guarded = Command::new(guard);
+            guarded.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            guarded
+        }
+        None => Command::new(program),
+    };
+    guarded.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => guarded.env(name, value),
+            None => guarded.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        guarded.current_dir(folder);
+    }
+    guarded
+}
+
+/// Where a program is.
+fn find(program: &OsStr) -> Option<PathBuf> {
+    let program = Path::new(program);
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_path_buf());
+    }
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 /// The error of a program that could not be started.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use tar::{Archive, EntryType};
 use tokio_util::sync::CancellationToken;
 
-use super::child::{Reaped, start_error};
+use super::child::{Reaped, guarded, start_error};
 use super::modules::{
     Module, Modules, WANTED, depends, in_load_order, missing, module_name, read_module,
 };
@@ -97,7 +97,9 @@ impl Search<'_> {
         command
             .env("LC_ALL", "C")
             .arg("--fsys-tarfile")
-            .arg(package)
+            .arg(package);
+        let mut command = guarded(&command);
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

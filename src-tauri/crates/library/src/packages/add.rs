@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 
 use windlass_package::archive::{self, Limits};
-use windlass_package::{Watch, is_valid_name};
+use windlass_package::{Package, Watch, is_valid_name};
 
 use super::record::{self, Record};
 use super::{FOLDER_DIGITS, InstalledPackage, LIST_FILE, Origin, TREE_FOLDER, open, package_error};
@@ -129,6 +129,9 @@ impl Library {
         let package = check(&root).map_err(|error| match error {
             // Named as it was given, and not as where it was unpacked.
             Error::Package { source: why, .. } => package_error(source, *why),
+            Error::NoManifest { .. } => Error::NoManifest {
+                path: source.to_path_buf(),
+            },
             error => error,
         })?;
         let list = tree.render();
@@ -185,10 +188,15 @@ impl Library {
     }
 }
 
-/// Whether a folder is a package that can be one of the library.
-fn check(folder: &Path) -> Result<windlass_package::Package, Error> {
+/// Reads what describes a package, if it can be one of the library.
+fn check(folder: &Path) -> Result<Package, Error> {
     let package = open(folder)?;
-    if package.has_manifest && is_valid_name(&package.manifest.name) {
+    if !package.has_manifest {
+        return Err(Error::NoManifest {
+            path: folder.to_path_buf(),
+        });
+    }
+    if is_valid_name(&package.manifest.name) {
         Ok(package)
     } else {
         Err(Error::PackageName {
@@ -198,7 +206,7 @@ fn check(folder: &Path) -> Result<windlass_package::Package, Error> {
 }
 
 /// Writes all of a file system to the disk: much quicker than each file for itself.
-fn sync_all(root: &Path) -> Result<(), Error> {
+pub(super) fn sync_all(root: &Path) -> Result<(), Error> {
     let folder = File::open(root).context("read", root)?;
     rustix::fs::syncfs(&folder)
         .map_err(io::Error::from)

@@ -17,6 +17,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tokio_util::sync::CancellationToken;
 use windlass_package::{META_DIRECTORY, is_valid_name};
 
+use super::add::sync_all;
 use super::record::Record;
 use super::{FOLDER_DIGITS, LIST_FILE, TREE_FOLDER, open};
 use crate::error::{Error, IoContext};
@@ -95,6 +96,7 @@ impl Library {
         fs::create_dir(&growing).context("create", &growing)?;
         let root = growing.join(TREE_FOLDER);
         let tree = grow(Soil::Take(&old), &root, &mut ())?;
+        sync_all(&root)?;
         let objects = self.objects()?;
         let spare = workplace.path().join("spare");
         for (entry, mode, digest, size_bytes) in tree.files() {

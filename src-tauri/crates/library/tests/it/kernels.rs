@@ -203,7 +203,7 @@ fn a_damaged_record_does_not_hide_the_others_and_can_be_removed() {
     dbb88af206287c2e linux: Linux bzImage 6.1.0; 5120 bytes, root on ext4; Linux applications, if its virtio drivers are built in: it came without modules
     error: the record …/kernels/58bdeefe26050266/kernel.json is damaged
     caused by: EOF while parsing an object at line 1 column 11
-    hint: Remove the folder that it is in, and add the kernel again.
+    hint: Remove the folder that it is in, and add again what was in it.
     ");
     place.library.remove_kernel(&bad.id).unwrap();
     assert_eq!(place.library.kernels().unwrap().entries, [good]);
@@ -236,6 +236,7 @@ fn a_package_of_the_distribution_brings_the_kernel_with_its_drivers() {
     kernels/7d178f70964b0559/modules/virtio_ring.ko
     library.lock
     packages/
+    temporary/
     ");
 }
 

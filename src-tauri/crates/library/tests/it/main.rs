@@ -5,8 +5,12 @@
     reason = "a test says what it expects by failing, and why it was skipped"
 )]
 
+mod care;
+mod crashes;
 mod initramfs;
 mod kernels;
 mod packages;
+mod sequences;
 mod slow_fetch;
+mod store;
 mod support;

@@ -77,7 +77,7 @@ fn a_folder_that_is_no_package_stays_where_it_is() {
         .library
         .install_package(&place.path("bad"))
         .unwrap_err();
-    assert!(matches!(nameless, Error::PackageName { .. }), "{nameless}");
+    assert!(matches!(nameless, Error::NoManifest { .. }), "{nameless}");
     assert!(matches!(broken, Error::Package { .. }), "{broken}");
     assert!(place.path("folder/file").exists());
     assert!(place.library.packages().unwrap().entries.is_empty());
@@ -136,14 +136,15 @@ fn requirements_are_resolved_in_the_library() {
         })
         .collect();
     insta::assert_snapshot!(errors.join("\n\n"), @"
-    error: there is no package missing in the library, which lonely needs
-    hint: Pack or import missing, or take it out of the `require` list of lonely.
+    error: Because there is no package missing, and lonely 1.0 needs missing, lonely 1.0 cannot be taken.
+    And because there is no lonely <1.0 or >1.0 (only 1.0), and you ask for lonely, it cannot be done.
+    hint: Fetch or make missing.
 
     error: `../kernels` cannot be the name of a package
     hint: Use letters, digits, and any of . _ - + after the first.
 
-    error: there is no package nowhere in the library
-    hint: Pack or import nowhere, or check how it is spelled.
+    error: Because you ask for nowhere, and there is no package nowhere, it cannot be done.
+    hint: Fetch or make nowhere.
     ");
 }
 

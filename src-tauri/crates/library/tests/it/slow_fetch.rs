@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::GuestOs;
-use windlass_library::{Apt, AptError, Error, Step};
+use windlass_library::{Apt, AptError, Error, Library, Step};
 
-use crate::support::{Place, show_error};
+use crate::support::{Place, again, child_home, show_error, until};
 
 fn has_apt() -> bool {
     let found = std::process::Command::new("apt-get")
@@ -86,7 +86,44 @@ fn slow_cancelled_fetch_leaves_nothing() {
         return;
     }
     assert!(matches!(fetched, Err(Error::Cancelled)), "{fetched:?}");
-    assert_eq!(place.tree(), ["kernels/", "packages/"].map(str::to_owned));
+    assert_eq!(
+        place.tree(),
+        ["kernels/", "packages/", "temporary/"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn what_fetches_a_kernel_ends_with_us() {
+    const NAME: &str = "slow_fetch::what_fetches_a_kernel_ends_with_us";
+    if let Some(home) = child_home() {
+        let library = Library::open(&home).unwrap();
+        let apt = Apt {
+            apt_cache: home.with_file_name("apt"),
+            ..Apt::default()
+        };
+        let _ = library.fetch_linux_kernel_by(&apt, &mut |_| (), &CancellationToken::new());
+        return;
+    }
+    let place = Place::new();
+    let pid_path = place.path("pid");
+    let script = format!(
+        "#!/bin/sh\necho $$ > {0}.new\nmv {0}.new {0}\nexec sleep 1000\n",
+        pid_path.display()
+    );
+    let apt = place.write("apt", script.as_bytes());
+    std::fs::set_permissions(&apt, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut child = again(NAME, place.library.home()).spawn().unwrap();
+    until(|| pid_path.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let pid = std::fs::read_to_string(&pid_path).unwrap();
+    let process = PathBuf::from("/proc").join(pid.trim());
+    // A process that nobody waits for stays as a zombie where the first process of a container is none that reaps.
+    let has_ended = || {
+        let status = std::fs::read_to_string(process.join("status"));
+        status.map_or(true, |status| status.contains("State:\tZ"))
+    };
+    until(has_ended);
 }
 
 #[test]

@@ -45,6 +45,61 @@ impl Place {
     }
 }
 
+/// The variable that tells a test it is the child, and where the library is.
+const CHILD: &str = "WINDLASS_TEST_CHILD_HOME";
+
+/// The library's home, in a process that was started [`again`].
+pub fn child_home() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
+}
+
+/// The same test as a process of its own.
+pub fn again(test: &str, home: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test])
+        .env(CHILD, home)
+        .stdout(std::process::Stdio::null());
+    command
+}
+
+/// Waits for something that comes to be sooner or later.
+pub fn until(mut is: impl FnMut() -> bool) {
+    // Only so that a test which fails also ends.
+    for _ in 0..20_000 {
+        if is() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("it does not come to be");
+}
+
+/// Writes a package as a folder: its manifest, and these files.
+pub fn package(place: &Place, folder: &str, manifest: &str, files: &[(&str, &[u8])]) -> PathBuf {
+    let manifest = format!("title: A test\nauthor: Anonymous\n{manifest}");
+    place.write(&format!("{folder}/meta/package.yaml"), manifest.as_bytes());
+    for (path, content) in files {
+        place.write(&format!("{folder}/{path}"), content);
+    }
+    place.path(folder)
+}
+
+/// Packs a folder as an `.mpm`.
+pub fn mpm(place: &Place, folder: &Path) -> PathBuf {
+    let archive = folder.with_extension("mpm");
+    let status = Command::new("tar")
+        .args(["-czf"])
+        .arg(&archive)
+        .arg("-C")
+        .arg(folder)
+        .arg(".")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{}", place.folder.path().display());
+    archive
+}
+
 fn collect(folder: &Path, at: &str, paths: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
