@@ -7,14 +7,17 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It is none of the formats that are read.
-    #[error("it is neither a .zip nor a .tar archive, plain or gzip")]
+    #[error("it is neither a .zip nor a .tar archive, plain, gzip or zstd")]
     UnknownFormat,
 
     /// It cannot be read to its end.
-    #[error("it is damaged{}", after(entry.as_ref()))]
+    #[error("it is damaged{}", at(entry.as_ref(), *offset))]
     Damaged {
         /// The last entry that was begun.
         entry: Option<String>,
+        /// Where that entry begins, or where the next one should: in bytes of the archive (of a
+        /// compressed tar: unpacked).
+        offset: u64,
         /// What the reader said.
         #[source]
         source: io::Error,
@@ -31,45 +34,47 @@ pub enum ArchiveError {
         problem: Problem,
     },
 
-    /// Some of its entries have the same name.
-    #[error("it has {listed} entries of only {names} names")]
-    SameNames {
-        /// The entries that it says it has.
-        listed: u64,
-        /// The different names of them.
-        names: u64,
-    },
-
     /// It has more entries than it may have.
-    #[error("it has more than {limit} entries")]
+    #[error("it has more than {limit} entries{}", at(entry.as_ref(), *offset))]
     TooManyEntries {
         /// The most that it may have.
         limit: u64,
+        /// The first entry beyond, where they are not counted before one is read.
+        entry: Option<String>,
+        /// Where that begins, or their list.
+        offset: u64,
     },
 
     /// It unpacks to more than it may.
-    #[error("it unpacks to more than {limit} bytes, at its entry `{entry}`")]
+    #[error("it unpacks to more than {limit} bytes, at its entry `{entry}` (at byte {offset})")]
     TooLarge {
         /// The most that it may unpack to.
         limit: u64,
         /// The entry that went beyond.
         entry: String,
+        /// Where that begins.
+        offset: u64,
     },
 
     /// It unpacks to so much more than it is that it must be meant to fill the disk.
-    #[error("it unpacks to more than {limit} times its size, at its entry `{entry}`")]
+    #[error(
+        "it unpacks to more than {limit} times its size, at its entry `{entry}` (at byte {offset})"
+    )]
     Bomb {
         /// The most that it may unpack to, for each byte of it.
         limit: u64,
         /// The entry that went beyond.
         entry: String,
+        /// Where that begins.
+        offset: u64,
     },
 }
 
-fn after(entry: Option<&String>) -> String {
-    entry
-        .map(|entry| format!(", at its entry `{entry}`"))
-        .unwrap_or_default()
+fn at(entry: Option<&String>, offset: u64) -> String {
+    match entry {
+        Some(entry) => format!(", at its entry `{entry}` (at byte {offset})"),
+        None => format!(" at byte {offset}"),
+    }
 }
 
 /// What is wrong with an entry.
@@ -106,6 +111,14 @@ pub enum Problem {
     LinkInMeta,
     /// There is one of that name already.
     Duplicate,
+    /// There is one whose name is the same where `A` is `a`, and it matters: one of the two is a link
+    /// or part of the description, or the destination cannot hold both.
+    SameButForCase {
+        /// The other one.
+        other: String,
+    },
+    /// All names together are more than is kept in memory.
+    TooManyNames,
     /// It is encrypted.
     Encrypted,
     /// It is compressed by a method that is not known.
@@ -131,6 +144,10 @@ impl fmt::Display for Problem {
             Self::ThroughLink { link } => write!(f, "would be written through the link `{link}`"),
             Self::LinkInMeta => f.write_str("is a link where the package's description has to be"),
             Self::Duplicate => f.write_str("is there twice"),
+            Self::SameButForCase { other } => {
+                write!(f, "differs from `{other}` in capital letters alone")
+            }
+            Self::TooManyNames => f.write_str("is one name too many to remember"),
             Self::Encrypted => f.write_str("is encrypted"),
             Self::UnknownMethod => f.write_str("is compressed in a way that is not read here"),
         }
@@ -142,11 +159,11 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<String> {
         Some(
             match self {
-                Self::UnknownFormat => "Take a .zip, .tar, .tar.gz, .tgz or .mpm file.",
+                Self::UnknownFormat => "Take a .zip, .tar, .tar.gz, .tgz, .tar.zst or .mpm file.",
                 Self::Damaged { .. } => "Fetch or make it again: it is cut off or changed.",
                 Self::Entry { problem: Problem::Encrypted, .. } => "Unpack it with its password, and take the folder.",
                 Self::Entry { problem: Problem::UnknownMethod, .. } => "Unpack it with another program, and take the folder.",
-                Self::Entry { .. } | Self::SameNames { .. } => "Look at where it comes from. If you trust it, unpack it yourself and take the folder.",
+                Self::Entry { .. } => "Look at where it comes from. If you trust it, unpack it yourself and take the folder.",
                 Self::TooManyEntries { .. } | Self::TooLarge { .. } | Self::Bomb { .. } => {
                     "If you trust it, unpack it yourself and take the folder."
                 }

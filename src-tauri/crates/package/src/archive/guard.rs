@@ -5,12 +5,16 @@
 //! link, or replace another.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
 
 use super::error::Problem;
 
 const NAME_MAX_BYTES: usize = 255;
 const PATH_MAX_BYTES: usize = 4000;
 const DEPTH_MAX: usize = 250;
+/// So much all names may come to: they are kept in memory.
+const NAMES_MAX_BYTES: usize = 256 << 20;
 
 /// What an entry is to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +28,23 @@ pub(super) enum Kind {
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     taken: HashMap<Vec<u8>, Kind>,
+    /// Hashes of the paths in small letters, and whether one of them is a link.
+    folded: HashMap<u64, bool>,
+    hasher: RandomState,
+    /// Whether the destination is on a file system that takes `A` for `a`.
+    folds_case: bool,
+    names_bytes: usize,
 }
 
 impl Guard {
+    /// Guards a folder; `folds_case` where its file system takes `A` for `a`.
+    pub fn new(folds_case: bool) -> Self {
+        Self {
+            folds_case,
+            ..Self::default()
+        }
+    }
+
     /// Takes a path for an entry. `None` for a folder that is there already, the root among them.
     pub fn take(&mut self, path: &[u8], kind: Kind) -> Result<Option<()>, Problem> {
         for (at, byte) in path.iter().enumerate() {
@@ -42,10 +60,7 @@ impl Guard {
             };
         }
         match (self.taken.get(path), kind) {
-            (None, _) => {
-                self.taken.insert(path.to_vec(), kind);
-                Ok(Some(()))
-            }
+            (None, _) => self.insert(path, kind).map(Some),
             (Some(Kind::Directory), Kind::Directory) => Ok(None),
             (Some(_), _) => Err(Problem::Duplicate),
         }
@@ -56,10 +71,43 @@ impl Guard {
             Some(Kind::Directory) => Ok(()),
             Some(Kind::Link) => Err(Problem::ThroughLink { link: lossy(path) }),
             Some(Kind::File) => Err(Problem::Duplicate),
-            None => {
-                self.taken.insert(path.to_vec(), Kind::Directory);
-                Ok(())
-            }
+            None => self.insert(path, Kind::Directory),
+        }
+    }
+
+    fn insert(&mut self, path: &[u8], kind: Kind) -> Result<(), Problem> {
+        self.names_bytes += path.len();
+        if self.names_bytes > NAMES_MAX_BYTES {
+            return Err(Problem::TooManyNames);
+        }
+        self.fold(path, kind)?;
+        self.taken.insert(path.to_vec(), kind);
+        Ok(())
+    }
+
+    /// Refuses what would be another entry where `A` is `a`. `Makefile` beside `makefile` is common,
+    /// and harmless where both can be; two ways of writing a link, or the description, are not.
+    fn fold(&mut self, path: &[u8], kind: Kind) -> Result<(), Problem> {
+        let folded = fold(path);
+        let is_link = self.folded.entry(self.hasher.hash_one(&folded));
+        let before = match &is_link {
+            Entry::Occupied(before) => Some(*before.get()),
+            Entry::Vacant(_) => None,
+        };
+        *is_link.or_default() |= kind == Kind::Link;
+        let matters = kind == Kind::Link
+            || before == Some(true)
+            || self.folds_case
+            || folded == b"meta"
+            || folded.starts_with(b"meta/");
+        if before.is_none() || !matters {
+            return Ok(());
+        }
+        match self.taken.keys().find(|other| fold(other) == folded) {
+            Some(other) => Err(Problem::SameButForCase {
+                other: lossy(other),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -134,6 +182,45 @@ pub(super) fn check_link(path: &[u8], target: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
+/// In small letters, of ASCII and beyond; as it is where it is not UTF-8.
+fn fold(path: &[u8]) -> Vec<u8> {
+    std::str::from_utf8(path).map_or_else(
+        |_| path.to_ascii_lowercase(),
+        |path| path.to_lowercase().into_bytes(),
+    )
+}
+
 pub(super) fn lossy(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut guard = Guard {
+            names_bytes: NAMES_MAX_BYTES - 3,
+            ..Guard::new(false)
+        };
+        assert_eq!(guard.take(b"abc", Kind::File), Ok(Some(())));
+        assert_eq!(guard.take(b"d", Kind::File), Err(Problem::TooManyNames));
+    }
+
+    #[test]
+    fn where_a_is_a_both_cannot_be() {
+        let mut guard = Guard::new(true);
+        guard.take(b"Makefile", Kind::File).unwrap();
+        let problem = guard.take(b"makefile", Kind::File).unwrap_err();
+        assert_eq!(
+            problem,
+            Problem::SameButForCase {
+                other: "Makefile".into()
+            }
+        );
+        let mut guard = Guard::new(false);
+        guard.take(b"Makefile", Kind::File).unwrap();
+        guard.take(b"makefile", Kind::File).unwrap();
+    }
 }

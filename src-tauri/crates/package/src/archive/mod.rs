@@ -1,6 +1,6 @@
 //! Archives from strangers, unpacked whole or refused whole.
 //!
-//! `.zip`, `.tar`, `.tar.gz`, `.tgz`, and Capstan's `.mpm` (a tar, mostly gzip, whose names begin with
+//! `.zip`, `.tar`, `.tar.gz`, `.tgz`, `.tar.zst`, and Capstan's `.mpm` (a tar, mostly gzip, whose names begin with
 //! a slash). The format is told by the content.
 //!
 //! ```text
@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Refused are: names with `..`, absolute ones, links that climb out, entries written through links
-//! or given twice, devices, hard links to anything but a file before them, and what exceeds the
-//! limits of number, size and ratio. Owners, set-user-id bits and times are not taken over.
+//! or given twice, links and descriptions that are there in capital letters too, devices, hard links to
+//! anything but a file before them, and what exceeds the limits of number, size and ratio; always
+//! with the entry's name and offset. Owners, set-user-id bits and times are not taken over.
 //! A single folder that everything is in is left out, except from a package.
 
 mod error;
@@ -33,11 +34,12 @@ use crate::pack::Staging;
 use crate::watch::advance;
 use crate::{Error, META_DIRECTORY, Watch};
 use guard::{Guard, Kind};
+use tarball::Compression;
 
 pub use error::{ArchiveError, Problem};
 pub use write::{Written, write_mpm};
 
-const EXTENSIONS: [&str; 5] = [".zip", ".tar", ".tar.gz", ".tgz", ".mpm"];
+const EXTENSIONS: [&str; 6] = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".mpm"];
 const COPY_BYTES: usize = 128 << 10;
 /// So much may come out of any archive, whatever its ratio.
 const RATIO_FREE_BYTES: u64 = 64 << 20;
@@ -148,10 +150,11 @@ pub fn unpack(
         let name = name.to_string_lossy().to_ascii_lowercase();
         name.contains(".mpm")
     });
+    let staging = Staging::begin(into)?;
     let mut unpacker = Unpacker {
         archive,
-        staging: Staging::begin(into)?,
-        guard: Guard::default(),
+        guard: Guard::new(folds_case(staging.root())?),
+        staging,
         limits,
         watch,
         consumed: Rc::default(),
@@ -159,8 +162,9 @@ pub fn unpack(
         entries: 0,
         may_be_absolute: is_package,
     };
-    if start.starts_with(b"\x1f\x8b") || start.get(257..262) == Some(b"ustar") || is_package {
-        tarball::unpack(&mut unpacker, file, start.starts_with(b"\x1f\x8b"))?;
+    let compression = Compression::of(&start);
+    if compression != Compression::None || start.get(257..262) == Some(b"ustar") || is_package {
+        tarball::unpack(&mut unpacker, file, compression)?;
     } else if start.starts_with(b"PK") {
         zipfile::unpack(&mut unpacker, file, metadata.len())?;
     } else {
@@ -182,6 +186,15 @@ pub fn unpack(
         size_bytes,
         stripped,
     })
+}
+
+/// Whether the file system that a new, empty folder is on takes `A` for `a`.
+fn folds_case(folder: &Path) -> Result<bool, Error> {
+    let small = folder.join("windlass-probe");
+    File::create_new(&small).context("create", &small)?;
+    let folds = fs::symlink_metadata(folder.join("WINDLASS-PROBE")).is_ok();
+    fs::remove_file(&small).context("remove", &small)?;
+    Ok(folds)
 }
 
 fn refused(archive: &Path, source: ArchiveError) -> Error {
@@ -239,11 +252,12 @@ impl Unpacker<'_> {
         )
     }
 
-    fn damaged(&self, entry: Option<&str>, source: std::io::Error) -> Error {
+    fn damaged(&self, entry: Option<&str>, offset: u64, source: std::io::Error) -> Error {
         refused(
             self.archive,
             ArchiveError::Damaged {
                 entry: entry.map(str::to_owned),
+                offset,
                 source,
             },
         )
@@ -251,17 +265,19 @@ impl Unpacker<'_> {
 
     /// Lets an entry in, by its name.
     fn entry(&mut self, name: &[u8], offset: u64) -> Result<Entry, Error> {
+        let shown = guard::lossy(name);
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(refused(
                 self.archive,
                 ArchiveError::TooManyEntries {
                     limit: self.limits.entries,
+                    entry: Some(shown),
+                    offset,
                 },
             ));
         }
         self.report()?;
-        let shown = guard::lossy(name);
         match guard::path(name, self.may_be_absolute) {
             Ok(path) => Ok(Entry {
                 name: shown,
@@ -316,9 +332,9 @@ impl Unpacker<'_> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.damaged(Some(&entry.name), error)),
+                Err(error) => return Err(self.damaged(Some(&entry.name), entry.offset, error)),
             };
-            self.count(count as u64, &entry.name)?;
+            self.count(count as u64, entry)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             std::io::Write::write_all(&mut output, bytes).context("write", &path)?;
         }
@@ -344,7 +360,7 @@ impl Unpacker<'_> {
         self.file(entry, &mut file, mode & 0o111 != 0)
     }
 
-    fn count(&mut self, bytes: u64, entry: &str) -> Result<(), Error> {
+    fn count(&mut self, bytes: u64, entry: &Entry) -> Result<(), Error> {
         self.staging.size_bytes += bytes;
         let unpacked = self.staging.size_bytes;
         if unpacked > self.limits.size_bytes {
@@ -353,7 +369,8 @@ impl Unpacker<'_> {
                 self.archive,
                 ArchiveError::TooLarge {
                     limit,
-                    entry: entry.to_owned(),
+                    entry: entry.name.clone(),
+                    offset: entry.offset,
                 },
             ));
         }
@@ -368,7 +385,8 @@ impl Unpacker<'_> {
                 self.archive,
                 ArchiveError::Bomb {
                     limit,
-                    entry: entry.to_owned(),
+                    entry: entry.name.clone(),
+                    offset: entry.offset,
                 },
             ));
         }
@@ -394,17 +412,19 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A reader that ends with an error when more is read than it may: for what the reader of an archive
+/// A reader that says how far it is, and ends with an error when more is read than it may: for what the reader of an archive
 /// takes into memory by itself, such as long names, and for what follows the last entry.
 struct Bounded<R> {
     inner: R,
     /// How many bytes may still be read.
     left_bytes: Rc<Cell<u64>>,
+    position: Rc<Cell<u64>>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
+        self.position.set(self.position.get() + count as u64);
         match self.left_bytes.get().checked_sub(count as u64) {
             Some(left_bytes) => self.left_bytes.set(left_bytes),
             None => {

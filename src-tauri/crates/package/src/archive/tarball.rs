@@ -1,4 +1,4 @@
-//! Entries of a `.tar`, plain or gzip.
+//! Entries of a `.tar`, plain, gzip or zstd.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -15,33 +15,66 @@ use crate::Error;
 /// What describes one entry, long names and attributes with it, is not longer than this.
 const HEADERS_MAX_BYTES: u64 = 4 << 20;
 
-pub(super) fn unpack(unpacker: &mut Unpacker<'_>, file: File, is_gzip: bool) -> Result<(), Error> {
+/// How a tar is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Told by the first bytes.
+    pub fn of(start: &[u8]) -> Self {
+        if start.starts_with(b"\x1f\x8b") {
+            Self::Gzip
+        } else if start.starts_with(b"\x28\xb5\x2f\xfd") {
+            Self::Zstd
+        } else {
+            Self::None
+        }
+    }
+}
+
+pub(super) fn unpack(
+    unpacker: &mut Unpacker<'_>,
+    file: File,
+    compression: Compression,
+) -> Result<(), Error> {
     let counted = Counted {
         inner: file,
         consumed: Rc::clone(&unpacker.consumed),
     };
     let buffered = BufReader::with_capacity(64 << 10, counted);
-    if is_gzip {
-        entries(unpacker, MultiGzDecoder::new(buffered))
-    } else {
-        entries(unpacker, buffered)
+    match compression {
+        Compression::None => entries(unpacker, buffered),
+        Compression::Gzip => entries(unpacker, MultiGzDecoder::new(buffered)),
+        Compression::Zstd => {
+            // What a frame makes it keep in memory is bounded by the library, to 128 MiB.
+            let decoder = zstd::Decoder::with_buffer(buffered)
+                .map_err(|error| unpacker.damaged(None, 0, error))?;
+            entries(unpacker, decoder)
+        }
     }
 }
 
 fn entries(unpacker: &mut Unpacker<'_>, inner: impl Read) -> Result<(), Error> {
     let left_bytes = Rc::new(Cell::new(HEADERS_MAX_BYTES));
+    let position = Rc::new(Cell::new(0));
     let mut archive = tar::Archive::new(Bounded {
         inner,
         left_bytes: Rc::clone(&left_bytes),
+        position: Rc::clone(&position),
     });
     let mut last: Option<String> = None;
     let entries = archive
         .entries()
-        .map_err(|error| unpacker.damaged(None, error))?;
+        .map_err(|error| unpacker.damaged(None, 0, error))?;
     for entry in entries {
         // Its content is counted where it is written.
         left_bytes.set(u64::MAX);
-        let mut entry = entry.map_err(|error| unpacker.damaged(last.as_deref(), error))?;
+        let mut entry =
+            entry.map_err(|error| unpacker.damaged(last.as_deref(), position.get(), error))?;
         let kind = entry.header().entry_type();
         if kind == EntryType::XGlobalHeader {
             left_bytes.set(HEADERS_MAX_BYTES);
@@ -85,7 +118,7 @@ fn entries(unpacker: &mut Unpacker<'_>, inner: impl Read) -> Result<(), Error> {
         match rest.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(_) => unpacker.report()?,
-            Err(error) => return Err(unpacker.damaged(last.as_deref(), error)),
+            Err(error) => return Err(unpacker.damaged(last.as_deref(), position.get(), error)),
         }
     }
 }

@@ -172,6 +172,7 @@ impl Packer<'_> {
     fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
         let mut header = Header::new_gnu();
         header.set_entry_type(entry.kind);
+        header.set_size(0);
         header.set_mtime(0);
         header.set_uid(0);
         header.set_gid(0);

@@ -1,5 +1,6 @@
 //! Entries of a `.zip`.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::error::Problem;
-use super::{ArchiveError, Unpacker, refused};
+use super::{ArchiveError, Unpacker, guard, refused};
 use crate::Error;
 
 const LINK_TARGET_MAX_BYTES: u64 = 4096;
@@ -26,30 +27,35 @@ pub(super) fn unpack(
     size_bytes: u64,
 ) -> Result<(), Error> {
     let listed =
-        listed_entries(&mut file, size_bytes).map_err(|error| unpacker.damaged(None, error))?;
-    let mut archive = ZipArchive::new(BufReader::new(file))
-        .map_err(|error| unpacker.damaged(None, io_error(error)))?;
-    if archive.len() as u64 > unpacker.limits.entries {
-        let limit = unpacker.limits.entries;
-        return Err(refused(
-            unpacker.archive,
-            ArchiveError::TooManyEntries { limit },
-        ));
+        listed_entries(&mut file, size_bytes).map_err(|error| unpacker.damaged(None, 0, error))?;
+    // Asked before the reader takes the whole list into memory.
+    if let Some((_, offset)) = listed.filter(|(listed, _)| *listed > unpacker.limits.entries) {
+        return Err(too_many(unpacker, offset));
     }
+    let mut archive = ZipArchive::new(BufReader::new(file))
+        .map_err(|error| unpacker.damaged(None, 0, io_error(error)))?;
     // The reader keeps one entry of each name; which one the writer meant, nobody knows.
-    if let Some(listed) = listed.filter(|listed| *listed != archive.len() as u64) {
-        let names = archive.len() as u64;
-        return Err(refused(
-            unpacker.archive,
-            ArchiveError::SameNames { listed, names },
-        ));
+    if listed.is_some_and(|(listed, _)| listed != archive.len() as u64) {
+        let start = archive.central_directory_start();
+        let twice = name_there_twice(archive.into_inner(), start)
+            .map_err(|error| unpacker.damaged(None, start, error))?;
+        return Err(match twice {
+            Some((name, offset)) => {
+                unpacker.refuse(&guard::lossy(&name), offset, Problem::Duplicate)
+            }
+            None => unpacker.damaged(
+                None,
+                start,
+                io::Error::other("its list has not as many entries as it says"),
+            ),
+        });
     }
     let consumed = Rc::clone(&unpacker.consumed);
     for index in 0..archive.len() {
         let (raw, offset, is_encrypted) = {
             let entry = archive
                 .by_index_raw(index)
-                .map_err(|error| unpacker.damaged(None, io_error(error)))?;
+                .map_err(|error| unpacker.damaged(None, 0, io_error(error)))?;
             (
                 entry.name_raw().to_vec(),
                 entry.header_start(),
@@ -73,7 +79,7 @@ pub(super) fn unpack(
             Err(ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_)) => {
                 return Err(unpacker.refuse(&item.name, offset, Problem::UnknownMethod));
             }
-            Err(error) => return Err(unpacker.damaged(Some(&item.name), io_error(error))),
+            Err(error) => return Err(unpacker.damaged(Some(&item.name), offset, io_error(error))),
         };
         let mode = entry.unix_mode().unwrap_or(REGULAR | 0o644);
         // The ratio is that of the whole: where entries share their bytes, these count once.
@@ -87,7 +93,7 @@ pub(super) fn unpack(
                     .by_ref()
                     .take(LINK_TARGET_MAX_BYTES)
                     .read_to_end(&mut target);
-                result.map_err(|error| unpacker.damaged(Some(&item.name), error))?;
+                result.map_err(|error| unpacker.damaged(Some(&item.name), offset, error))?;
                 unpacker.link(&item, &target)?;
             }
             REGULAR | 0 => {
@@ -101,31 +107,66 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// How many entries the end of the archive says that there are.
-fn listed_entries(file: &mut File, size_bytes: u64) -> io::Result<Option<u64>> {
+fn too_many(unpacker: &Unpacker<'_>, offset: u64) -> Error {
+    refused(
+        unpacker.archive,
+        ArchiveError::TooManyEntries {
+            limit: unpacker.limits.entries,
+            entry: None,
+            offset,
+        },
+    )
+}
+
+/// How many entries the end of the archive says that there are, and where it does. Where several
+/// ends say it, readers differ in which they believe: the largest number counts.
+fn listed_entries(file: &mut File, size_bytes: u64) -> io::Result<Option<(u64, u64)>> {
     let mut end = Vec::new();
-    file.seek(SeekFrom::Start(size_bytes.saturating_sub(END_MAX_BYTES)))?;
+    let start = size_bytes.saturating_sub(END_MAX_BYTES);
+    file.seek(SeekFrom::Start(start))?;
     file.take(END_MAX_BYTES).read_to_end(&mut end)?;
     file.seek(SeekFrom::Start(0))?;
-    let record = |signature: &[u8]| {
-        let at = end.windows(4).rposition(|window| window == signature)?;
-        end.get(at..)
-    };
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte))
-    };
-    let count = record(b"PK\x05\x06")
-        .and_then(|record| record.get(10..12))
-        .map(number);
-    if count == Some(0xffff) {
-        return Ok(record(b"PK\x06\x06")
-            .and_then(|record| record.get(32..40))
-            .map(number));
+    let records = (0..end.len()).filter_map(|at| {
+        let record = end.get(at..)?;
+        let count = if record.starts_with(b"PK\x05\x06") {
+            // All ones: the other record says it.
+            Some(little_endian(record.get(10..12)?)).filter(|count| *count != 0xffff)?
+        } else if record.starts_with(b"PK\x06\x06") {
+            little_endian(record.get(32..40)?)
+        } else {
+            return None;
+        };
+        Some((count, start + at as u64))
+    });
+    Ok(records.max())
+}
+
+/// The first name that the list at this byte has for the second time, and where that entry begins.
+fn name_there_twice(mut file: BufReader<File>, start: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut names = HashSet::new();
+    let mut header = [0; 46];
+    loop {
+        file.read_exact(&mut header)?;
+        if !header.starts_with(b"PK\x01\x02") {
+            return Ok(None);
+        }
+        let number = |at: usize| header.get(at..at + 2).map_or(0, little_endian);
+        let mut name = vec![0; usize::try_from(number(28)).unwrap_or(0)];
+        file.read_exact(&mut name)?;
+        let rest = i64::try_from(number(30) + number(32)).unwrap_or(0);
+        file.seek_relative(rest)?;
+        if !names.insert(name.clone()) {
+            return Ok(Some((name, header.get(42..46).map_or(0, little_endian))));
+        }
     }
-    Ok(count)
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn io_error(error: ZipError) -> io::Error {

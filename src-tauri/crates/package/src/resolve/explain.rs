@@ -1,6 +1,8 @@
 //! Why no choice of versions fits, in sentences.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use pubgrub::{
     DefaultStringReporter, DerivationTree, Derived, External, Map, ReportFormatter, Reporter, Term,
@@ -12,14 +14,136 @@ type Tree = DerivationTree<Node, Set, String>;
 type Terms = Map<Node, Term<Set>>;
 type Fact = External<Node, Set, String>;
 
+/// Nobody reads an explanation that nests deeper, and telling it recurses.
+const DEPTH_MAX: usize = 200;
+
 /// Explains a derivation, one sentence a line. `slots` are the versions that there are of a name.
-pub(super) fn explain(tree: &Tree, slots: &dyn Fn(&str) -> Vec<Slot>) -> String {
+pub(super) fn explain(tree: Tree, slots: &dyn Fn(&str) -> Vec<Slot>) -> String {
+    let tree = Arc::new(tree);
+    if is_deep(&tree) {
+        // Dropping it would recurse as well: as deep as whoever wrote the packages wants.
+        std::mem::forget(tree);
+        return format!(
+            "No choice of versions fits, and why takes more than {DEPTH_MAX} steps to tell."
+        );
+    }
+    let mut facts = Facts {
+        slots,
+        needed: HashMap::new(),
+        simple: HashMap::new(),
+    };
+    facts.gather(&tree);
+    let tree = facts.simplify(&tree);
     let words = Words { slots };
-    let text = DefaultStringReporter::report_with_formatter(tree, &words);
-    if matches!(tree, DerivationTree::External(_)) {
+    let text = DefaultStringReporter::report_with_formatter(&tree, &words);
+    if matches!(*tree, DerivationTree::External(_)) {
         return sentence(&text);
     }
     text
+}
+
+fn is_deep(tree: &Arc<Tree>) -> bool {
+    let mut level = vec![tree];
+    for _ in 0..DEPTH_MAX {
+        let mut seen = HashSet::new();
+        level = level
+            .into_iter()
+            .filter_map(|tree| match &**tree {
+                DerivationTree::Derived(derived) => Some([&derived.cause1, &derived.cause2]),
+                DerivationTree::External(_) => None,
+            })
+            .flatten()
+            .filter(|tree| seen.insert(Arc::as_ptr(tree)))
+            .collect();
+        if level.is_empty() {
+            return false;
+        }
+    }
+    true
+}
+
+/// What a person need not be told, found and left out.
+///
+/// To the solver there could be more versions than there are. Where it has ruled out those that there
+/// are, one by one, it says "and there is no version beside these", which nobody doubts.
+struct Facts<'a> {
+    slots: &'a dyn Fn(&str) -> Vec<Slot>,
+    /// What is needed of each package, anywhere in the tree.
+    needed: HashMap<Node, Vec<Set>>,
+    /// Parts of the tree that are simple already: it shares them, and is large as a tree of its own.
+    simple: HashMap<*const Tree, Arc<Tree>>,
+}
+
+impl Facts<'_> {
+    fn gather(&mut self, tree: &Arc<Tree>) {
+        let mut seen = HashSet::new();
+        let mut open = vec![tree];
+        while let Some(tree) = open.pop() {
+            if !seen.insert(Arc::as_ptr(tree)) {
+                continue;
+            }
+            match &**tree {
+                DerivationTree::External(External::FromDependencyOf(_, _, what, needed)) => {
+                    let sets = self.needed.entry(what.clone()).or_default();
+                    if !sets.contains(needed) {
+                        sets.push(needed.clone());
+                    }
+                }
+                DerivationTree::External(_) => {}
+                DerivationTree::Derived(derived) => open.extend([&derived.cause1, &derived.cause2]),
+            }
+        }
+    }
+
+    /// Whether a fact says only that there is no version beside those that there are.
+    fn is_trivial(&self, tree: &Tree) -> bool {
+        let DerivationTree::External(External::NoVersions(node, set)) = tree else {
+            return false;
+        };
+        // What is needed, without what was ruled out for other reasons.
+        let needed = self
+            .needed
+            .get(node)
+            .into_iter()
+            .flatten()
+            .filter(|needed| set.subset_of(needed))
+            .fold(Set::full(), |all, needed| all.intersection(needed));
+        (self.slots)(&node.to_string())
+            .iter()
+            .any(|slot| needed.contains(slot))
+    }
+
+    fn simplify(&mut self, tree: &Arc<Tree>) -> Arc<Tree> {
+        let DerivationTree::Derived(derived) = &**tree else {
+            return Arc::clone(tree);
+        };
+        if let Some(simple) = self.simple.get(&Arc::as_ptr(tree)) {
+            return Arc::clone(simple);
+        }
+        let other = if self.is_trivial(&derived.cause1) {
+            Some(&derived.cause2)
+        } else if self.is_trivial(&derived.cause2) {
+            Some(&derived.cause1)
+        } else {
+            None
+        };
+        let mut simple = match other {
+            Some(other) => (*self.simplify(other)).clone(),
+            None => DerivationTree::Derived(Derived {
+                cause1: self.simplify(&derived.cause1),
+                cause2: self.simplify(&derived.cause2),
+                ..derived.clone()
+            }),
+        };
+        // The conclusion is that of the whole.
+        if let DerivationTree::Derived(simple) = &mut simple {
+            simple.terms = derived.terms.clone();
+            simple.shared_id = derived.shared_id;
+        }
+        let simple = Arc::new(simple);
+        self.simple.insert(Arc::as_ptr(tree), Arc::clone(&simple));
+        simple
+    }
 }
 
 struct Words<'a> {
@@ -69,12 +193,7 @@ impl Words<'_> {
     }
 
     fn because(&self, first: &str, second: &str, terms: &Terms) -> String {
-        // What is asked for comes first, as a person would tell it.
-        let (first, second) = if second.starts_with("you ") {
-            (second, first)
-        } else {
-            (first, second)
-        };
+        let (first, second) = in_order(first, second);
         format!("Because {first}, and {second}, {}.", self.terms(terms))
     }
 
@@ -184,12 +303,23 @@ impl ReportFormatter<Node, Set, String> for Words<'_> {
         external: &Fact,
         terms: &Terms,
     ) -> String {
-        format!(
-            "And because {}, and {}, {}.",
-            self.format_external(prior),
-            self.format_external(external),
-            self.terms(terms)
-        )
+        let (prior, external) = (self.format_external(prior), self.format_external(external));
+        let (first, second) = in_order(&prior, &external);
+        format!("And because {first}, and {second}, {}.", self.terms(terms))
+    }
+}
+
+/// As a person would tell it: what is asked for, what that needs, and that it is not there.
+fn in_order<'t>(first: &'t str, second: &'t str) -> (&'t str, &'t str) {
+    let rank = |fact: &str| match fact {
+        fact if fact.starts_with("you ask") => 0,
+        fact if fact.starts_with("there is no") => 2,
+        _ => 1,
+    };
+    if rank(second) < rank(first) {
+        (second, first)
+    } else {
+        (first, second)
     }
 }
 
@@ -223,7 +353,7 @@ fn wanted(name: &str, set: &Set) -> String {
         })
         .collect();
     if parts.is_empty() {
-        return format!("no version of {name}");
+        return format!("versions of {name} that exclude each other");
     }
     format!("{name} {}", parts.join(" or "))
 }

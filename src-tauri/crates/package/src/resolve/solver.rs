@@ -84,7 +84,7 @@ pub(super) fn solve(
         Err(failed) => failed,
     };
     let explanation = match failed {
-        PubGrubError::NoSolution(tree) => explain::explain(&tree, &|name| provider.slots(name)),
+        PubGrubError::NoSolution(tree) => explain::explain(tree, &|name| provider.slots(name)),
         _ => {
             format!("This takes more than {STEPS_MAX} steps, or more than {PACKAGES_MAX} packages.")
         }
@@ -220,6 +220,15 @@ impl DependencyProvider for Provider<'_> {
             Node::You => None,
             Node::Package(name) => self.candidate(name, slot),
         };
+        // The solver takes it for granted that nothing depends on itself.
+        if let Some(candidate) = &candidate
+            && candidate
+                .require
+                .iter()
+                .any(|requirement| requirement.name == candidate.name)
+        {
+            return Ok(Dependencies::Unavailable("it requires itself".into()));
+        }
         let require = candidate
             .as_ref()
             .map_or(self.root, |candidate| &candidate.require);
