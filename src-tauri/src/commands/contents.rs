@@ -70,7 +70,7 @@ pub async fn manifest_schema(file: ManifestFile) -> Result<String> {
 #[tauri::command]
 #[specta::specta]
 pub async fn appliance_graph(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<Graph> {
-    workshop.appliance_graph(&id).await
+    workshop.inner().appliance_graph(&id).await
 }
 
 /// The paths that several layers have a file at.

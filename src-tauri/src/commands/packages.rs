@@ -36,7 +36,7 @@ pub async fn package_details(
     name: String,
     version: Option<String>,
 ) -> Result<PackageDetails> {
-    workshop.package_details(&name, version.as_deref()).await
+    workshop.inner().package_details(&name, version.as_deref()).await
 }
 
 /// One folder of a package's files.
@@ -61,7 +61,7 @@ pub async fn package_graph(
     name: String,
     version: Option<String>,
 ) -> Result<Graph> {
-    workshop.package_graph(&name, version.as_deref()).await
+    workshop.inner().package_graph(&name, version.as_deref()).await
 }
 
 /// Fetches a package with all that it needs.
@@ -121,7 +121,7 @@ pub async fn package_export(
 #[tauri::command]
 #[specta::specta]
 pub async fn package_update_plan(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<PackageUpdate>> {
-    workshop.update_plan().await
+    workshop.inner().update_plan().await
 }
 
 /// Fetches the newest versions of packages.

@@ -65,6 +65,25 @@ const STEPS: &[M<'static>] = &[
     ),
     // Builds and machines name an appliance by its id, so that a folder that comes back has to get its own.
     M::up("ALTER TABLE appliance ADD COLUMN removed_at TEXT;"),
+    // An id is never given again: credentials are kept by it.
+    M::up(
+        r#"CREATE TABLE registry (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        config TEXT NOT NULL,
+        place INTEGER NOT NULL,
+        enabled INTEGER NOT NULL DEFAULT 1,
+        built_in INTEGER NOT NULL DEFAULT 0,
+        has_login INTEGER NOT NULL DEFAULT 0,
+        refreshed_at TEXT,
+        entry_count INTEGER NOT NULL DEFAULT 0,
+        offline INTEGER NOT NULL DEFAULT 0,
+        problem TEXT
+    ) STRICT;
+    INSERT INTO registry (name, config, place, built_in) VALUES
+        ('OSv', '{"name":"OSv","kind":"gitHub","url":"https://github.com/cloudius-systems/osv","public":true}', 0, 1),
+        ('MIKELANGELO', '{"name":"MIKELANGELO","kind":"s3","url":"https://mikelangelo-capstan.s3.amazonaws.com/","public":true}', 1, 1);"#,
+    ),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

@@ -9,6 +9,7 @@
 //! ├── appliances/        folders made here: samples, unpacked archives
 //! ├── images/<build>/    disk.img and its file list
 //! ├── machines/<id>/     records, console logs, overlays (windlass-machine)
+//! ├── registries/        what each registry has, and the digests seen first
 //! ├── digests            digests of files that have not changed since (windlass-compose)
 //! ├── jobs/<id>.log      what a job said
 //! ├── processes/         one locked file per running Windlass: whose jobs are still alive
@@ -71,6 +72,7 @@ impl Home {
             self.root.clone(),
             self.appliances(),
             self.images(),
+            self.registries(),
             self.machines(),
             self.jobs(),
             self.processes(),
@@ -115,6 +117,11 @@ impl Home {
     /// Digests of files, remembered from build to build.
     pub fn digests(&self) -> PathBuf {
         self.root.join("digests")
+    }
+
+    /// What each registry has, as it was last told, and the digests seen first.
+    pub fn registries(&self) -> PathBuf {
+        self.root.join("registries")
     }
 
     /// Machines, a folder each.

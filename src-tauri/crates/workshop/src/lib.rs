@@ -63,6 +63,10 @@ pub struct Workshop {
     plans: appliances::Plans,
     probing: tokio::sync::Mutex<()>,
     process: Process,
+    refreshing: registries::Refreshing,
+    catalogues: registries::Catalogues,
+    offers: packages::Offers,
+    secrets: tokio::sync::OnceCell<Arc<secrets::SecretStore>>,
 }
 
 impl Workshop {
@@ -88,6 +92,10 @@ impl Workshop {
             plans: appliances::Plans::default(),
             probing: tokio::sync::Mutex::new(()),
             process,
+            refreshing: registries::Refreshing::default(),
+            catalogues: registries::Catalogues::default(),
+            offers: packages::Offers::default(),
+            secrets: tokio::sync::OnceCell::new(),
         });
         workshop.bury_jobs()?;
         workshop.watch_machines();

@@ -206,6 +206,13 @@ impl Plans {
         (made.elapsed() < PLAN_AGE).then(|| Arc::clone(composition))
     }
 
+    pub(crate) fn forget_all(&self) {
+        self.recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     pub(crate) fn forget(&self, id: &str) {
         self.recent
             .lock()

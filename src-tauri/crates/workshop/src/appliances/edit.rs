@@ -6,17 +6,8 @@ use super::LockInfo;
 use crate::Workshop;
 use crate::error::{AppError, Result};
 use crate::jobs::Job;
-use crate::packages::Graph;
 
 impl Workshop {
-    /// What an appliance needs, and what that needs.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn appliance_graph(&self, _id: &str) -> Result<Graph> {
-        Err(AppError::not_there_yet("The graph"))
-    }
-
     /// An appliance's lock file, and whether it still fits.
     ///
     /// # Errors

@@ -220,10 +220,7 @@ impl Workshop {
         let guest = settings.guest;
         // Without its packages an appliance still has configurations of its own.
         let mut packages = Vec::new();
-        if let Ok(resolution) = self
-            .library
-            .resolve(&package.manifest.requirements(), None)
-        {
+        if let Ok(resolution) = self.library.resolve(&package.manifest.requirements(), None) {
             packages.extend(
                 resolution
                     .packages

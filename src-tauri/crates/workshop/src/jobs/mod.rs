@@ -14,6 +14,7 @@
 
 mod reporter;
 mod store;
+mod watching;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -171,6 +172,35 @@ pub enum Request {
     },
     /// Fetch the distribution's kernel.
     FetchKernel,
+    /// Ask registries what they have.
+    Refresh {
+        /// One of them; all where none is named.
+        registry: Option<u32>,
+    },
+    /// Fetch packages.
+    Pull {
+        /// The package's name.
+        name: String,
+        /// Its version; the newest where none is named.
+        version: Option<String>,
+        /// The registry; the first that has it where none is named.
+        registry: Option<u32>,
+    },
+    /// Fetch newer versions of packages.
+    Update {
+        /// The packages' names.
+        names: Vec<String>,
+    },
+    /// Fetch OSv's kernels.
+    FetchOsv {
+        /// Their version; the newest where none is named.
+        version: Option<String>,
+    },
+    /// Hold fast an appliance's packages.
+    Lock {
+        /// The appliance's id.
+        appliance: String,
+    },
     /// Make a sample.
     Sample {
         /// The sample's id.
@@ -399,6 +429,15 @@ impl Workshop {
             Some(Request::Build { appliance }) => self.start_build(&appliance),
             Some(Request::Run { appliance }) => self.start_run(&appliance),
             Some(Request::FetchKernel) => self.start_kernel_fetch(),
+            Some(Request::Refresh { registry }) => self.start_refresh(registry),
+            Some(Request::Pull {
+                name,
+                version,
+                registry,
+            }) => self.start_pull(&name, version.as_deref(), registry),
+            Some(Request::Update { names }) => self.start_update(&names),
+            Some(Request::FetchOsv { version }) => self.start_osv_fetch(version.as_deref()),
+            Some(Request::Lock { appliance }) => self.start_lock_update(&appliance),
             Some(Request::Sample { sample }) => self.start_sample(&sample),
             None => Err(
                 AppError::new(ErrorKind::Conflict, "This job cannot be repeated")

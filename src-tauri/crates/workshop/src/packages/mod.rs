@@ -1,9 +1,14 @@
 //! The library's packages, as the window and the command line show them.
 
+mod details;
+mod fetch;
+mod graph;
 mod model;
+mod offers;
+mod publish;
+mod wanted;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use specta::Type;
@@ -11,15 +16,14 @@ use windlass_library::InstalledPackage;
 use windlass_package::Package;
 
 use crate::Workshop;
-use crate::appliances::TreeEntry;
 use crate::error::{AppError, IoContext, Result};
-use crate::jobs::Job;
 
 pub use model::{
     EnvironmentVariable, Graph, GraphEdge, GraphNode, GraphNodeKind, NeededBy, NeederKind,
     PackageDetails, PackageFilter, PackageKind, PackagePage, PackageRow, PackageSource,
     PackageUpdate, PackageVersion, Requirement, RequirementInfo, VariableKind,
 };
+pub(crate) use offers::Offers;
 
 /// The most files that the description of a package names.
 const FILES_MOST: usize = 100_000;
@@ -115,25 +119,7 @@ impl Workshop {
     /// `NotFound` when there is none of this name; `Input` when a manifest has a mistake.
     pub fn describe_package(&self, name: &str, with_files: bool) -> Result<PackageDescription> {
         let package = Package::open(self.package_place(name)?)?;
-        let (runtime, configurations) = match &package.run {
-            None => (None, Vec::new()),
-            Some(run) => (
-                Some(run.runtime.to_string()),
-                run.config_set
-                    .iter()
-                    .map(|configuration| ConfigurationInfo {
-                        name: configuration.name.clone(),
-                        base: configuration.base.as_ref().map(ToString::to_string),
-                        is_default: run.config_set_default.contains(&configuration.name),
-                        env: configuration
-                            .env
-                            .iter()
-                            .map(|(name, value)| format!("{name}={value}"))
-                            .collect(),
-                    })
-                    .collect(),
-            ),
-        };
+        let (runtime, configurations) = configurations_of(&package);
         let files = with_files.then(|| files_of(&package)).transpose()?;
         Ok(PackageDescription {
             name: package.manifest.name,
@@ -170,6 +156,28 @@ impl Workshop {
     }
 }
 
+/// What runs a package, and how it can be run.
+fn configurations_of(package: &Package) -> (Option<String>, Vec<ConfigurationInfo>) {
+    let Some(run) = &package.run else {
+        return (None, Vec::new());
+    };
+    let configurations = run
+        .config_set
+        .iter()
+        .map(|configuration| ConfigurationInfo {
+            name: configuration.name.clone(),
+            base: configuration.base.as_ref().map(ToString::to_string),
+            is_default: run.config_set_default.contains(&configuration.name),
+            env: configuration
+                .env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        })
+        .collect();
+    (Some(run.runtime.to_string()), configurations)
+}
+
 /// The files of a package that get into an image, sorted.
 fn files_of(package: &Package) -> Result<Vec<String>> {
     let mut files = Vec::new();
@@ -201,116 +209,4 @@ fn files_of(package: &Package) -> Result<Vec<String>> {
 /// What stays out of every image, as patterns.
 pub fn always_ignored() -> &'static [&'static str] {
     &windlass_package::ignore::ALWAYS
-}
-
-impl Workshop {
-    /// Packages of the library and of all registries, by relevance; an empty query finds all.
-    ///
-    /// # Errors
-    /// When the library or the database cannot be read.
-    pub async fn search_packages(
-        &self,
-        _query: &str,
-        _filter: &PackageFilter,
-        _offset: u32,
-        _limit: u32,
-    ) -> Result<PackagePage> {
-        Err(AppError::not_there_yet("Search"))
-    }
-
-    /// All that is known of a package.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn package_details(
-        &self,
-        _name: &str,
-        _version: Option<&str>,
-    ) -> Result<PackageDetails> {
-        Err(AppError::not_there_yet("Details"))
-    }
-
-    /// One directory of a package of the library.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn package_tree(
-        &self,
-        _name: &str,
-        _version: Option<&str>,
-        _path: &str,
-    ) -> Result<Vec<TreeEntry>> {
-        Err(AppError::not_there_yet("Files"))
-    }
-
-    /// What a package needs, and what that needs.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn package_graph(&self, _name: &str, _version: Option<&str>) -> Result<Graph> {
-        Err(AppError::not_there_yet("The graph"))
-    }
-
-    /// Fetches a package with all that it needs, as a job.
-    ///
-    /// # Errors
-    /// `NotFound` when no registry has it.
-    pub fn start_pull(
-        self: &Arc<Self>,
-        _name: &str,
-        _version: Option<&str>,
-        _registry: Option<u32>,
-    ) -> Result<Job> {
-        Err(AppError::not_there_yet("Pulling"))
-    }
-
-    /// Removes a package, or one version of it, from the library.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn remove_package(&self, _name: &str, _version: Option<&str>) -> Result<()> {
-        Err(AppError::not_there_yet("Removing"))
-    }
-
-    /// Gives a package of the library to a registry, as a job.
-    ///
-    /// # Errors
-    /// `NotFound`; `Input` when nothing can be published there.
-    pub fn start_publish(
-        self: &Arc<Self>,
-        _name: &str,
-        _version: Option<&str>,
-        _registry: u32,
-    ) -> Result<Job> {
-        Err(AppError::not_there_yet("Publishing"))
-    }
-
-    /// Writes a package of the library as one file, with its manifest beside it, as a job.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn start_export(
-        self: &Arc<Self>,
-        _name: &str,
-        _version: Option<&str>,
-        _path: &Path,
-    ) -> Result<Job> {
-        Err(AppError::not_there_yet("Exporting"))
-    }
-
-    /// Which packages of the library a registry has newer versions of.
-    ///
-    /// # Errors
-    /// When the library cannot be read.
-    pub async fn update_plan(&self) -> Result<Vec<PackageUpdate>> {
-        Err(AppError::not_there_yet("Updating"))
-    }
-
-    /// Fetches the newest versions of packages, as a job.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn start_update(self: &Arc<Self>, _names: &[String]) -> Result<Job> {
-        Err(AppError::not_there_yet("Updating"))
-    }
 }

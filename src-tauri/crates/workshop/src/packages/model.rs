@@ -6,7 +6,7 @@ use specta::Type;
 use super::ConfigurationInfo;
 
 /// What a row of the search is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub enum PackageKind {
     /// A package.
