@@ -16,6 +16,7 @@
 
 mod error;
 mod guard;
+mod listen;
 mod tarball;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use guard::{Guard, Kind};
 use tarball::Compression;
 
 pub use error::{ArchiveError, Problem};
+pub use listen::Listen;
 pub use write::{Written, write_mpm};
 
 const EXTENSIONS: [&str; 6] = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".mpm"];
@@ -127,6 +129,21 @@ pub fn unpack(
     limits: &Limits,
     watch: &mut dyn Watch,
 ) -> Result<Unpacked, Error> {
+    unpack_heard(archive, into, limits, &mut (), watch)
+}
+
+/// As [`unpack`], with somebody who listens to what is in the files.
+///
+/// # Errors
+///
+/// As [`unpack`].
+pub fn unpack_heard(
+    archive: &Path,
+    into: &Path,
+    limits: &Limits,
+    listener: &mut dyn Listen,
+    watch: &mut dyn Watch,
+) -> Result<Unpacked, Error> {
     if fs::symlink_metadata(into).is_ok() {
         return Err(Error::AlreadyThere {
             path: into.to_path_buf(),
@@ -156,7 +173,9 @@ pub fn unpack(
         guard: Guard::new(folds_case(staging.root())?),
         staging,
         limits,
+        listener,
         watch,
+        buffer: vec![0; COPY_BYTES],
         consumed: Rc::default(),
         reported_bytes: 0,
         entries: 0,
@@ -225,7 +244,10 @@ struct Unpacker<'a> {
     staging: Staging,
     guard: Guard,
     limits: &'a Limits,
+    listener: &'a mut dyn Listen,
     watch: &'a mut dyn Watch,
+    /// Every file goes through it.
+    buffer: Vec<u8>,
     /// Bytes of the archive that were read.
     consumed: Rc<Cell<u64>>,
     reported_bytes: u64,
@@ -326,7 +348,8 @@ impl Unpacker<'_> {
         self.take(entry, Kind::File)?;
         let mode = if is_executable { 0o755 } else { 0o644 };
         let (path, mut output) = self.staging.create(guest(&entry.path), mode)?;
-        let mut buffer = vec![0; COPY_BYTES];
+        self.listener.begin(guest(&entry.path), is_executable);
+        let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             let count = match content.read(&mut buffer) {
                 Ok(0) => break,
@@ -336,8 +359,10 @@ impl Unpacker<'_> {
             };
             self.count(count as u64, entry)?;
             let bytes = buffer.get(..count).unwrap_or_default();
+            self.listener.bytes(bytes);
             std::io::Write::write_all(&mut output, bytes).context("write", &path)?;
         }
+        self.buffer = buffer;
         Ok(())
     }
 
