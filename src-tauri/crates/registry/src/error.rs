@@ -182,6 +182,13 @@ pub enum Error {
         source: windlass_package::Error,
     },
 
+    /// Another archive was published with this version, or a newer version is there.
+    #[error("{place} is there already, and is another one")]
+    Exists {
+        /// Where.
+        place: String,
+    },
+
     /// A file or folder of this computer.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -289,6 +296,9 @@ impl Error {
             Self::Damaged { .. } => "Repair that line, or remove the file if it may be forgotten.",
             Self::Unsupported { .. } => {
                 "Choose a registry of another kind: a folder, an S3 bucket or an OCI registry."
+            }
+            Self::Exists { .. } => {
+                "Give the package a new version. Replace what is there only if nobody uses it yet."
             }
             Self::Package { source, .. } => return source.hint(),
             Self::Io { source, .. } => match source.kind() {

@@ -1,8 +1,13 @@
 //! A registry that is open: asked, fetched from, published to.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::kinds::{Kind, Source};
+use futures_util::StreamExt;
+
+use crate::fetch;
+use crate::kinds::{Kind, Known, Listing, Source, listing};
 use crate::{
     Catalogue, Control, Credentials, Entry, Error, Fetched, Limits, Progress, Publication,
     Published, RegistryConfig, Trust,
@@ -91,8 +96,28 @@ impl Registry {
         control: &Control,
         progress: &dyn Progress,
     ) -> Result<Catalogue, Error> {
-        let _ = (control, progress);
-        Err(Error::Cancelled)
+        self.list_after(None, self.cache.clone(), control, progress)
+            .await
+    }
+
+    async fn list_after(
+        &self,
+        previous: Option<&Catalogue>,
+        answers: Option<PathBuf>,
+        control: &Control,
+        progress: &dyn Progress,
+    ) -> Result<Catalogue, Error> {
+        progress.step(&format!("Listing {}", self.config.name));
+        let known = Known { previous, answers };
+        let mut entries =
+            listing::entries(&self.kind, &known, &self.limits, control, progress).await?;
+        Catalogue::sort(&mut entries);
+        Ok(Catalogue {
+            registry: self.config.name.clone(),
+            identity: self.config.identity(),
+            refreshed: jiff::Timestamp::now(),
+            entries,
+        })
     }
 
     /// Asks for all that it has and keeps that in a file; the file's content where the registry does not answer.
@@ -106,24 +131,31 @@ impl Registry {
         control: &Control,
         progress: &dyn Progress,
     ) -> Result<Refreshed, Error> {
-        match self.list(control, progress).await {
-            Ok(catalogue) => {
+        // A damaged file is as none: it is written anew.
+        let previous = Catalogue::load(file).unwrap_or(None);
+        let previous = previous.filter(|previous| previous.identity == self.config.identity());
+        let answers = self
+            .cache
+            .clone()
+            .unwrap_or_else(|| file.with_extension("answers"));
+        let listed = self
+            .list_after(previous.as_ref(), Some(answers), control, progress)
+            .await;
+        match (listed, previous) {
+            (Ok(catalogue), _) => {
                 catalogue.save(file)?;
                 Ok(Refreshed {
                     catalogue,
                     problem: None,
                 })
             }
-            Err(Error::Cancelled) => Err(Error::Cancelled),
-            Err(problem) => match Catalogue::load(file) {
-                Ok(Some(catalogue)) if catalogue.identity == self.config.identity() => {
-                    Ok(Refreshed {
-                        catalogue,
-                        problem: Some(problem),
-                    })
-                }
-                _ => Err(problem),
-            },
+            (Err(problem), Some(catalogue)) if !matches!(problem, Error::Cancelled) => {
+                Ok(Refreshed {
+                    catalogue,
+                    problem: Some(problem),
+                })
+            }
+            (Err(problem), _) => Err(problem),
         }
     }
 
@@ -141,8 +173,37 @@ impl Registry {
         control: &Control,
         progress: &dyn Progress,
     ) -> Result<Fetched, Error> {
-        let _ = (entry, folder, trust, control, progress);
-        Err(Error::Cancelled)
+        let job = fetch::Job {
+            kind: &self.kind,
+            config: &self.config,
+            limits: &self.limits,
+            entry,
+            control,
+            progress,
+        };
+        job.run(folder, trust).await
+    }
+
+    /// Fetches several entries' files into a folder, some at once, and says of each what came of it, in their order.
+    /// Progress is in bytes of all.
+    pub async fn fetch_all(
+        &self,
+        entries: &[&Entry],
+        folder: &Path,
+        trust: &dyn Trust,
+        control: &Control,
+        progress: &dyn Progress,
+    ) -> Vec<Result<Fetched, Error>> {
+        let sum = Sum::of(entries, progress);
+        let sum = &sum;
+        futures_util::stream::iter(entries.iter().enumerate())
+            .map(|(at, entry)| async move {
+                let share = Share { sum, at };
+                self.fetch(entry, folder, trust, control, &share).await
+            })
+            .buffered(self.limits.parallel.max(1))
+            .collect()
+            .await
     }
 
     /// Publishes a package.
@@ -161,7 +222,69 @@ impl Registry {
 
     /// Tries the registry step by step, and says of each what came out. Ends with the first that fails.
     pub async fn check(&self, control: &Control) -> Vec<Check> {
-        let _ = control;
-        Vec::new()
+        let mut checks = Vec::new();
+        if let Some(key) = &self.config.minisign_key {
+            let outcome = match fetch::public_key(key) {
+                Some(_) => Ok("Everything has to be signed with it.".to_owned()),
+                None => Err(fetch::wrong_key(&self.config.name)),
+            };
+            let failed = outcome.is_err();
+            checks.push(Check {
+                what: "Read the key".to_owned(),
+                outcome,
+            });
+            if failed {
+                return checks;
+            }
+        }
+        let known = Known::default();
+        let listed = self.kind.list(&known, control, &()).await;
+        let outcome = match listed {
+            Ok(Listing::Entries(entries)) => Ok(format!("{} packages and kernels.", entries.len())),
+            Ok(Listing::Files(files)) => Ok(format!("{} files.", files.len())),
+            Ok(Listing::Both(entries, files)) => {
+                Ok(format!("{} files.", entries.len() + files.len()))
+            }
+            Err(error) => Err(error),
+        };
+        checks.push(Check {
+            what: format!("List {}", self.config.url),
+            outcome,
+        });
+        checks
+    }
+}
+
+/// Progress of several fetches as one.
+struct Sum<'a> {
+    each: Vec<AtomicU64>,
+    total: Option<u64>,
+    progress: &'a dyn Progress,
+}
+
+struct Share<'a> {
+    sum: &'a Sum<'a>,
+    at: usize,
+}
+
+impl<'a> Sum<'a> {
+    fn of(entries: &[&Entry], progress: &'a dyn Progress) -> Self {
+        Self {
+            each: entries.iter().map(|_| AtomicU64::new(0)).collect(),
+            total: entries.iter().map(|entry| entry.size_bytes).sum(),
+            progress,
+        }
+    }
+}
+
+impl Progress for Share<'_> {
+    fn step(&self, text: &str) {
+        self.sum.progress.step(text);
+    }
+
+    fn at(&self, done: u64, _total: Option<u64>) {
+        self.sum.each[self.at].store(done, Relaxed);
+        let done = self.sum.each.iter().map(|each| each.load(Relaxed)).sum();
+        self.sum.progress.at(done, self.sum.total);
     }
 }

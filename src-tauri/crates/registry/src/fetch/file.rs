@@ -58,9 +58,13 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The same, and an error when somebody has it.
+/// Holds a lock file until it is dropped; an error when somebody has it.
 pub(crate) fn try_lock(path: &Path) -> Result<File, Error> {
-    let file = open_lock(path)?;
+    hold(open_lock(path)?, path)
+}
+
+/// Locks a file that is open already; an error when somebody has it.
+fn hold(file: File, path: &Path) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Busy {
@@ -77,4 +81,25 @@ fn open_lock(path: &Path) -> Result<File, Error> {
         .write(true)
         .open(path)
         .map_err(|source| Error::io("create", path, source))
+}
+
+/// Opens a file to read and write, and locks it; an error when somebody has it.
+pub(crate) fn try_lock_to_read(path: &Path) -> Result<File, Error> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|source| Error::io("create", path, source))?;
+    hold(file, path)
+}
+
+/// Whether an open file is the one with this name.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
 }

@@ -11,6 +11,7 @@
 //!
 //! Answers are read under a limit of size, and count as cut when next to nothing comes.
 
+mod answers;
 mod ask;
 mod limits;
 mod network;
@@ -30,7 +31,7 @@ use url::Url;
 use crate::kinds::s3::Signer;
 use crate::{Control, Error, Limits, Network, RegistryConfig, Secret};
 
-pub(crate) use ask::{Ask, Payload};
+pub(crate) use ask::{Ask, Payload, basic, bearer};
 
 const REDIRECTS_MAX: usize = 10;
 /// What is kept of a server's own words in an error.

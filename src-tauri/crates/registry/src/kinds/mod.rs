@@ -1,14 +1,23 @@
 //! What each kind of registry does its own way.
 
+mod folder;
+mod github;
+pub(crate) mod index;
+mod layout;
+pub(crate) mod listing;
 mod place;
 pub(crate) mod s3;
+mod web;
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+use self::folder::Folder;
+use self::github::GitHub;
 use self::s3::Bucket;
+use self::web::Web;
 use crate::oci::Oci;
 use crate::{
     Catalogue, Control, Credentials, Entry, Error, Limits, Locator, Progress, Publication,
@@ -61,6 +70,8 @@ pub(crate) enum Listing {
     Files(Vec<RemoteFile>),
     /// Entries.
     Entries(Vec<Entry>),
+    /// Entries that are described, and files that are not.
+    Both(Vec<Entry>, Vec<RemoteFile>),
 }
 
 /// A file of a registry.
@@ -87,8 +98,8 @@ pub(crate) struct RemoteFile {
 pub(crate) struct Resume {
     /// How many bytes there are already.
     pub(crate) start: u64,
-    /// What the server said the file was then: an `ETag`, or a date.
-    pub(crate) validator: String,
+    /// What the server said the file was then, an `ETag` or a date; none where the digest will tell.
+    pub(crate) validator: Option<String>,
 }
 
 /// A file that is open.
@@ -110,6 +121,12 @@ pub(crate) struct Opened {
 pub(crate) enum Kind {
     /// A bucket.
     S3(Bucket),
+    /// The releases of a repository.
+    GitHub(GitHub),
+    /// A web server's folder.
+    Http(Web),
+    /// A folder.
+    Folder(Folder),
     /// An OCI registry.
     Oci(Oci),
 }
@@ -122,13 +139,10 @@ impl Kind {
     ) -> Result<Self, Error> {
         Ok(match config.kind {
             RegistryKind::S3 => Self::S3(Bucket::open(config, credentials, limits)?),
+            RegistryKind::GitHub => Self::GitHub(GitHub::open(config, credentials, limits)?),
+            RegistryKind::Http => Self::Http(Web::open(config, credentials, limits)?),
+            RegistryKind::Folder => Self::Folder(Folder::open(config, limits)?),
             RegistryKind::Oci => Self::Oci(Oci::open(config, credentials, limits)?),
-            kind => {
-                return Err(Error::Unsupported {
-                    doing: "opening",
-                    kind,
-                });
-            }
         })
     }
 }
@@ -142,6 +156,9 @@ impl Source for Kind {
     ) -> Result<Listing, Error> {
         match self {
             Self::S3(bucket) => bucket.list(known, control, progress).await,
+            Self::GitHub(releases) => releases.list(known, control, progress).await,
+            Self::Http(web) => web.list(known, control, progress).await,
+            Self::Folder(folder) => folder.list(known, control, progress).await,
             Self::Oci(oci) => oci.list(known, control, progress).await,
         }
     }
@@ -154,6 +171,9 @@ impl Source for Kind {
     ) -> Result<Opened, Error> {
         match self {
             Self::S3(bucket) => bucket.open(locator, resume, control).await,
+            Self::GitHub(releases) => releases.open(locator, resume, control).await,
+            Self::Http(web) => web.open(locator, resume, control).await,
+            Self::Folder(folder) => folder.open(locator, resume, control).await,
             Self::Oci(oci) => oci.open(locator, resume, control).await,
         }
     }
@@ -166,6 +186,9 @@ impl Source for Kind {
     ) -> Result<Published, Error> {
         match self {
             Self::S3(bucket) => bucket.publish(publication, control, progress).await,
+            Self::GitHub(releases) => releases.publish(publication, control, progress).await,
+            Self::Http(web) => web.publish(publication, control, progress).await,
+            Self::Folder(folder) => folder.publish(publication, control, progress).await,
             Self::Oci(oci) => oci.publish(publication, control, progress).await,
         }
     }

@@ -67,9 +67,10 @@ pub(crate) async fn open(
     let url = ask.url.clone();
     let plain = ask.clone();
     if let Some(resume) = resume {
-        ask = ask
-            .header(RANGE, &format!("bytes={}-", resume.start))
-            .header(IF_RANGE, &resume.validator);
+        ask = ask.header(RANGE, &format!("bytes={}-", resume.start));
+        if let Some(validator) = &resume.validator {
+            ask = ask.header(IF_RANGE, validator);
+        }
     }
     let mut response = match client.send(ask, control).await {
         // It ends before where we are: it is another one now.

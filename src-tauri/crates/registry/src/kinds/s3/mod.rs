@@ -16,7 +16,7 @@ use crate::{
     Control, Credentials, Error, Limits, Locator, Progress, Publication, Published, RegistryConfig,
 };
 
-pub(crate) use sign::Signer;
+pub(crate) use sign::{Signer, encode_key};
 
 /// The metadata that a digest is in, as 64 hexadecimal digits.
 pub(crate) const SHA256_HEADER: HeaderName = HeaderName::from_static("x-amz-meta-sha256");
@@ -73,7 +73,7 @@ impl Bucket {
     /// The URL of an object.
     pub(crate) fn url(&self, key: &str) -> Result<Url, Error> {
         let mut url = self.root.clone();
-        url.set_path(&format!("{}{}", self.root.path(), sign::encode_key(key)));
+        url.set_path(&format!("{}{}", self.root.path(), encode_key(key)));
         Ok(url)
     }
 
