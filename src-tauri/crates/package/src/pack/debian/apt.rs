@@ -80,46 +80,95 @@ pub(super) fn closure(names: &[String], watch: &mut dyn Watch) -> Result<Vec<Wan
     Ok(wanted)
 }
 
-/// Downloads packages into a folder; gives the file of each name.
+/// Where the files of a package are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In a package file.
+    File(PathBuf),
+    /// Installed here, in a version that no server has: as lists of installed packages say.
+    Installed(Vec<PathBuf>),
+}
+
+/// Downloads packages into a folder; gives where the files of each are.
 pub(super) fn download(
     wanted: &[Wanted],
     folder: &Path,
     watch: &mut dyn Watch,
-) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let mut command = Command::new("apt-get");
-    command
-        .current_dir(folder)
-        .args([
-            "-o",
-            "Acquire::Retries=2",
-            "-o",
-            "Acquire::http::Timeout=30",
-        ])
-        .args(["-qq", "download"])
-        .args(wanted.iter().map(|package| &package.name));
-    let output = child::run(&mut command, DOWNLOAD_TIMEOUT, watch)
-        .map_err(|failure| failure.of("apt-get", NO_APT))?;
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some((package, _)) = name.split_once('_').filter(|_| name.ends_with(".deb")) {
-            files.insert(package.to_owned(), entry.path());
+) -> Result<BTreeMap<String, Origin>, Error> {
+    let mut origins = BTreeMap::new();
+    loop {
+        let is_open = |package: &&Wanted| !origins.contains_key(&package.name);
+        let names = wanted
+            .iter()
+            .filter(is_open)
+            .map(|package| package.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let Some(first) = names.first() else {
+            return Ok(origins);
+        };
+        let mut command = Command::new("apt-get");
+        command
+            .current_dir(folder)
+            .args([
+                "-o",
+                "Acquire::Retries=2",
+                "-o",
+                "Acquire::http::Timeout=30",
+            ])
+            .args(["-qq", "download"])
+            .args(&names);
+        let output = child::run(&mut command, DOWNLOAD_TIMEOUT, watch)
+            .map_err(|failure| failure.of("apt-get", NO_APT))?;
+        if !output.status.success() {
+            let name = without_source(&output.stderr).filter(|name| names.contains(name));
+            let files = name.map(|name| installed(name, watch)).transpose()?;
+            if let (Some(name), Some(files)) = (name, files.filter(|files| !files.is_empty())) {
+                origins.insert(name.to_owned(), Origin::Installed(files));
+                continue;
+            }
+            return Err(not_downloaded(first, &output.stderr));
+        }
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some((package, _)) = name.split_once('_').filter(|_| name.ends_with(".deb")) {
+                origins.insert(package.to_owned(), Origin::File(entry.path()));
+            }
+        }
+        if let Some(lacking) = names.iter().find(|name| !origins.contains_key(**name)) {
+            return Err(not_downloaded(lacking, &output.stderr));
         }
     }
-    let is_lacking = |package: &&Wanted| !files.contains_key(&package.name);
-    if output.status.success() && !wanted.iter().any(|package| is_lacking(&package)) {
-        return Ok(files);
-    }
-    let said = output.stderr.lines().filter(|line| line.starts_with("E:"));
-    let said: Vec<&str> = said.collect();
-    Err(Error::Unsuitable {
-        path: wanted
-            .iter()
-            .find(is_lacking)
-            .map_or_else(|| "apt-get".into(), |package| PathBuf::from(&package.name)),
+}
+
+fn not_downloaded(name: &str, stderr: &str) -> Error {
+    let said: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.starts_with("E:"))
+        .collect();
+    Error::Unsuitable {
+        path: name.into(),
         found: format!("could not be downloaded: {}", said.join(" ")),
         remedy: "Check the network connection, run `sudo apt-get update`, and try again.".into(),
-    })
+    }
+}
+
+/// The package whose installed version is on no server: it came from a file, or from a server that
+/// is no longer named.
+fn without_source(stderr: &str) -> Option<&str> {
+    let line = stderr
+        .lines()
+        .find(|line| line.contains("Can't find a source to download"))?;
+    let (_, name) = line.rsplit_once(" of '")?;
+    name.split([':', '\'']).next()
+}
+
+/// The files of an installed package.
+fn installed(name: &str, watch: &mut dyn Watch) -> Result<Vec<PathBuf>, Error> {
+    let mut command = Command::new("dpkg-query");
+    let output = child::run(command.args(["--listfiles", name]), GRAPH_TIMEOUT, watch)
+        .map_err(|failure| failure.of("dpkg-query", NO_APT))?;
+    let paths = output.stdout.lines().filter(|line| line.starts_with('/'));
+    Ok(paths.map(PathBuf::from).collect())
 }
 
 /// What depends on what.

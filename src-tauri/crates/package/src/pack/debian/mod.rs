@@ -13,7 +13,7 @@
 mod apt;
 mod services;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ use crate::error::IoContext;
 use crate::run_file::Settings;
 use crate::watch::advance;
 use crate::{Error, Finding, Manifest, RunConfiguration, RunFile, Watch, name_from};
-use apt::Wanted;
+use apt::{Origin, Wanted};
 use services::Service;
 
 /// Read by people, or by programs that a guest does not have.
@@ -90,12 +90,17 @@ pub(super) fn plan(
     };
     let mut version = None;
     for package in &wanted {
-        let Some(file) = files.get(&package.name) else {
-            continue;
-        };
         watch.step(&format!("Unpacking {}", package.name));
-        version = version.or_else(|| version_of(file));
-        unpacker.unpack(package, file, watch)?;
+        match files.get(&package.name) {
+            Some(Origin::File(file)) => {
+                if names.first() == Some(&package.name) {
+                    version = version_of(file);
+                }
+                unpacker.unpack(package, file, watch)?;
+            }
+            Some(Origin::Installed(paths)) => unpacker.take_installed(package, paths)?,
+            None => {}
+        }
     }
     let mut draft = unpacker.finish();
     super::name_service(&mut draft)?;
@@ -106,7 +111,7 @@ pub(super) fn plan(
             .file_name()
             .unwrap_or_default()
             .to_string_lossy();
-        name.starts_with("libnode.so.")
+        name == "node" || name.starts_with("libnode.so.")
     });
     if options.guest == GuestOs::Osv && !own_linker {
         flatten(&mut draft)?;
@@ -212,7 +217,44 @@ impl Unpacker {
             self.entry(package, entry)
         })?;
         // The disk is needed for what comes next.
-        std::fs::remove_file(file).context("clear up", file)
+        fs::remove_file(file).context("clear up", file)
+    }
+
+    /// The files of a package that is installed here.
+    fn take_installed(&mut self, package: &Wanted, paths: &[PathBuf]) -> Result<(), Error> {
+        let name = &package.name;
+        self.draft.findings.push(
+            Finding::note(format!(
+                "{name} is taken as it is installed here: no server has this version"
+            ))
+            .remedy("What was changed in its files since comes along."),
+        );
+        for path in paths {
+            let Ok(metadata) = fs::symlink_metadata(path) else {
+                continue;
+            };
+            if self.leaves_out(path, metadata.len()) {
+                continue;
+            }
+            if metadata.is_symlink() {
+                let target = fs::read_link(path).context("read", path)?;
+                self.draft.link(path, &target, &package.reason)?;
+            } else if metadata.is_file() {
+                self.draft.file(path, path, &package.reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file is only for people to read; it is counted.
+    fn leaves_out(&mut self, guest: &Path, size_bytes: u64) -> bool {
+        let is_document = DOCUMENTS.iter().any(|folder| guest.starts_with(folder));
+        let leaves_out = is_document && !self.keep_documents;
+        if leaves_out {
+            self.left_count += 1;
+            self.left_bytes += size_bytes;
+        }
+        leaves_out
     }
 
     fn entry(&mut self, package: &Wanted, entry: &mut DebEntry<'_>) -> Result<(), Error> {
@@ -224,10 +266,7 @@ impl Unpacker {
             return Ok(());
         }
         let size_bytes = entry.header().size().unwrap_or(0);
-        let is_document = DOCUMENTS.iter().any(|folder| guest.starts_with(folder));
-        if is_document && !self.keep_documents {
-            self.left_count += 1;
-            self.left_bytes += size_bytes;
+        if self.leaves_out(&guest, size_bytes) {
             return Ok(());
         }
         let reason = &package.reason;
