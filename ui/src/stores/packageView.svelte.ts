@@ -16,10 +16,12 @@ export class PackageView {
   graph = $state.raw<Graph | null>(null);
   graphError = $state.raw<AppError | null>(null);
 
-  readonly chosen = $derived<PackageVersion | undefined>(
-    this.details?.versions.find((one) => one.version === this.version) ?? this.details?.versions[0],
-  );
-  readonly installed = $derived(this.details?.versions.some((one) => one.installed) ?? false);
+  /** The version that is shown: the one that was asked for, else the one that the details describe. */
+  readonly chosen = $derived.by<PackageVersion | undefined>(() => {
+    const wanted = this.version ?? this.details?.version ?? null;
+    const same = this.details?.versions.filter((one) => one.version === wanted) ?? [];
+    return same.find((one) => one.installed) ?? same[0] ?? this.details?.versions[0];
+  });
 
   #asked = 0;
 
