@@ -7,7 +7,8 @@
 //! "windlass digests 1\n"
 //! then for each file   digest [u8; 32] | size, device, inode u64 | modified, changed i128 | length of path u32 | path
 //! ```
-//! All numbers are little-endian. A cache that cannot be read is an empty one: it saves time, and holds nothing else.
+//! All numbers are little-endian. A cache that cannot be read is an empty one, and one that is cut off ends there: it saves
+//! time, and holds nothing else.
 //!
 //! A file that changed within the last two seconds before it was digested is not remembered: it could change again without
 //! its times showing it, since file systems count in steps.
@@ -18,7 +19,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +28,11 @@ use crate::stamp::Stamp;
 
 const MAGIC: &[u8] = b"windlass digests 1\n";
 
-/// How long a file has to be unchanged to be remembered.
-const SETTLED_NS: i128 = 2_000_000_000;
+/// A line without its path.
+const LINE_BYTES: u64 = 32 + 3 * 8 + 2 * 16 + 4;
+
+/// So many lines for each file that is known, and the cache is written anew.
+const LINES_PER_FILE: usize = 2;
 
 /// No path is longer.
 const PATH_BYTES_MAX: u32 = 1 << 16;
@@ -46,32 +50,23 @@ pub struct DigestCache {
 
 #[derive(Debug, Default)]
 struct Known {
-    digests: HashMap<PathBuf, (Stamp, blake3::Hash)>,
-    is_changed: bool,
+    digests: Digests,
+    is_loaded: bool,
+    /// What the file does not have yet.
+    added: Vec<PathBuf>,
+    /// How many lines the file has, and how many bytes these are.
+    lines: usize,
+    length_bytes: u64,
 }
 
+type Digests = HashMap<PathBuf, (Stamp, blake3::Hash)>;
+
 impl DigestCache {
-    /// A cache that is kept in a file, read from there if it is there.
+    /// A cache that is kept in a file, if it is there.
     pub fn open(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        let digests = match File::open(&path)
-            .map(io::BufReader::new)
-            .and_then(|mut file| read(&mut file))
-        {
-            Ok(digests) => digests,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(path = %path.display(), %error, "starting with no digests");
-                }
-                HashMap::new()
-            }
-        };
         Self {
-            path: Some(path),
-            known: Mutex::new(Known {
-                digests,
-                is_changed: false,
-            }),
+            path: Some(path.into()),
+            known: Mutex::default(),
         }
     }
 
@@ -85,8 +80,8 @@ impl DigestCache {
         self.len() == 0
     }
 
-    /// Writes what has become known to the file, if there is one and anything changed. Files that are no more are
-    /// forgotten.
+    /// Writes what has become known to the file, if there is one and anything changed. Where much of the file is out of
+    /// date, it is written anew, and files that are no more are forgotten.
     ///
     /// # Errors
     /// When it cannot be written; the old one stays then.
@@ -95,7 +90,30 @@ impl DigestCache {
             return Ok(());
         };
         let mut known = self.known();
-        if !known.is_changed {
+        if known.added.is_empty() {
+            return Ok(());
+        }
+        // Another process may have added to it, or been cut off while it did.
+        let is_ours = path
+            .metadata()
+            .is_ok_and(|file| file.len() == known.length_bytes);
+        let lines = known.lines + known.added.len();
+        if is_ours && known.lines > 0 && lines <= LINES_PER_FILE * known.digests.len() {
+            let added = std::mem::take(&mut known.added);
+            let mut bytes = Vec::new();
+            for file in &added {
+                if let Some((stamp, digest)) = known.digests.get(file) {
+                    write_line(&mut bytes, file, stamp, digest).context("write", path)?;
+                }
+            }
+            // One write: two processes that add at the same moment do not mix their lines.
+            let mut file = File::options()
+                .append(true)
+                .open(path)
+                .context("write", path)?;
+            file.write_all(&bytes).context("write", path)?;
+            known.lines += added.len();
+            known.length_bytes += bytes.len() as u64;
             return Ok(());
         }
         known
@@ -112,8 +130,33 @@ impl DigestCache {
         file.persist(path)
             .map_err(|error| error.error)
             .context("write", path)?;
-        known.is_changed = false;
+        known.added.clear();
+        known.lines = known.digests.len();
+        known.length_bytes = path.metadata().map_or(0, |file| file.len());
         Ok(())
+    }
+
+    /// The digest of a file that had this stamp when it was scanned, if it is remembered.
+    pub(crate) fn remembered(&self, path: &Path, stamp: &Stamp) -> Option<blake3::Hash> {
+        let known = self.known();
+        let (old, digest) = known.digests.get(path)?;
+        (old == stamp).then_some(*digest)
+    }
+
+    /// Remembers the digest of a file that was read after `started` and still had this stamp behind that, if it had been
+    /// unchanged for long enough.
+    pub(crate) fn remember(
+        &self,
+        path: &Path,
+        stamp: &Stamp,
+        digest: blake3::Hash,
+        started: SystemTime,
+    ) {
+        if stamp.is_settled(started) {
+            let mut known = self.known();
+            known.digests.insert(path.to_path_buf(), (*stamp, digest));
+            known.added.push(path.to_path_buf());
+        }
     }
 
     /// The digest of a file that had this stamp when it was scanned, from memory or by reading it.
@@ -123,29 +166,35 @@ impl DigestCache {
         stamp: &Stamp,
         cancel: &CancellationToken,
     ) -> Result<blake3::Hash, Error> {
-        if let Some((known, digest)) = self.known().digests.get(path)
-            && known == stamp
-        {
-            return Ok(*digest);
+        if let Some(digest) = self.remembered(path, stamp) {
+            return Ok(digest);
         }
+        let started = SystemTime::now();
         let digest = digest_file(path, cancel)?;
         stamp.check(path)?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos());
-        let settled = i128::try_from(now)
-            .unwrap_or(i128::MAX)
-            .saturating_sub(SETTLED_NS);
-        if stamp.modified_ns < settled && stamp.changed_ns < settled {
-            let mut known = self.known();
-            known.digests.insert(path.to_path_buf(), (*stamp, digest));
-            known.is_changed = true;
-        }
+        self.remember(path, stamp, digest, started);
         Ok(digest)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = self.path.as_ref().filter(|_| !known.is_loaded) {
+            let read = File::open(path)
+                .map(io::BufReader::new)
+                .and_then(|mut file| read(&mut file));
+            match read {
+                Ok((digests, lines, length_bytes)) => {
+                    (known.digests, known.lines) = (digests, lines);
+                    known.length_bytes = length_bytes;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "starting with no digests");
+                }
+            }
+        }
+        known.is_loaded = true;
+        known
     }
 }
 
@@ -173,22 +222,32 @@ fn write(
 ) -> io::Result<()> {
     out.write_all(MAGIC)?;
     for (path, (stamp, digest)) in digests {
-        let path = path.as_os_str().as_bytes();
-        let length = u32::try_from(path.len()).map_err(io::Error::other)?;
-        out.write_all(digest.as_bytes())?;
-        for number in [stamp.size_bytes, stamp.device, stamp.inode] {
-            out.write_all(&number.to_le_bytes())?;
-        }
-        for time in [stamp.modified_ns, stamp.changed_ns] {
-            out.write_all(&time.to_le_bytes())?;
-        }
-        out.write_all(&length.to_le_bytes())?;
-        out.write_all(path)?;
+        write_line(out, path, stamp, digest)?;
     }
     out.flush()
 }
 
-fn read(file: &mut impl Read) -> io::Result<HashMap<PathBuf, (Stamp, blake3::Hash)>> {
+fn write_line(
+    out: &mut impl Write,
+    path: &Path,
+    stamp: &Stamp,
+    digest: &blake3::Hash,
+) -> io::Result<()> {
+    let path = path.as_os_str().as_bytes();
+    let length = u32::try_from(path.len()).map_err(io::Error::other)?;
+    out.write_all(digest.as_bytes())?;
+    for number in [stamp.size_bytes, stamp.device, stamp.inode] {
+        out.write_all(&number.to_le_bytes())?;
+    }
+    for time in [stamp.modified_ns, stamp.changed_ns] {
+        out.write_all(&time.to_le_bytes())?;
+    }
+    out.write_all(&length.to_le_bytes())?;
+    out.write_all(path)
+}
+
+/// What is in a file, and in how many lines.
+fn read(file: &mut impl Read) -> io::Result<(Digests, usize, u64)> {
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic)?;
     if magic != MAGIC {
@@ -197,42 +256,49 @@ fn read(file: &mut impl Read) -> io::Result<HashMap<PathBuf, (Stamp, blake3::Has
             "it is not a cache of digests",
         ));
     }
-    let mut digests = HashMap::new();
+    let (mut digests, mut lines, mut length_bytes) = (HashMap::new(), 0, MAGIC.len() as u64);
     loop {
-        let mut digest = [0; blake3::OUT_LEN];
-        // Only between two files may it end.
-        if file.read(&mut digest[..1])? == 0 {
-            return Ok(digests);
+        match read_line(file) {
+            Ok((path, stamp, digest)) => {
+                length_bytes += LINE_BYTES + path.as_os_str().len() as u64;
+                digests.insert(path, (stamp, digest));
+                lines += 1;
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok((digests, lines, length_bytes));
+            }
+            Err(error) => return Err(error),
         }
-        file.read_exact(&mut digest[1..])?;
-        let mut numbers = [0; 3];
-        for number in &mut numbers {
-            *number = u64::from_le_bytes(take(file)?);
-        }
-        let modified_ns = i128::from_le_bytes(take(file)?);
-        let changed_ns = i128::from_le_bytes(take(file)?);
-        let length = u32::from_le_bytes(take(file)?);
-        if length > PATH_BYTES_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it holds a path that is too long",
-            ));
-        }
-        let mut path = Vec::new();
-        if file.take(u64::from(length)).read_to_end(&mut path)? < length as usize {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let [size_bytes, device, inode] = numbers;
-        let stamp = Stamp {
-            size_bytes,
-            device,
-            inode,
-            modified_ns,
-            changed_ns,
-        };
-        let path = PathBuf::from(std::ffi::OsString::from_vec(path));
-        digests.insert(path, (stamp, blake3::Hash::from_bytes(digest)));
     }
+}
+
+fn read_line(file: &mut impl Read) -> io::Result<(PathBuf, Stamp, blake3::Hash)> {
+    let digest = blake3::Hash::from_bytes(take(file)?);
+    let mut numbers = [0; 3];
+    for number in &mut numbers {
+        *number = u64::from_le_bytes(take(file)?);
+    }
+    let modified_ns = i128::from_le_bytes(take(file)?);
+    let changed_ns = i128::from_le_bytes(take(file)?);
+    let length = u32::from_le_bytes(take(file)?);
+    if length > PATH_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it holds a path that is too long",
+        ));
+    }
+    let mut path = vec![0; length as usize];
+    file.read_exact(&mut path)?;
+    let [size_bytes, device, inode] = numbers;
+    let stamp = Stamp {
+        size_bytes,
+        device,
+        inode,
+        modified_ns,
+        changed_ns,
+    };
+    let path = PathBuf::from(std::ffi::OsString::from_vec(path));
+    Ok((path, stamp, digest))
 }
 
 fn take<const LENGTH: usize>(file: &mut impl Read) -> io::Result<[u8; LENGTH]> {
@@ -317,7 +383,7 @@ mod tests {
                 .collect();
             let mut bytes = Vec::new();
             write(&mut bytes, &digests).unwrap();
-            prop_assert_eq!(read(&mut bytes.as_slice()).unwrap(), digests);
+            prop_assert_eq!(read(&mut bytes.as_slice()).unwrap().0, digests);
             let cut = cut.index(bytes.len());
             let _ = read(&mut &bytes[..cut]);
         }

@@ -36,7 +36,8 @@ mod scan;
 mod stamp;
 
 pub use build::{
-    Build, FileKind, FileList, FileRecord, Recipe, build, files_path, image_command_line,
+    Build, Changes, FileKind, FileList, FileRecord, Manner, Recipe, build, build_or_update,
+    files_path, image_command_line, record_path,
 };
 pub use check::{Boot, check, is_buildable};
 pub use digest::DigestCache;

@@ -3,8 +3,12 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, IoContext};
+
+/// How long a file has to be unchanged to be taken for unchanged by its times.
+const SETTLED_NS: i128 = 2_000_000_000;
 
 /// Size, times of change and inode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +32,18 @@ impl Stamp {
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// Whether the file had been unchanged for so long at that time that a later change shows in its times. File systems
+    /// count in steps.
+    pub(crate) fn is_settled(&self, at: SystemTime) -> bool {
+        let at = at
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos());
+        let settled = i128::try_from(at)
+            .unwrap_or(i128::MAX)
+            .saturating_sub(SETTLED_NS);
+        self.modified_ns < settled && self.changed_ns < settled
     }
 
     /// Looks whether a file still has this stamp.

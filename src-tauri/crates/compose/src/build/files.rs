@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use windlass_image::{GuestPath, Node, Source, Tree};
+use windlass_image::{GuestPath, Node, Source, Tree, journal};
 
 use super::digests::FileDigests;
 use crate::error::{Error, IoContext};
@@ -22,6 +22,8 @@ use crate::plan::Plan;
 
 /// The version of this format.
 const FORMAT: u32 = 1;
+
+pub(super) const SUFFIX: &str = "files.json";
 
 /// What is in an image: the content of `<image>.files.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,9 +84,7 @@ pub struct FileRecord {
 
 /// Where the list of files of an image is: `<image>.files.json`.
 pub fn files_path(image: &Path) -> PathBuf {
-    let mut name = image.as_os_str().to_owned();
-    name.push(".files.json");
-    PathBuf::from(name)
+    journal::companion(image, SUFFIX)
 }
 
 impl FileList {
@@ -129,6 +129,11 @@ impl FileList {
         let file = std::fs::File::open(&path).context("read", &path)?;
         serde_json::from_reader(io::BufReader::new(file))
             .map_err(|source| Error::FileList { path, source })
+    }
+
+    /// Whether there is a list beside an image.
+    pub(super) fn is_there(image: &Path) -> bool {
+        files_path(image).is_file()
     }
 
     /// How many files and symlinks there are.
@@ -202,7 +207,7 @@ fn record(
     record
 }
 
-fn made_digest(node: &Node) -> Option<blake3::Hash> {
+pub(super) fn made_digest(node: &Node) -> Option<blake3::Hash> {
     match node {
         Node::File {
             source: Source::Bytes(bytes),

@@ -1,40 +1,54 @@
 //! A plan becomes an image.
 //!
 //! ```text
-//!   plan ─> tree ─> is there room? ─> .<image>.building-…            locked while we live
-//!                                       │ writer                     the files, one after the other
-//!                     digests of files ─┤                            several at once, beside the writer
-//!                                       │ every file is as scanned?
-//!                                       │ digest of the image, fsync
-//!                                       v
-//!        <image>.files.json renamed first, then <image>
+//!   plan ─> tree ─> is the last build's record there?
+//!     │               │ yes: compare ─> only what differs                    [update]
+//!     │ no
+//!     ├─> is there room? ─> .<image>.building-…           locked while we live
+//!     │     │ writer          files are read once: written, and digested where they are not known
+//!     │     │ every file is as scanned?
+//!     │     │ digest of the image, fsync                  at the same time
+//!     │     v
+//!     └─> <image>.files.json and <image>.record renamed first, then <image>
 //! ```
 //!
 //! A build that is killed leaves its temporary file, unlocked; the next build to the same place removes it. Two builds to
-//! one place do not meet: each has its own file, and the last rename wins, whole. Killed between its two renames, a build
-//! leaves the new list beside the old image; the digest in the list tells.
+//! one place do not meet: each has its own file, and the last rename wins, whole. Killed between its renames, a build
+//! leaves the new list beside the old image; the digest in the list tells. The record tells by itself whether it belongs to
+//! the image.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{CommandLine, GuestOs, RootFs};
-use windlass_image::{Node, Tree};
+use windlass_image::{Node, Tree, subtree};
 
 use crate::base::LINUX_COMMAND_LINE;
 use crate::digest::DigestCache;
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Origin, Plan};
 use crate::progress::{Progress, Step};
 
+mod changes;
 mod digests;
 mod files;
 mod output;
+mod parts;
+mod record;
 mod space;
+mod update;
 mod write;
 
+pub use changes::{Changes, Manner};
 pub use files::{FileKind, FileList, FileRecord, files_path};
+pub use record::record_path;
 
+use digests::FileDigests;
 use output::Output;
+use record::Record;
 
 /// How an image is made from a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +79,8 @@ pub struct Build {
     pub file_count: usize,
     /// The BLAKE3 digest of its file, in hexadecimal.
     pub digest: String,
+    /// What is different from the image that was in its place before.
+    pub changes: Changes,
 }
 
 /// The boot command line with the option that the root file system needs in this guest: `--rootfs=…` for OSv.
@@ -98,6 +114,39 @@ pub fn build(
     progress: &mut dyn FnMut(Progress),
     cancel: &CancellationToken,
 ) -> Result<Build, Error> {
+    build_anew(plan, recipe, None, digests, progress, cancel)
+}
+
+/// Makes the image out of the one that is in its place, by what differs; if there is none that this can be done with, it
+/// is made anew. [`Build::changes`] says which.
+///
+/// # Errors
+/// As [`build`]. The image in its place stays as the guest sees it.
+pub fn build_or_update(
+    plan: &Plan,
+    recipe: &Recipe,
+    digests: &DigestCache,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &CancellationToken,
+) -> Result<Build, Error> {
+    let (reason, previous) = match update::update(plan, recipe, digests, progress, cancel)? {
+        update::Outcome::Done(build) => return Ok(*build),
+        update::Outcome::Anew { reason, previous } => (reason, previous),
+    };
+    tracing::debug!(image = %recipe.destination.display(), reason, "the image is built anew");
+    let mut build = build_anew(plan, recipe, previous.as_deref(), digests, progress, cancel)?;
+    build.changes.reason = Some(reason);
+    Ok(build)
+}
+
+fn build_anew(
+    plan: &Plan,
+    recipe: &Recipe,
+    previous: Option<&Record>,
+    digests: &DigestCache,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &CancellationToken,
+) -> Result<Build, Error> {
     let (guest, root_fs) = (plan.guest(), plan.root_fs());
     if guest == GuestOs::Linux && root_fs == RootFs::Rofs {
         return Err(Error::RootFs { guest, root_fs });
@@ -109,75 +158,88 @@ pub fn build(
     space::check(&recipe.destination, estimate.written_bytes)?;
     let output = Output::create(&recipe.destination)?;
 
+    let started = SystemTime::now();
     let total_bytes = tree.total_bytes() + estimate.image_bytes;
     let mut report = Throttled::new(total_bytes, progress);
     report.at(Step::Write, 0);
+    let explain = |error| space::explain(error, &recipe.destination, estimate.written_bytes);
+    let mut known = digests::remembered(plan, digests);
+    let is_unknown = |index| !known.contains_key(&index);
+    let mut writing = write::Writing::new(plan, is_unknown, &mut report, cancel);
+    write::write(plan, recipe, &command_line, &tree, &output, &mut writing).map_err(explain)?;
+    let found = writing.found;
+    // Some are not digested on the way; few, and large.
+    known.extend(&found);
+    digests::complete(plan, digests, &mut known, cancel)?;
+    digests::check_unchanged(plan, |_| true, cancel)?;
+    remember(plan, &found, digests, started);
 
-    // Either of the two ends the other when it fails.
-    let ended = cancel.child_token();
-    let (written, file_digests) = std::thread::scope(|scope| {
-        let file_digests = scope.spawn(|| {
-            let file_digests = digests::of_files(plan, digests, &ended);
-            if file_digests.is_err() {
-                ended.cancel();
-            }
-            file_digests
-        });
-        let written = write::write(
-            plan,
-            recipe,
-            &command_line,
-            &tree,
-            &output,
-            &mut report,
-            &ended,
-        );
-        if written.is_err() {
-            ended.cancel();
-        }
-        let file_digests = file_digests
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (written, file_digests)
-    });
-    // The one that failed by itself says why; the other only that it was ended.
-    let file_digests = match (written, file_digests) {
-        (Ok(()), Ok(file_digests)) => file_digests,
-        (Err(Error::Cancelled) | Ok(()), Err(error)) | (Err(error), _) => {
-            return Err(space::explain(
-                error,
-                &recipe.destination,
-                estimate.written_bytes,
-            ));
-        }
-    };
-    digests::check_unchanged(plan, cancel)?;
-
-    let (digest, size_bytes) = output.digest(&mut report, tree.total_bytes(), cancel)?;
+    let (parts, size_bytes) = settle(&output, &mut report, tree.total_bytes(), cancel)
+        .map_err(|error| output.failed("write", error))
+        .map_err(explain)?;
+    let digest = subtree::whole(&parts, size_bytes);
     report.at(Step::Finish, total_bytes);
-    let list = files::FileList::new(
-        plan,
-        &tree,
-        &file_digests,
-        &digest,
-        size_bytes,
-        &command_line,
-    );
-    let finished = output
-        .finish(&list, cancel)
-        .map_err(|error| space::explain(error, &recipe.destination, estimate.written_bytes))?;
+    let list = files::FileList::new(plan, &tree, &known, &digest, size_bytes, &command_line);
+    let head = update::head(plan, recipe, &command_line, digests, output.file(), cancel)?;
+    let stamps = update::stamps(plan, &tree, &known, started);
+    let record = Record {
+        head,
+        parts,
+        entries: record::entries(&tree, stamps.into_iter()),
+    };
+    let bytes_written = output
+        .file()
+        .metadata()
+        .map_or(0, |file| file.blocks() * 512);
+    output.finish(&list, &record, cancel).map_err(explain)?;
     if let Err(error) = digests.save() {
         // The next build reads more than it had to.
         tracing::warn!(%error, "the digests were not saved");
     }
+    let mut changes = previous.map_or_else(
+        || Changes::all(&record.entries),
+        |old| Changes::between(&old.entries, &record.entries),
+    );
+    changes.bytes_written = bytes_written;
     Ok(Build {
         path: recipe.destination.clone(),
-        files_path: finished,
+        files_path: files_path(&recipe.destination),
         size_bytes,
         content_bytes: tree.total_bytes(),
         file_count: list.file_count(),
         digest: digest.to_hex().to_string(),
+        changes,
     })
+}
+
+/// Syncs the image and digests it, at the same time.
+fn settle(
+    output: &Output,
+    report: &mut Throttled<'_>,
+    done_before: u64,
+    cancel: &CancellationToken,
+) -> io::Result<(Vec<subtree::Subtree>, u64)> {
+    let file = output.file();
+    let size_bytes = file.metadata()?.len();
+    report.at(Step::Digest, done_before);
+    let parts = std::thread::scope(|scope| {
+        let sync = scope.spawn(|| file.sync_all());
+        let progress = |bytes| report.at(Step::Digest, done_before + bytes);
+        let parts = parts::of_file(file, size_bytes, progress, cancel);
+        sync.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        parts
+    })?;
+    Ok((parts, size_bytes))
+}
+
+/// Keeps the digests that the writing found for the next time.
+fn remember(plan: &Plan, found: &FileDigests, cache: &DigestCache, started: SystemTime) {
+    for (index, (_, entry)) in plan.entries().enumerate() {
+        if let (Some(digest), Origin::Host { path, stamp }) = (found.get(&index), &entry.origin) {
+            cache.remember(path, stamp, *digest, started);
+        }
+    }
 }
 
 /// The plan's tree; in a Linux image with the command line in a file, where the init looks for it.

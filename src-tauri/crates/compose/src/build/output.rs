@@ -1,20 +1,18 @@
 //! The temporary file that becomes an image.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, Read, Seek};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
+use windlass_image::journal;
 
-use super::files::{FileList, files_path};
-use super::{Throttled, folder_of};
+use super::files::{FileList, SUFFIX as FILES_SUFFIX, files_path};
+use super::folder_of;
+use super::record::{Record, SUFFIX as RECORD_SUFFIX, record_path};
 use crate::error::{Error, IoContext};
-use crate::progress::Step;
-
-/// What is read at a time for the digest of the image; large enough for several threads to share.
-const DIGEST_CHUNK_BYTES: usize = 4 << 20;
 
 /// An image that is not finished. Dropping it removes its file.
 #[derive(Debug)]
@@ -40,78 +38,74 @@ impl Output {
         self.image.as_file()
     }
 
-    /// Digests the image.
-    pub(super) fn digest(
-        &self,
-        report: &mut Throttled<'_>,
-        done_before: u64,
-        cancel: &CancellationToken,
-    ) -> Result<(blake3::Hash, u64), Error> {
-        let mut file = self.file();
-        file.rewind().context("read", self.image.path())?;
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; DIGEST_CHUNK_BYTES];
-        let mut done_bytes = 0;
-        loop {
-            if cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match file.read(&mut buffer[filled..]) {
-                    Ok(0) => break,
-                    Ok(count) => filled += count,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error).context("read", self.image.path()),
-                }
-            }
-            if filled == 0 {
-                return Ok((hasher.finalize(), done_bytes));
-            }
-            hasher.update_rayon(&buffer[..filled]);
-            done_bytes += filled as u64;
-            report.at(Step::Digest, done_before + done_bytes);
+    /// An error of the image's file.
+    pub(super) fn failed(&self, doing: &'static str, error: io::Error) -> Error {
+        match error.downcast() {
+            Ok(error) => error,
+            Err(source) => Error::Io {
+                doing,
+                path: self.destination.clone(),
+                source,
+            },
         }
     }
 
-    /// Makes the image and its list safe on the disk, and gives both their names.
+    /// Makes the image and what belongs to it safe on the disk, and gives all of it its names. The image itself is synced
+    /// by the caller.
     pub(super) fn finish(
         self,
         list: &FileList,
+        record: &Record,
         cancel: &CancellationToken,
-    ) -> Result<PathBuf, Error> {
+    ) -> Result<(), Error> {
         let folder = folder_of(&self.destination);
+        let prefix = prefix(&self.destination);
         let list_path = files_path(&self.destination);
-        let file = locked_temporary(folder, &prefix(&self.destination))?;
-        let mut writer = BufWriter::new(file);
+        let list_file = locked_temporary(folder, &prefix)?;
+        let mut writer = BufWriter::new(list_file);
         list.write(&mut writer).context("write", &list_path)?;
-        let file = writer
+        let list_file = writer
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
             .context("write", &list_path)?;
-        file.as_file().sync_all().context("write", &list_path)?;
-        self.image
-            .as_file()
-            .sync_all()
-            .context("write", &self.destination)?;
+        let record_path = record_path(&self.destination);
+        let record_file = locked_temporary(folder, &prefix)?;
+        record
+            .write(record_file.as_file())
+            .context("write", &record_path)?;
+        for (file, path) in [(&list_file, &list_path), (&record_file, &record_path)] {
+            file.as_file().sync_all().context("write", path)?;
+        }
         // The last moment to turn back.
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        make_readable(file.as_file(), file.path())?;
-        make_readable(self.image.as_file(), self.image.path())?;
-        // Image and list are of one build, also where two end at the same moment.
+        for file in [&list_file, &record_file, &self.image] {
+            make_readable(file.as_file(), file.path())?;
+        }
+        // Image, list and record are of one build, also where two end at the same moment.
         let folder_lock = File::open(folder).context("lock", folder)?;
         folder_lock.lock().context("lock", folder)?;
-        file.persist(&list_path)
-            .map_err(|error| error.error)
-            .context("write", &list_path)?;
-        self.image
-            .persist(&self.destination)
-            .map_err(|error| error.error)
-            .context("write", &self.destination)?;
-        folder_lock.sync_all().context("write", folder)?;
-        Ok(list_path)
+        let files = [
+            (list_file, &list_path),
+            (record_file, &record_path),
+            (self.image, &self.destination),
+        ];
+        for (file, path) in files {
+            file.persist(path)
+                .map_err(|error| error.error)
+                .context("write", path)?;
+        }
+        forget_update(&self.destination);
+        folder_lock.sync_all().context("write", folder)
+    }
+}
+
+/// Removes what an interrupted update of an image left that has another in its place now.
+fn forget_update(destination: &Path) {
+    let waiting = [FILES_SUFFIX, RECORD_SUFFIX].map(|suffix| journal::waiting(destination, suffix));
+    for path in waiting.iter().chain([&journal::path_of(destination)]) {
+        let _ = fs::remove_file(path);
     }
 }
 

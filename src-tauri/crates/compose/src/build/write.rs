@@ -1,5 +1,6 @@
 //! The tree goes into the file system, and the file system into the disk.
 
+use std::collections::HashMap;
 use std::io::Seek;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,13 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{GuestOs, RootFs};
 use windlass_image::ext4::{self, Ext4Options, WrittenBy};
-use windlass_image::{Source, Tree, osv, rofs};
+use windlass_image::{GuestPath, Source, Tree, Watch, osv, rofs};
 
+use super::digests::FileDigests;
 use super::output::Output;
 use super::{Recipe, Throttled};
 use crate::error::{Error, IoContext};
-use crate::plan::Plan;
+use crate::plan::{EntryKind, Plan};
 use crate::progress::Step;
 
 /// The label of our root file systems.
@@ -82,52 +84,102 @@ pub(super) fn estimate_bytes(plan: &Plan, tree: &Tree, recipe: &Recipe) -> Resul
     })
 }
 
+/// Reports how the writing goes on, ends it, and takes the digests of files that are not known yet.
+pub(super) struct Writing<'a, 'report> {
+    report: &'a mut Throttled<'report>,
+    done_bytes: u64,
+    cancel: &'a CancellationToken,
+    /// Their index among the entries of the plan.
+    wanted: HashMap<&'a GuestPath, usize>,
+    pub(super) found: FileDigests,
+}
+
+impl<'a, 'report> Writing<'a, 'report> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        wanted: impl Fn(usize) -> bool,
+        report: &'a mut Throttled<'report>,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        let entries = plan.entries().enumerate();
+        let files = entries.filter(|(_, (_, entry))| entry.kind == EntryKind::File);
+        Self {
+            report,
+            done_bytes: 0,
+            cancel,
+            wanted: files
+                .filter(|(index, _)| wanted(*index))
+                .map(|(index, (path, _))| (path, index))
+                .collect(),
+            found: FileDigests::new(),
+        }
+    }
+}
+
+impl Watch for Writing<'_, '_> {
+    fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.done_bytes += bytes;
+        self.report.at(Step::Write, self.done_bytes);
+        if self.cancel.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn wants_digest(&mut self, path: &GuestPath) -> bool {
+        self.wanted.contains_key(path)
+    }
+
+    fn digested(&mut self, path: &GuestPath, digest: blake3::Hash) {
+        if let Some(&index) = self.wanted.get(path) {
+            self.found.insert(index, digest);
+        }
+    }
+}
+
+/// What an ext4 root file system is to be like.
+pub(super) fn ext4_options(recipe: &Recipe, written_by: WrittenBy) -> Ext4Options {
+    Ext4Options {
+        size_bytes: recipe.size_bytes,
+        label: LABEL.to_owned(),
+        written_by,
+        ..Ext4Options::default()
+    }
+}
+
+/// The root file system of an OSv disk.
+pub(super) fn osv_root(plan: &Plan, recipe: &Recipe) -> osv::Root {
+    match plan.root_fs() {
+        RootFs::Rofs => osv::Root::Rofs,
+        RootFs::Ext4 => osv::Root::Ext4(ext4_options(recipe, WrittenBy::Osv)),
+    }
+}
+
 pub(super) fn write(
     plan: &Plan,
     recipe: &Recipe,
     command_line: &str,
     tree: &Tree,
     output: &Output,
-    report: &mut Throttled<'_>,
-    ended: &CancellationToken,
+    watch: &mut Writing<'_, '_>,
 ) -> Result<(), Error> {
-    let mut done_bytes = 0;
-    let mut watch = |bytes: u64| {
-        done_bytes += bytes;
-        report.at(Step::Write, done_bytes);
-        if ended.is_cancelled() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    };
     let mut file = output.file();
-    let options = |written_by| Ext4Options {
-        size_bytes: recipe.size_bytes,
-        label: LABEL.to_owned(),
-        written_by,
-        ..Ext4Options::default()
-    };
     let size_bytes = match plan.guest() {
-        GuestOs::Linux => ext4::write(tree, &mut file, &options(WrittenBy::Linux), &mut watch),
+        GuestOs::Linux => ext4::write(
+            tree,
+            &mut file,
+            &ext4_options(recipe, WrittenBy::Linux),
+            watch,
+        ),
         GuestOs::Osv => {
-            let root = match plan.root_fs() {
-                RootFs::Rofs => osv::Root::Rofs,
-                RootFs::Ext4 => osv::Root::Ext4(options(WrittenBy::Osv)),
-            };
+            let root = osv_root(plan, recipe);
             let loader: Option<Source> = recipe
                 .loader
                 .clone()
                 .map(|loader: PathBuf| Source::Path(loader));
-            osv::write_disk(
-                loader.as_ref(),
-                command_line,
-                &root,
-                tree,
-                &mut file,
-                &mut watch,
-            )
-            .map(|layout| layout.size_bytes)
+            osv::write_disk(loader.as_ref(), command_line, &root, tree, &mut file, watch)
+                .map(|layout| layout.size_bytes)
         }
     }
     .map_err(|source| image_error(&recipe.destination, source))?;
@@ -145,7 +197,7 @@ pub(super) fn write(
 }
 
 /// The errors that the writers share with us become ours.
-fn image_error(destination: &Path, error: windlass_image::Error) -> Error {
+pub(super) fn image_error(destination: &Path, error: windlass_image::Error) -> Error {
     match error {
         windlass_image::Error::Cancelled => Error::Cancelled,
         windlass_image::Error::Changed {

@@ -73,7 +73,12 @@ fn an_osv_disk_carries_its_command_line_and_a_list_of_its_files() {
     "#);
     assert_eq!(
         names_in(workshop.folder.path()),
-        ["disk.img", "disk.img.files.json", "hello"]
+        [
+            "disk.img",
+            "disk.img.files.json",
+            "disk.img.record",
+            "hello"
+        ]
     );
 }
 
@@ -187,6 +192,7 @@ fn a_build_takes_the_place_of_the_one_before_and_of_what_a_killed_one_left() {
             ".disk.img.building-alive",
             "disk.img",
             "disk.img.files.json",
+            "disk.img.record",
             "hello"
         ]
     );
@@ -225,7 +231,7 @@ fn two_builds_to_one_place_do_not_collide() {
     assert_eq!(left, digests[0]);
     assert_eq!(
         names_in(workshop.folder.path()),
-        ["big", "disk.img", "disk.img.files.json"]
+        ["big", "disk.img", "disk.img.files.json", "disk.img.record"]
     );
 }
 
