@@ -230,7 +230,12 @@ fn index_of(file: &Path, shown: &str) -> Result<Option<ImageIndex>, Error> {
 }
 
 fn unreadable(shown: &str, error: &Error) -> Finding {
-    let finding = Finding::warning(error.to_string()).at(shown);
+    // The place is said once.
+    let message = match error {
+        Error::Mistake(mistake) => format!("line {}: {}", mistake.line, mistake.message),
+        error => error.to_string(),
+    };
+    let finding = Finding::warning(message).at(shown);
     match error.hint() {
         Some(hint) => finding.remedy(hint),
         None => finding,

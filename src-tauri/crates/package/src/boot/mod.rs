@@ -17,6 +17,10 @@
 //! several, its words are put into the command instead: neither guest splits a value into words
 //! nor drops an empty one. (Capstan's way out was `--` and `-O` for nothing; several it could not.)
 //!
+//! All packages share the folder `/run`. Where several have a configuration of one name, the file is
+//! that of the last package in the order of layers, the appliance's before all: always the same one,
+//! and a finding says so. The others are not lost, for a `base` names its package: `below:server`.
+//!
 //! OSv has one environment, and applies the options of all scripts before it runs any command.
 //! Configurations that run together and give one variable two values are therefore a finding, and
 //! variables of a runtime are then put into the commands.

@@ -17,8 +17,13 @@ pub(super) fn plan(
     settings: &BuildSettings,
 ) -> Result<BootPlan> {
     let mut findings = Vec::new();
-    let owners = owners(layers, &mut findings);
+    let (owners, collisions) = owners(layers);
     let running = running(layers, &owners, settings)?;
+    findings.extend(
+        collisions
+            .iter()
+            .map(|collision| collision.finding(&running)),
+    );
     check_environment(&settings.env)?;
 
     let bases = Resolver {
@@ -77,30 +82,53 @@ pub(super) fn plan(
     })
 }
 
+/// A name that a configuration of two packages has.
+struct Collision<'p> {
+    name: &'p str,
+    /// The package that has it, and below it the one whose configuration is not taken.
+    taken: &'p str,
+    below: &'p str,
+}
+
+impl Collision<'_> {
+    /// A warning where the name is one that runs; else both are only there to be based on, by package.
+    fn finding(&self, running: &[String]) -> Finding {
+        let Self { name, taken, below } = self;
+        let message = format!(
+            "both {below} and {taken} have a run configuration `{name}`; that of {taken} is taken"
+        );
+        let finding = if running.iter().any(|other| other == name) {
+            Finding::warning(message)
+        } else {
+            Finding::note(message)
+        };
+        finding
+            .at(format!("run/{name}"))
+            .remedy("Rename one of them, or base yours on the other.")
+    }
+}
+
+type Owners<'p> = BTreeMap<String, &'p Package>;
+
 /// Which package's configuration each name is: the last one's. All share `/run`.
-fn owners<'p>(
-    layers: &[&'p Package],
-    findings: &mut Vec<Finding>,
-) -> BTreeMap<String, &'p Package> {
-    let mut owners: BTreeMap<String, &Package> = BTreeMap::new();
+fn owners<'p>(layers: &[&'p Package]) -> (Owners<'p>, Vec<Collision<'p>>) {
+    let mut owners = Owners::new();
+    let mut collisions = Vec::new();
     for package in layers {
         for configuration in package.run.iter().flat_map(|run| &run.config_set) {
             let Some(before) = owners.insert(configuration.name.clone(), package) else {
                 continue;
             };
             if before.manifest.name != package.manifest.name {
-                findings.push(
-                    Finding::warning(format!(
-                        "both {} and {} have a run configuration `{}`; that of {1} is taken",
-                        before.manifest.name, package.manifest.name, configuration.name
-                    ))
-                    .at(format!("run/{}", configuration.name))
-                    .remedy("Rename one of them, or base yours on the other."),
-                );
+                collisions.push(Collision {
+                    name: &configuration.name,
+                    taken: &package.manifest.name,
+                    below: &before.manifest.name,
+                });
             }
         }
     }
-    owners
+    (owners, collisions)
 }
 
 fn running(

@@ -6,7 +6,9 @@
     reason = "a test says what it expects by failing, and why it was skipped"
 )]
 
+mod capstan;
 mod folders;
+mod fuzz_targets;
 mod pack_plans;
 mod packing;
 mod real_osv;
