@@ -21,6 +21,17 @@ pub enum Error {
         remedy: String,
     },
 
+    /// A container image cannot be had by its name, or is none that can be packed from.
+    #[error("the image {image} cannot be fetched: {found}")]
+    Image {
+        /// Its name.
+        image: String,
+        /// What is wrong, as a sentence's end.
+        found: String,
+        /// What to write instead.
+        remedy: String,
+    },
+
     /// A server was not reached, or the connection did not last.
     #[error("{url}: {problem}")]
     Network {
@@ -262,7 +273,7 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Config { remedy, .. } => return Some(remedy.clone()),
+            Self::Config { remedy, .. } | Self::Image { remedy, .. } => return Some(remedy.clone()),
             Self::Network { problem, .. } => network_hint(*problem),
             Self::Status {
                 status,

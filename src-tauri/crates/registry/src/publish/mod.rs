@@ -1,20 +1,14 @@
 //! Publishing a package to a folder or a bucket.
 
-use std::path::{Path, PathBuf};
+mod prepare;
+
+use std::path::Path;
 
 use crate::kinds::s3::Bucket;
 use crate::{Control, Error, Progress, RegistryKind, Sha256};
 
-/// A package that is to be published.
-#[derive(Debug, Clone)]
-pub struct Publication {
-    /// Its archive, an `.mpm`.
-    pub archive: PathBuf,
-    /// The text of its `package.yaml`, which lies beside the archive.
-    pub manifest: String,
-    /// The text of its minisign signature, where there is one.
-    pub signature: Option<String>,
-}
+pub use prepare::Publication;
+pub(crate) use prepare::{Ready, digest_of};
 
 /// A package that was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
