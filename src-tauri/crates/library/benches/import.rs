@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! cargo bench -p windlass-library
+//!
+//! 10,000 small files, 117 MiB
+//!   library, from the archive      …
+//!   tar -xzf, sync                 …
 //! ```
 //!
 //! Both sides find their source in the page cache. The library ends with its data on the disk (`syncfs`), which tar does not
-//! by itself: it is followed by `sync -f`. WINDLASS_BENCH_FOLDER says on which disk; else it is that of the target folder.
+//! by itself: it is followed by `sync -f`. `WINDLASS_BENCH_FOLDER` says on which disk; else it is that of the target folder.
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
-    missing_docs,
     reason = "a benchmark that cannot measure has nothing to say"
 )]
 
@@ -17,9 +21,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use windlass_library::Library;
+
+const ROUNDS: usize = 5;
 
 /// How many files of which size a package has.
 const SHAPES: [(&str, usize, usize); 2] = [
@@ -70,59 +75,72 @@ fn run(program: &str, args: &[&str]) {
 }
 
 /// The time of something that fills a folder, which is removed again.
-fn filled(rounds: u64, parent: &Path, fill: impl Fn(&Path)) -> Duration {
-    let mut spent = Duration::ZERO;
-    for _ in 0..rounds {
-        let into = tempfile::tempdir_in(parent).unwrap();
-        run("sync", &["-f", parent.to_str().unwrap()]);
-        let begun = Instant::now();
-        fill(into.path());
-        spent += begun.elapsed();
-    }
-    spent
+fn filled(parent: &Path, fill: &dyn Fn(&Path)) -> Duration {
+    let into = tempfile::tempdir_in(parent).unwrap();
+    let begun = Instant::now();
+    fill(into.path());
+    begun.elapsed()
 }
 
-fn import(criterion: &mut Criterion) {
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn measure(shape: &str, files: usize, bytes: usize) {
+    let folder = folder();
+    let source = folder.path().join("measured");
+    let size_bytes = package(&source, files, bytes);
+    let archive = folder.path().join("measured.mpm");
+    let (from, packed) = (source.to_str().unwrap(), archive.to_str().unwrap());
+    run("tar", &["-czf", packed, "-C", from, "."]);
+    let add = |path: &Path, into: &Path| {
+        let library = Library::open(into).unwrap();
+        library.add_package(path, None, &mut ()).unwrap();
+    };
+    let sync = |into: &Path| run("sync", &["-f", into.to_str().unwrap()]);
+    let tar = |into: &Path| run("tar", &["-xzf", packed, "-C", into.to_str().unwrap()]);
+    let sides: [(&str, &dyn Fn(&Path)); 6] = [
+        ("library, from the archive", &|into| add(&archive, into)),
+        ("tar -xzf, sync", &|into| {
+            tar(into);
+            sync(into);
+        }),
+        ("tar -xzf", &tar),
+        ("gzip -t", &|_| run("gzip", &["-tS", ".mpm", packed])),
+        ("library, from the folder", &|into| add(&source, into)),
+        ("cp -r, sync", &|into| {
+            run("cp", &["-r", from, into.to_str().unwrap()]);
+            sync(into);
+        }),
+    ];
+    let mut times = vec![Vec::new(); sides.len()];
+    for _ in 0..ROUNDS {
+        // In turns, so that a busy moment meets all.
+        for (times, (_, fill)) in times.iter_mut().zip(&sides) {
+            sync(folder.path());
+            times.push(filled(folder.path(), fill));
+        }
+    }
+    println!("\n{shape}, {} MiB", size_bytes >> 20);
+    for (times, (name, _)) in times.into_iter().zip(&sides) {
+        let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+        let range = format!("{:.2} – {:.2} s", least.as_secs_f64(), most.as_secs_f64());
+        let time = median(times.clone());
+        let rate = f64::from(u32::try_from(size_bytes >> 20).unwrap()) / time.as_secs_f64();
+        println!(
+            "  {name:28} {:6.2} s  {rate:6.0} MiB/s   {range}",
+            time.as_secs_f64()
+        );
+    }
+}
+
+fn main() {
+    // `cargo test` starts benchmarks, too, to see whether they can be.
+    if std::env::args().all(|argument| argument != "--bench") {
+        return;
+    }
     for (shape, files, bytes) in SHAPES {
-        let folder = folder();
-        let source = folder.path().join("measured");
-        let size_bytes = package(&source, files, bytes);
-        let archive = folder.path().join("measured.mpm");
-        let (from, packed) = (source.to_str().unwrap(), archive.to_str().unwrap());
-        run("tar", &["-czf", packed, "-C", from, "."]);
-        let mut group = criterion.benchmark_group(shape);
-        group.throughput(Throughput::Bytes(size_bytes));
-        group.sample_size(10);
-        let add = |path: &Path, into: &Path| {
-            let library = Library::open(into).unwrap();
-            library.add_package(path, None, &mut ()).unwrap();
-        };
-        let synced = |program: &str, args: &[&str], into: &Path| {
-            run(program, args);
-            run("sync", &["-f", into.to_str().unwrap()]);
-        };
-        let mut measure = |name: &str, fill: &dyn Fn(&Path)| {
-            group.bench_function(name, |bencher| {
-                bencher.iter_custom(|rounds| filled(rounds, folder.path(), fill));
-            });
-        };
-        measure("archive: library", &|into| add(&archive, into));
-        measure("archive: tar -xzf, sync", &|into| {
-            synced("tar", &["-xzf", packed, "-C", into.to_str().unwrap()], into);
-        });
-        measure("archive: tar -xzf", &|into| {
-            run("tar", &["-xzf", packed, "-C", into.to_str().unwrap()]);
-        });
-        measure("archive: gzip -t", &|_| {
-            run("gzip", &["-tS", ".mpm", packed])
-        });
-        measure("folder: library", &|into| add(&source, into));
-        measure("folder: cp -r, sync", &|into| {
-            synced("cp", &["-r", from, into.to_str().unwrap()], into);
-        });
-        group.finish();
+        measure(shape, files, bytes);
     }
 }
-
-criterion_group!(benches, import);
-criterion_main!(benches);

@@ -20,6 +20,7 @@ use super::verify::{Damage, Holder, Problem, sound_list};
 use crate::error::{Error, IoContext};
 use crate::file::{remove_tree, sync_parent};
 use crate::library::Library;
+use crate::packages::add::unpack_in;
 use crate::packages::record::Record;
 use crate::packages::remove::read_list;
 use crate::packages::{InstalledPackage, LIST_FILE, Origin, TREE_FOLDER};
@@ -103,7 +104,7 @@ impl Library {
             Ok(tree) => tree,
             Err(_) => match self.list_again(&package, watch)? {
                 Some(tree) => tree,
-                None => match self.from_origin(&package, &workplace, fetch, watch)? {
+                None => match self.fetch_origin(&package, &workplace, fetch, watch)? {
                     Ok(tree) => {
                         self.write_list(&package, &tree)?;
                         fetched = Some(tree.clone());
@@ -126,7 +127,7 @@ impl Library {
         let mut sound = self.sound_files(&needed, &workplace, watch)?;
         if sound.len() < needed.len() {
             if fetched.is_none() {
-                match self.from_origin(&package, &workplace, fetch, watch)? {
+                match self.fetch_origin(&package, &workplace, fetch, watch)? {
                     Ok(tree) => fetched = Some(tree),
                     Err(remedy) => return Ok(Some(remedy)),
                 }
@@ -197,7 +198,7 @@ impl Library {
     }
 
     /// Unpacks the archive that a package came in, into the workplace; where it cannot be had, what to do.
-    fn from_origin(
+    fn fetch_origin(
         &self,
         package: &InstalledPackage,
         workplace: &Workplace,
@@ -214,7 +215,7 @@ impl Library {
             Ok(archive) => archive,
             Err(reason) => return Ok(Err(format!("{again} from {}: {reason}", origin.registry))),
         };
-        let tree = match self.unpack_in(workplace, &archive, watch) {
+        let tree = match unpack_in(workplace, &archive, watch) {
             Ok(tree) => tree,
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => return Ok(Err(format!("{again} from {}: {error}", origin.registry))),

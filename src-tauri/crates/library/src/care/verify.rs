@@ -131,9 +131,8 @@ impl Library {
             watch.step(&format!("Reading {}", package.label()));
             match check_package(&package, Depth::Contents, &seen, watch) {
                 // It was removed meanwhile.
-                Ok(_) if !package.folder().exists() => {}
+                Ok(_) | Err(Error::Io { .. }) if !package.folder().exists() => {}
                 Ok(found) => damages.extend(found),
-                Err(Error::Io { .. }) if !package.folder().exists() => {}
                 Err(error) => return Err(error),
             }
         }

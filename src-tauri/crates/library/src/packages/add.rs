@@ -17,9 +17,11 @@ use windlass_package::{Package, Watch, is_valid_name};
 
 use super::record::{self, Record};
 use super::{FOLDER_DIGITS, InstalledPackage, LIST_FILE, Origin, TREE_FOLDER, open, package_error};
+use crate::care::verify::is_whole;
 use crate::error::{Error, IoContext};
 use crate::file::{remove_tree, sync_parent};
 use crate::library::{Library, WriteLock};
+use crate::store::hear::{Heard, listen};
 use crate::store::import::{Soil, grow};
 use crate::store::tree::{self, Tree};
 use crate::workplace::Workplace;
@@ -50,9 +52,9 @@ impl Library {
         let workplace = self.workplace()?;
         let tree = if metadata.is_dir() {
             watch.step("Copying into the library");
-            self.grow_in(&workplace, Soil::Copy(source), watch)?
+            grow_in(&workplace, Soil::Copy(source), watch)?
         } else {
-            self.unpack_in(&workplace, source, watch)?
+            unpack_in(&workplace, source, watch)?
         };
         self.place(&workplace, source, &tree, origin, watch)
     }
@@ -67,7 +69,7 @@ impl Library {
         }
         check(folder)?;
         let workplace = self.workplace()?;
-        let tree = self.grow_in(&workplace, Soil::Take(folder), &mut ())?;
+        let tree = grow_in(&workplace, Soil::Take(folder), &mut ())?;
         let package = self.place(&workplace, folder, &tree, None, &mut ())?;
         if let Err(error) = remove_tree(folder) {
             tracing::warn!(path = %folder.display(), %error, "the folder stays");
@@ -82,37 +84,6 @@ impl Library {
         inside.ok()?;
         let folder = tree.parent()?;
         Some(Record::read(folder).ok()?.into_package(folder))
-    }
-
-    /// Grows a tree from a folder, and writes it to the disk.
-    pub(crate) fn grow_in(
-        &self,
-        workplace: &Workplace,
-        soil: Soil<'_>,
-        watch: &mut dyn Watch,
-    ) -> Result<Tree, Error> {
-        let growing = workplace.path().join(GROWING);
-        fs::create_dir(&growing).context("create", &growing)?;
-        let root = growing.join(TREE_FOLDER);
-        let tree = grow(soil, &root, watch)?;
-        sync_all(&root)?;
-        Ok(tree)
-    }
-
-    /// Unpacks an archive, and writes its tree to the disk.
-    pub(crate) fn unpack_in(
-        &self,
-        workplace: &Workplace,
-        archive: &Path,
-        watch: &mut dyn Watch,
-    ) -> Result<Tree, Error> {
-        let growing = workplace.path().join(GROWING);
-        fs::create_dir(&growing).context("create", &growing)?;
-        let root = growing.join(TREE_FOLDER);
-        archive::unpack(archive, &root, &Limits::default(), watch)
-            .map_err(|source| package_error(archive, source))?;
-        let mut quiet = |_| watch.advance(0);
-        grow(Soil::InPlace, &root, &mut quiet)
     }
 
     /// Gives a grown tree its place.
@@ -136,19 +107,23 @@ impl Library {
         })?;
         let list = tree.render();
         let digest = tree::digest(&list);
-        let record = Record::new(&package, tree, &digest, origin);
+        let mut record = Record::new(&package, tree, &digest, origin);
 
         let folder = self.package_folder(&record.name)?;
         let place = folder.join(&record.digest[..FOLDER_DIGITS]);
         let lock = self.lock_until(&mut || watch.advance(0).is_break())?;
-        if let Ok(there) = Record::read(&place) {
-            if there.digest != record.digest {
-                return Err(Error::SameDigits { path: place });
+        if place.exists() {
+            if let Ok(there) = Record::read(&place) {
+                if there.digest != record.digest {
+                    return Err(Error::SameDigits { path: place });
+                }
+                if is_whole(&place, tree) {
+                    return Self::renew(there, record, &place);
+                }
+                record.pinned = there.pinned;
             }
-            if crate::care::verify::is_whole(&place, tree) {
-                return Self::renew(there, record, &place);
-            }
-            self.set_aside(&lock, &place, workplace)?;
+            // What is there is damaged, and here is all of it.
+            set_aside(&lock, &place, workplace)?;
         }
         let objects = self.objects()?;
         let spare = workplace.path().join("spare");
@@ -174,18 +149,36 @@ impl Library {
         there.write(place)?;
         Ok(there.into_package(place))
     }
+}
 
-    /// Moves a folder of the library to where it disappears with the workplace.
-    pub(crate) fn set_aside(
-        &self,
-        _lock: &WriteLock,
-        folder: &Path,
-        workplace: &Workplace,
-    ) -> Result<(), Error> {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let aside = workplace.path().join(format!("aside-{name}"));
-        fs::rename(folder, aside).context("remove", folder)
-    }
+/// Grows a tree from a folder, and writes it to the disk.
+fn grow_in(workplace: &Workplace, soil: Soil<'_>, watch: &mut dyn Watch) -> Result<Tree, Error> {
+    let growing = workplace.path().join(GROWING);
+    fs::create_dir(&growing).context("create", &growing)?;
+    let root = growing.join(TREE_FOLDER);
+    let tree = grow(soil, &root, watch)?;
+    sync_all(&root)?;
+    Ok(tree)
+}
+
+/// Unpacks an archive, and writes its tree to the disk.
+pub(crate) fn unpack_in(
+    workplace: &Workplace,
+    archive: &Path,
+    watch: &mut dyn Watch,
+) -> Result<Tree, Error> {
+    let growing = workplace.path().join(GROWING);
+    fs::create_dir(&growing).context("create", &growing)?;
+    let root = growing.join(TREE_FOLDER);
+    let (unpacked, heard) =
+        listen(|ear| archive::unpack_heard(archive, &root, &Limits::default(), ear, watch));
+    let unpacked = unpacked.map_err(|source| package_error(archive, source))?;
+    let heard = match unpacked.stripped {
+        Some(folder) => without(&folder, heard),
+        None => heard,
+    };
+    let mut quiet = |_| watch.advance(0);
+    grow(Soil::Heard(&heard), &root, &mut quiet)
 }
 
 /// Reads what describes a package, if it can be one of the library.
@@ -203,6 +196,29 @@ fn check(folder: &Path) -> Result<Package, Error> {
             name: package.manifest.name,
         })
     }
+}
+
+/// What was heard, without the folder that everything was in.
+fn without(folder: &str, heard: Heard) -> Heard {
+    let inside = |path: Vec<u8>| {
+        let path = path.strip_prefix(folder.as_bytes())?;
+        path.strip_prefix(b"/").map(<[u8]>::to_vec)
+    };
+    heard
+        .into_iter()
+        .filter_map(|(path, kind)| Some((inside(path)?, kind)))
+        .collect()
+}
+
+/// Moves a folder of the library, which is locked, to where it disappears with the workplace.
+pub(super) fn set_aside(
+    _lock: &WriteLock,
+    folder: &Path,
+    workplace: &Workplace,
+) -> Result<(), Error> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = workplace.path().join(format!("aside-{name}"));
+    fs::rename(folder, aside).context("remove", folder)
 }
 
 /// Writes all of a file system to the disk: much quicker than each file for itself.

@@ -20,7 +20,7 @@ use windlass_package::{Package, Requirement, Version, is_valid_name};
 use crate::error::{Error, IoContext};
 use crate::library::{Library, Listing};
 
-mod add;
+pub(crate) mod add;
 mod migrate;
 pub(crate) mod record;
 pub(crate) mod remove;

@@ -8,6 +8,7 @@ use std::path::Path;
 use blake3::Hash;
 use tokio_util::sync::CancellationToken;
 
+use super::add::set_aside;
 use super::{InstalledPackage, LIST_FILE, is_digits, no_package};
 use crate::error::{Error, IoContext};
 use crate::library::{Library, WriteLock};
@@ -33,7 +34,7 @@ impl Library {
                 lists.extend(read_list(&entry.path()).ok());
             }
         }
-        self.set_aside(&lock, &folder, &workplace)?;
+        set_aside(&lock, &folder, &workplace)?;
         drop(workplace);
         self.release(&lock, &lists)
     }
@@ -56,7 +57,7 @@ impl Library {
     ) -> Result<(), Error> {
         let list = read_list(package.folder()).ok();
         let workplace = self.workplace()?;
-        self.set_aside(lock, package.folder(), &workplace)?;
+        set_aside(lock, package.folder(), &workplace)?;
         drop(workplace);
         // Fails while there are other versions.
         let _ = fs::remove_dir(self.package_folder(&package.name)?);

@@ -106,18 +106,18 @@ impl Library {
         require: &[Requirement],
         lock: Option<&Lock>,
     ) -> Result<Resolution, Error> {
-        let shelf = Shelf {
+        let source = Shelf {
             library: self,
             known: RefCell::default(),
             failure: RefCell::default(),
         };
-        let solved = solve(require, &shelf, lock);
+        let solved = solve(require, &source, lock);
         // What could not be listed is more than missing.
-        if let Some(failure) = shelf.failure.take() {
+        if let Some(failure) = source.failure.take() {
             return Err(failure);
         }
         let solution = solved.map_err(|source| Error::Unsolvable(Box::new(source)))?;
-        let known = shelf.known.into_inner();
+        let known = source.known.into_inner();
         let packages = solution.order.iter().filter_map(|candidate| {
             let is_it =
                 |package: &&InstalledPackage| Some(&package.digest) == candidate.digest.as_ref();

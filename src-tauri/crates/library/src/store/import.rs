@@ -6,12 +6,13 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use windlass_package::Watch;
 
+use super::hear::Heard;
 use super::objects::settle;
 use super::tree::{Entry, Kind, Tree};
 use crate::error::{Error, IoContext};
@@ -31,6 +32,8 @@ pub(crate) enum Soil<'a> {
     Take(&'a Path),
     /// The tree is there, and ours.
     InPlace,
+    /// The tree is there and ours, and its files were digested while they were written.
+    Heard(&'a Heard),
 }
 
 /// What was found in a folder.
@@ -52,7 +55,7 @@ pub(crate) fn grow(soil: Soil<'_>, root: &Path, watch: &mut dyn Watch) -> Result
             fs::create_dir(root).context("create", root)?;
             folder
         }
-        Soil::InPlace => root,
+        Soil::InPlace | Soil::Heard(_) => root,
     };
     let found = walk(source)?;
     watch.expect(
@@ -69,7 +72,7 @@ pub(crate) fn grow(soil: Soil<'_>, root: &Path, watch: &mut dyn Watch) -> Result
     for found in &found {
         let path = root.join(Path::new(std::ffi::OsStr::from_bytes(&found.path)));
         match (&found.kind, soil) {
-            (FoundKind::Folder, Soil::InPlace) => set_mode(&path, FOLDER_MODE)?,
+            (FoundKind::Folder, Soil::InPlace | Soil::Heard(_)) => set_mode(&path, FOLDER_MODE)?,
             (FoundKind::Folder, _) => {
                 fs::create_dir(&path).context("create", &path)?;
                 set_mode(&path, FOLDER_MODE)?;
@@ -90,7 +93,12 @@ pub(crate) fn grow(soil: Soil<'_>, root: &Path, watch: &mut dyn Watch) -> Result
                 FoundKind::Link { target } => Kind::Link {
                     target: target.clone(),
                 },
-                FoundKind::File { .. } => {
+                FoundKind::File { size_bytes } => {
+                    if let Some(kind) = heard(soil, &found.path, *size_bytes) {
+                        settle_heard(&root.join(relative), &kind)?;
+                        hand.advance(*size_bytes)?;
+                        return Ok(kind);
+                    }
                     grow_file(soil, &source.join(relative), &root.join(relative), hand)?
                 }
             })
@@ -143,6 +151,23 @@ fn walk(root: &Path) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
+/// What was heard of a file, if that was all of it.
+fn heard(soil: Soil<'_>, path: &[u8], length_bytes: u64) -> Option<Kind> {
+    let Soil::Heard(heard) = soil else {
+        return None;
+    };
+    let kind = heard.get(path)?;
+    let is_all = matches!(kind, Kind::File { size_bytes, .. } if *size_bytes == length_bytes);
+    is_all.then(|| kind.clone())
+}
+
+fn settle_heard(path: &Path, kind: &Kind) -> Result<(), Error> {
+    if let Kind::File { mode, .. } = kind {
+        settle(&open(path)?, *mode).context("write", path)?;
+    }
+    Ok(())
+}
+
 fn grow_file(
     soil: Soil<'_>,
     source: &Path,
@@ -150,8 +175,12 @@ fn grow_file(
     hand: &mut Hand<'_>,
 ) -> Result<Kind, Error> {
     let is_ours = match soil {
-        Soil::InPlace => true,
-        Soil::Take(_) => fs::hard_link(source, destination).is_ok(),
+        Soil::InPlace | Soil::Heard(_) => true,
+        Soil::Take(_) => {
+            // A file with a further name somewhere is not the folder's alone to give.
+            let is_alone = fs::symlink_metadata(source).is_ok_and(|file| file.nlink() == 1);
+            is_alone && fs::hard_link(source, destination).is_ok()
+        }
         Soil::Copy(_) => false,
     };
     let mut file = open(if is_ours { destination } else { source })?;

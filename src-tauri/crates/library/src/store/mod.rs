@@ -14,6 +14,7 @@
 //! A file system that has no hard links shares by reflinks; where it has neither, each tree has files of its own and there
 //! are no objects ([`Sharing`]).
 
+pub(crate) mod hear;
 pub(crate) mod import;
 pub(crate) mod objects;
 pub(crate) mod tree;

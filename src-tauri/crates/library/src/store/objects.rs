@@ -158,14 +158,15 @@ impl Objects {
         if is_one_file(file, object) {
             return Ok(());
         }
-        let made = match self.sharing {
+        let second = match self.sharing {
             Sharing::HardLinks => match fs::hard_link(object, spare) {
                 Err(error) if error.kind() == io::ErrorKind::TooManyLinks => return Ok(()),
                 linked => linked,
             },
             _ => clone_settled(object, spare, mode),
         };
-        made.and_then(|()| fs::rename(spare, file))
+        second
+            .and_then(|()| fs::rename(spare, file))
             .context("create", file)
     }
 

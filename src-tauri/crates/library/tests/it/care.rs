@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use windlass_library::{Damage, Keep, Origin, Problem, PruneKind};
+use windlass_library::{Damage, InstalledPackage, Keep, Origin, Problem, PruneKind};
 use windlass_package::Requirement;
 
 use crate::support::{Place, linux_kernel, mpm, package};
@@ -255,7 +255,7 @@ fn what_nothing_needs_is_shown_with_its_size_and_goes() {
         .unwrap()
         .entries
         .iter()
-        .map(|package| package.label())
+        .map(InstalledPackage::label)
         .collect();
     assert_eq!(
         left,

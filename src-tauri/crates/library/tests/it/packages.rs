@@ -136,8 +136,8 @@ fn requirements_are_resolved_in_the_library() {
         })
         .collect();
     insta::assert_snapshot!(errors.join("\n\n"), @"
-    error: Because there is no package missing, and lonely 1.0 needs missing, lonely 1.0 cannot be taken.
-    And because there is no lonely <1.0 or >1.0 (only 1.0), and you ask for lonely, it cannot be done.
+    error: Because lonely 1.0 needs missing, and there is no package missing, lonely 1.0 cannot be taken.
+    And because you ask for lonely, it cannot be done.
     hint: Fetch or make missing.
 
     error: `../kernels` cannot be the name of a package
