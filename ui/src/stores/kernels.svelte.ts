@@ -56,6 +56,13 @@ class Kernels extends Collection<Kernel> {
     );
   }
 
+  /** Fetches the newest loader and kernel of OSv from a registry. */
+  fetchOsv(): Promise<boolean> {
+    return dialogs.attempt(m.error_fetching_kernel(), async () =>
+      jobs.begin(await backend.kernelFetchOsv(null)),
+    );
+  }
+
   async remove(kernel: Kernel): Promise<void> {
     const name = `${guestName(kernel.guest)} ${kernel.version}`;
     if (
