@@ -5,9 +5,10 @@ use std::io::Read;
 use windlass_guest::GuestOs;
 use windlass_guest::command_line::{Command, script};
 use windlass_image::GuestPath;
-use windlass_package::Finding;
+use windlass_package::{Finding, Fix};
 
 use super::Boot;
+use super::programs::DYNAMIC_LINKER;
 use super::look::{ELF_MAGIC, Found, find_program, follow, has_interpreter, interpreter, open};
 use crate::plan::{EntryKind, Plan};
 
@@ -62,7 +63,7 @@ fn check_command(
     let mut words = command.words.iter();
     let Some(program) = words.next() else { return };
     if program != script::RUNSCRIPT {
-        return check_program(plan, from, program, started, findings);
+        return check_words(plan, from, &command.words, started, findings);
     }
     let Some(file) = words.next() else {
         findings.push(Finding::error("the boot command `runscript` names no file"));
@@ -89,14 +90,31 @@ fn check_command(
         Ok(commands) => {
             // Only one level: a script cannot run another in either guest.
             for command in commands.into_iter().filter_map(|command| command.command) {
-                if let Some(program) = command.words.first() {
-                    check_program(plan, from, program, started, findings);
-                }
+                check_words(plan, from, &command.words, started, findings);
             }
         }
         Err(problem) => {
             findings.push(Finding::error(format!("the boot script is wrong: {problem}")).at(file));
         }
+    }
+}
+
+/// The program of a command, and the one that it loads where it is the dynamic linker.
+fn check_words(
+    plan: &Plan,
+    from: &GuestPath,
+    words: &[String],
+    started: &mut Vec<GuestPath>,
+    findings: &mut Vec<Finding>,
+) {
+    let Some((program, arguments)) = words.split_first() else {
+        return;
+    };
+    check_program(plan, from, program, started, findings);
+    let is_linker = program.rsplit('/').next() == Some(DYNAMIC_LINKER);
+    let loaded = arguments.first().filter(|word| is_linker && !word.starts_with('-'));
+    if let Some(loaded) = loaded {
+        check_program(plan, from, loaded, started, findings);
     }
 }
 
@@ -159,6 +177,9 @@ fn check_script(plan: &Plan, path: String, interpreter: &str, findings: &mut Vec
                 .remedy(format!(
                     "Use `{interpreter} {path}` as the command, or a Linux guest"
                 ))
+                .fixed_by(Fix::Guest {
+                    guest: GuestOs::Linux,
+                })
                 .at(path),
         );
     } else if !has_interpreter(plan, interpreter) {

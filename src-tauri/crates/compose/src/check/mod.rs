@@ -3,8 +3,10 @@
 //! ```text
 //!   plan ─┬─ fits        guest and file system, names and sizes          [fits]
 //!         ├─ boot        the boot command's programs are there           [command]
-//!         └─ programs    architecture, libraries, interpreters           [programs]
-//!                          └ by their headers alone, as the closure of a program is found
+//!         ├─ programs    architecture, libraries, interpreters           [programs]
+//!         │                └ by their headers alone, as the closure of a program is found
+//!         └─ symbols       versions of libraries; other processes, and what else OSv has not
+//!                          └ of what is started and the libraries of that  [symbols]
 //! ```
 
 use windlass_guest::{CommandLine, RootFs};
@@ -16,6 +18,7 @@ mod command;
 mod fits;
 mod look;
 mod programs;
+mod symbols;
 
 /// What will be booted with the image, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub struct Boot {
 }
 
 /// Looks for what will not work: programs of another architecture, missing libraries, libraries that OSv supplies
-/// itself, a boot command whose program is not there, scripts without their interpreter, what the file system cannot
+/// itself, functions that OSv has not, versions that a library does not offer, a boot command whose program is not there, scripts without their interpreter, what the file system cannot
 /// hold. Reads the beginnings of programs; what cannot be read is a finding. Errors first.
 pub fn check(plan: &Plan, boot: &Boot) -> Vec<Finding> {
     let mut findings = plan.findings().to_vec();

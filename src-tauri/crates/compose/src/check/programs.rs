@@ -5,14 +5,17 @@ use std::io::{self, Read};
 
 use windlass_guest::GuestOs;
 use windlass_image::GuestPath;
-use windlass_package::Finding;
-use windlass_package::closure::{Elf, ElfError, SUPPLIED_BY_OSV_UNLESS_HIDDEN, is_supplied_by_osv};
+use windlass_package::closure::{
+    Elf, ElfError, SUPPLIED_BY_OSV_UNLESS_HIDDEN, is_supplied_by_osv,
+};
+use windlass_package::{Finding, Fix, closure};
 
 use super::look::{ELF_MAGIC, follow, has_interpreter, interpreter, open};
+use super::symbols;
 use crate::plan::{Entry, EntryKind, Plan};
 
 /// By this a program is started with its own libraries, in OSv as well.
-const DYNAMIC_LINKER: &str = "ld-linux-x86-64.so.2";
+pub(super) const DYNAMIC_LINKER: &str = "ld-linux-x86-64.so.2";
 
 /// Where OSv's own linker looks, after what a program says itself.
 const OSV_FOLDERS: [&str; 2] = ["", "usr/lib"];
@@ -78,7 +81,13 @@ pub(super) fn check(plan: &Plan, started: &[GuestPath], findings: &mut Vec<Findi
     if is_osv_linker {
         check_supplied(plan, findings);
     }
-    check_libraries(plan, &elves, started, is_osv_linker, findings);
+    let linker = Linker {
+        plan,
+        is_of_osv: is_osv_linker,
+    };
+    let reached = linker.reach(&elves, started);
+    check_libraries(&linker, &elves, &reached, findings);
+    symbols::check(&linker, &elves, &reached, started, findings);
 }
 
 /// Programs and libraries are told by their mode or name; opening every file of a large tree would take long.
@@ -116,7 +125,9 @@ fn foreign(path: &GuestPath, machine: &str, started: &[GuestPath]) -> Finding {
     let finding = if started.contains(path) {
         Finding::error(message).remedy("Build it for x86-64")
     } else {
-        Finding::warning(message).remedy("Leave it out with a line in .capstanignore")
+        Finding::warning(message)
+            .remedy("Leave it out with a line in .capstanignore")
+            .fixed_by(leave_out(path))
     };
     finding.at(path.to_string())
 }
@@ -150,9 +161,16 @@ fn check_supplied(plan: &Plan, findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::note("OSv supplies this library itself, and ignores the copy")
                     .at(path.to_string())
-                    .remedy("Leave it out with a line in .capstanignore"),
+                    .remedy("Leave it out with a line in .capstanignore")
+                    .fixed_by(leave_out(path)),
             );
         }
+    }
+}
+
+fn leave_out(path: &GuestPath) -> Fix {
+    Fix::LeaveOut {
+        path: path.to_string(),
     }
 }
 
@@ -162,21 +180,20 @@ fn may_be_supplied(library: &str) -> bool {
 }
 
 fn check_libraries(
-    plan: &Plan,
+    linker: &Linker<'_>,
     elves: &BTreeMap<GuestPath, Elf>,
-    started: &[GuestPath],
-    is_osv_linker: bool,
+    reached: &BTreeSet<GuestPath>,
     findings: &mut Vec<Finding>,
 ) {
-    let reached = reach(plan, elves, started, is_osv_linker);
+    let Linker { plan, is_of_osv } = *linker;
     let mut missing: BTreeMap<&str, Missing> = BTreeMap::new();
     for (path, elf) in elves {
         let is_started = reached.contains(path);
         if plan.guest() == GuestOs::Linux
-            && let Some(linker) = &elf.interpreter
-            && follow(plan, &GuestPath::root(), linker.as_bytes()).is_none()
+            && let Some(interpreter) = &elf.interpreter
+            && follow(plan, &GuestPath::root(), interpreter.as_bytes()).is_none()
         {
-            let missing = missing.entry(linker).or_default();
+            let missing = missing.entry(interpreter).or_default();
             missing.needed_by.push(path.clone());
             missing.is_started |= is_started;
         }
@@ -186,8 +203,8 @@ fn check_libraries(
                 .interpreter
                 .as_ref()
                 .is_some_and(|linker| linker.rsplit('/').next() == Some(library));
-            if find_library(plan, path, elf, library, is_osv_linker).is_none()
-                && !(is_osv_linker && may_be_supplied(library))
+            if linker.find(path, elf, library).is_none()
+                && !(is_of_osv && may_be_supplied(library))
                 && !is_linker
             {
                 let missing = missing.entry(library).or_default();
@@ -197,7 +214,7 @@ fn check_libraries(
         }
     }
     for (library, missing) in missing {
-        findings.push(missing_library(plan, library, &missing, is_osv_linker));
+        findings.push(missing_library(plan, library, &missing, is_of_osv));
     }
 }
 
@@ -208,6 +225,7 @@ fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker:
         .find(|(path, entry)| path.name() == name.as_bytes() && entry.kind != EntryKind::Directory);
     let is_dangling =
         place.is_some_and(|(path, _)| follow(plan, &GuestPath::root(), path.as_bytes()).is_none());
+    let is_absent = place.is_none();
     let place = place.map(|(path, _)| path.to_string());
     let others = missing.needed_by.len().saturating_sub(1);
     let needed = match others {
@@ -243,64 +261,86 @@ fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker:
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    finding.at(first).remedy(remedy)
+    let mut finding = finding.at(first).remedy(remedy);
+    finding.fix = add_file(plan, library, is_absent, is_osv_linker);
+    finding
 }
 
-/// The programs that are started, and all libraries that these bring in.
-fn reach(
-    plan: &Plan,
-    elves: &BTreeMap<GuestPath, Elf>,
-    started: &[GuestPath],
-    is_osv_linker: bool,
-) -> BTreeSet<GuestPath> {
-    let mut reached = BTreeSet::new();
-    let mut waiting: VecDeque<GuestPath> = started.iter().cloned().collect();
-    while let Some(path) = waiting.pop_front() {
-        if !reached.insert(path.clone()) {
-            continue;
-        }
-        let Some(elf) = elves.get(&path) else {
-            continue;
-        };
-        for library in &elf.needed {
-            waiting.extend(find_library(plan, &path, elf, library, is_osv_linker));
-        }
-    }
-    reached
-}
-
-/// Where a guest's linker finds a library.
-fn find_library(
-    plan: &Plan,
-    path: &GuestPath,
-    elf: &Elf,
-    library: &str,
-    is_osv_linker: bool,
-) -> Option<GuestPath> {
-    let root = GuestPath::root();
-    let find = |folder: &[u8]| {
-        let mut place = folder.to_vec();
-        place.push(b'/');
-        place.extend_from_slice(library.as_bytes());
-        let found = follow(plan, &root, &place)?;
-        (found.entry?.kind == EntryKind::File).then_some(found.path)
-    };
-    if library.contains('/') {
-        return follow(plan, &root, library.as_bytes()).map(|found| found.path);
-    }
-    let origin = path.parent().unwrap_or_default().to_string();
-    let own = elf.rpath.iter().chain(&elf.runpath).find_map(|folder| {
-        let folder = folder
-            .replace("${ORIGIN}", &origin)
-            .replace("$ORIGIN", &origin);
-        find(folder.as_bytes())
-    });
-    let folders: &[&str] = if is_osv_linker {
-        &OSV_FOLDERS
+/// Takes the library of this computer along, where it has it.
+fn add_file(plan: &Plan, library: &str, is_absent: bool, is_osv_linker: bool) -> Option<Fix> {
+    let name = library.rsplit('/').next().unwrap_or(library);
+    let host = closure::find_library(library).filter(|_| is_absent)?;
+    // Where this computer has it a Linux guest finds it, unless a configuration says so here.
+    let folder = host.parent()?.to_str()?.trim_start_matches('/');
+    let guest = if !is_osv_linker
+        && plan.guest() == GuestOs::Linux
+        && LINUX_FOLDERS.contains(&folder)
+    {
+        host.to_str()?.to_owned()
     } else {
-        &LINUX_FOLDERS
+        format!("/usr/lib/{name}")
     };
-    own.or_else(|| folders.iter().find_map(|folder| find(folder.as_bytes())))
+    Some(Fix::AddFile { host, guest })
+}
+
+/// The linker of a guest, and where it looks.
+#[derive(Clone, Copy)]
+pub(super) struct Linker<'a> {
+    pub(super) plan: &'a Plan,
+    /// Whether it is OSv's own.
+    pub(super) is_of_osv: bool,
+}
+
+impl Linker<'_> {
+    /// The programs that are started, and all libraries that these bring in.
+    fn reach(
+        &self,
+        elves: &BTreeMap<GuestPath, Elf>,
+        started: &[GuestPath],
+    ) -> BTreeSet<GuestPath> {
+        let mut reached = BTreeSet::new();
+        let mut waiting: VecDeque<GuestPath> = started.iter().cloned().collect();
+        while let Some(path) = waiting.pop_front() {
+            if !reached.insert(path.clone()) {
+                continue;
+            }
+            let Some(elf) = elves.get(&path) else {
+                continue;
+            };
+            for library in &elf.needed {
+                waiting.extend(self.find(&path, elf, library));
+            }
+        }
+        reached
+    }
+
+    /// Where it finds a library that an object needs.
+    pub(super) fn find(&self, path: &GuestPath, elf: &Elf, library: &str) -> Option<GuestPath> {
+        let root = GuestPath::root();
+        let find = |folder: &[u8]| {
+            let mut place = folder.to_vec();
+            place.push(b'/');
+            place.extend_from_slice(library.as_bytes());
+            let found = follow(self.plan, &root, &place)?;
+            (found.entry?.kind == EntryKind::File).then_some(found.path)
+        };
+        if library.contains('/') {
+            return follow(self.plan, &root, library.as_bytes()).map(|found| found.path);
+        }
+        let origin = path.parent().unwrap_or_default().to_string();
+        let own = elf.rpath.iter().chain(&elf.runpath).find_map(|folder| {
+            let folder = folder
+                .replace("${ORIGIN}", &origin)
+                .replace("$ORIGIN", &origin);
+            find(folder.as_bytes())
+        });
+        let folders: &[&str] = if self.is_of_osv {
+            &OSV_FOLDERS
+        } else {
+            &LINUX_FOLDERS
+        };
+        own.or_else(|| folders.iter().find_map(|folder| find(folder.as_bytes())))
+    }
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {
