@@ -1,6 +1,6 @@
 //! What each kind of registry does its own way.
 
-mod folder;
+pub(crate) mod folder;
 mod github;
 pub(crate) mod index;
 mod layout;

@@ -11,7 +11,6 @@
 //! A registry that takes no parts gets the blob whole. An upload that fails or is cancelled is taken back.
 
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE};
@@ -21,6 +20,7 @@ use url::Url;
 use super::manifest;
 use super::session::{CONTENT_DIGEST, Scope, Session, header, same};
 use crate::http::{Ask, Payload, shown};
+use crate::publish::TAKE_BACK;
 use crate::{Control, Error, Sha256};
 
 /// One part: a try that fails costs as much, and progress is told after each.
@@ -29,8 +29,6 @@ const PART_BYTES: u64 = 8 << 20;
 const PART_MAX_BYTES: u64 = 1 << 30;
 /// How often an upload may stand still until it has failed.
 const STANDSTILLS_MAX: u32 = 5;
-/// How long taking back an upload may take; a registry forgets it by itself after some days.
-const TAKE_BACK: Duration = Duration::from_secs(5);
 
 const CHUNK_MINIMUM: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
@@ -210,7 +208,9 @@ impl Session {
                     .and_then(|end| end.trim().parse::<u64>().ok()),
                 None => Some(last),
             };
-            *at = self.next(at, response.headers(), LOCATION)?;
+            if response.headers().contains_key(LOCATION) {
+                *at = self.next(at, response.headers(), LOCATION)?;
+            }
             // `0-0` is also what some say of an upload that has nothing yet.
             let next = kept.filter(|kept| *kept < size).map_or(0, |kept| kept + 1);
             let next = if next == 1 { 0 } else { next };

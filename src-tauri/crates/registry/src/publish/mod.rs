@@ -1,14 +1,30 @@
-//! Publishing a package to a folder or a bucket.
+//! Publishing a package: to a folder, a bucket, or (in [`oci`](crate::oci)) an OCI registry.
+//!
+//! ```text
+//!   folder of a package ── Publication::pack ──> NAME.mpm ─┐
+//!   an archive and the text of its package.yaml ───────────┴─> Publication ── Registry::publish ──> Published
+//! ```
+//!
+//! The same archive twice is no change. Another archive with a version that is there is refused, unless the publication
+//! says that it replaces. What makes a package visible is written last; killed or cut before that, nobody has seen
+//! anything, and the next try does the rest.
 
+mod bucket;
+mod folder;
+mod plan;
 mod prepare;
 
-use std::path::Path;
+use std::time::Duration;
 
-use crate::kinds::s3::Bucket;
-use crate::{Control, Error, Progress, RegistryKind, Sha256};
+use crate::Sha256;
 
+pub(crate) use bucket::to_bucket;
+pub(crate) use folder::to_folder;
 pub use prepare::Publication;
 pub(crate) use prepare::{Ready, digest_of};
+
+/// How long taking back an upload may take that failed or was cancelled.
+pub(crate) const TAKE_BACK: Duration = Duration::from_secs(5);
 
 /// A package that was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,32 +35,4 @@ pub struct Published {
     pub sha256: Sha256,
     /// The bytes of the archive.
     pub size_bytes: u64,
-}
-
-/// Publishes to a folder: the archive as `packages/NAME.mpm`, its manifest beside it, and what it says in `packages.json`.
-pub(crate) async fn to_folder(
-    root: &Path,
-    publication: &Publication,
-    control: &Control,
-    progress: &dyn Progress,
-) -> Result<Published, Error> {
-    let _ = (root, publication, control, progress);
-    Err(Error::Unsupported {
-        doing: "publishing",
-        kind: RegistryKind::Folder,
-    })
-}
-
-/// Publishes to a bucket, in the same layout.
-pub(crate) async fn to_bucket(
-    bucket: &Bucket,
-    publication: &Publication,
-    control: &Control,
-    progress: &dyn Progress,
-) -> Result<Published, Error> {
-    let _ = (bucket, publication, control, progress);
-    Err(Error::Unsupported {
-        doing: "publishing",
-        kind: RegistryKind::S3,
-    })
 }

@@ -70,6 +70,16 @@ impl Bucket {
         &self.prefix
     }
 
+    /// What requests are sent by.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The path of the bucket's URL; more than a slash where the bucket is not in the host.
+    pub(crate) fn root_path(&self) -> &str {
+        self.root.path()
+    }
+
     /// The URL of an object.
     pub(crate) fn url(&self, key: &str) -> Result<Url, Error> {
         let mut url = self.root.clone();
