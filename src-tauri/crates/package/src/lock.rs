@@ -100,6 +100,21 @@ impl Lock {
         self.packages.get(at)
     }
 
+    /// The names of packages that a solution has otherwise than locked, or that only one of both has.
+    pub fn stale(&self, order: &[Candidate]) -> Vec<String> {
+        let is_taken = |locked: &Locked| order.iter().any(|candidate| locked.is(candidate));
+        let gone = self.packages.iter().filter(|locked| !is_taken(locked));
+        let new = order
+            .iter()
+            .filter(|candidate| self.find(&candidate.name).is_none());
+        let mut names: Vec<String> = gone
+            .map(|locked| locked.name.clone())
+            .chain(new.map(|candidate| candidate.name.clone()))
+            .collect();
+        names.sort();
+        names
+    }
+
     /// Puts a package in, instead of the one that has its name.
     pub fn insert(&mut self, package: Locked) {
         match self.position(&package.name) {
@@ -128,8 +143,17 @@ fn parse(text: &str, file: &str) -> Result<Parsed<Lock>, Box<Mistake>> {
     let mut fields = Fields::new(yaml::parse(text, file)?, "a lock", text, file)?;
     let source = fields.source();
     let mut notes = Vec::new();
-    if fields.number("version", 1, FORMAT)?.is_none() {
-        return Err(fields.missing("version"));
+    match fields.text_node("version")? {
+        Some((version, _)) if version == FORMAT.to_string() => {}
+        Some((version, place)) => {
+            let mut mistake = source.mistake(
+                place,
+                format!("a lock of version `{version}` was written by another Windlass"),
+            );
+            mistake.help = Some("Use the Windlass that wrote it, or lock again.".into());
+            return Err(mistake);
+        }
+        None => return Err(fields.missing("version")),
     }
     let mut lock = Lock::default();
     if let Some(node) = fields.take("packages") {
@@ -188,5 +212,104 @@ fn digest(entry: &mut Fields<'_>, key: &'static str) -> Result<Option<String>, B
             place,
             format!("`{key}` has to be {DIGEST_CHARACTERS} lower-case hexadecimal digits"),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told(text: &str) -> String {
+        match Lock::parse(text, FILE) {
+            Ok(parsed) => {
+                let notes: Vec<String> = parsed
+                    .notes
+                    .iter()
+                    .map(|note| format!("{note}\n"))
+                    .collect();
+                parsed.value.to_yaml().unwrap() + &notes.concat()
+            }
+            Err(error) => format!("{error}\nhint: {}\n", error.hint().unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn locks_and_their_mistakes() {
+        let digest = "0123456789abcdef".repeat(4);
+        let texts = [
+            format!(
+                "version: 1\npackages:\n- {{name: node, digest: {digest}}}\n- name: app\n  version: 1.10\n  digest: {digest}\n  archive_sha256: {digest}\n  origin: https://example.org/app.mpm\n"
+            ),
+            "version: 1\n".into(),
+            "packages: []\n".into(),
+            format!("version: 2\npackages:\n- {{name: a, digest: {digest}}}\n"),
+            "version: 1\npackages:\n- {name: a}\n".into(),
+            "version: 1\npackages:\n- {name: a, digest: 0123}\n".into(),
+            format!("version: 1\npackages:\n- {{name: ../a, digest: {digest}}}\n"),
+            format!(
+                "version: 1\npackages:\n- {{name: a, digest: {digest}}}\n- {{name: a, digest: {digest}}}\n"
+            ),
+            format!("version: 1\npackages:\n- {{name: a, digest: {digest}, orign: x}}\n"),
+        ];
+        let told: Vec<String> = texts.iter().map(|text| told(text)).collect();
+        insta::assert_snapshot!(told.join("---\n"));
+    }
+
+    #[test]
+    fn what_differs_is_stale() {
+        let locked = |name: &str, digest: &str| Locked {
+            name: name.into(),
+            version: None,
+            digest: digest.into(),
+            archive_sha256: None,
+            origin: None,
+        };
+        let candidate = |name: &str, digest: &str| Candidate {
+            name: name.into(),
+            version: None,
+            require: Vec::new(),
+            origin: String::new(),
+            digest: Some(digest.into()),
+        };
+        let lock: Lock = [
+            locked("same", "1"),
+            locked("other", "1"),
+            locked("gone", "1"),
+        ]
+        .into_iter()
+        .collect();
+        let order = [
+            candidate("same", "1"),
+            candidate("other", "2"),
+            candidate("new", "1"),
+        ];
+        assert_eq!(lock.stale(&order), ["gone", "new", "other"]);
+    }
+
+    prop_compose! {
+        fn locked()(
+            name in "[a-z][a-z0-9.-]{0,6}",
+            version in prop::option::of("[ -~]{1,8}"),
+            digest in "[0-9a-f]{64}",
+            archive_sha256 in prop::option::of("[0-9a-f]{64}"),
+            origin in prop::option::of("[ -~]{1,20}"),
+        ) -> Locked {
+            Locked { name, version, digest, archive_sha256, origin }
+        }
+    }
+
+    proptest! {
+        /// Whatever order they come in, the text is the same, and is read as the same.
+        #[test]
+        fn what_is_written_is_read_as_the_same(packages in prop::collection::vec(locked(), 0..6)) {
+            let lock: Lock = packages.into_iter().collect();
+            let text = lock.to_yaml().unwrap();
+            let turned: Lock = lock.packages().iter().rev().cloned().collect();
+            prop_assert_eq!(&turned.to_yaml().unwrap(), &text);
+            let parsed = Lock::parse(&text, FILE).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+            prop_assert_eq!(parsed.value, lock);
+        }
     }
 }

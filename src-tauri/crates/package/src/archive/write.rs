@@ -6,6 +6,7 @@
 //! an image: `.git`, `volumes` and what `.capstanignore` names. `meta` and `.capstanignore` are in it.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -85,8 +86,16 @@ pub fn write_mpm(
         file_count,
         content_bytes,
         size_bytes: digested.size_bytes,
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hexadecimal(&digest),
     })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+    }
+    text
 }
 
 struct Entry {

@@ -8,6 +8,8 @@
 //! A place is a path of keys; within a list, the number of an item, from 0. What is written anew is
 //! written in the style that is there: block where there are blocks, flow in `[…]` and `{…}`.
 
+mod draft;
+mod items;
 mod meaning;
 mod splice;
 #[cfg(test)]

@@ -3,16 +3,13 @@
 
 use std::ops::Range;
 
+use super::draft::Draft;
 use super::meaning::Meaning;
-use super::tree::{self, Entry, Item, Node, Shape, line_end, line_start};
-use super::value::{self, Quotes, Style};
+use super::tree::{self, Entry, Node, Shape, line_end, line_start};
+use super::value::{self, Quotes};
 use super::{EditError, Value};
-use crate::yaml;
 
 type Result<T> = std::result::Result<T, EditError>;
-
-/// For messages of mistakes; whoever calls knows which file it is.
-const FILE: &str = "the text";
 
 pub(super) fn set(text: &str, path: &[&str], value: &Value) -> Result<String> {
     let draft = Draft::of(text, path)?;
@@ -90,9 +87,8 @@ pub(super) fn set_texts(text: &str, path: &[&str], items: &[&str]) -> Result<Str
     let list = Value::List(items.iter().map(|item| Value::from(*item)).collect());
     let old = match draft.meaning.at(path) {
         None | Some(Meaning::Nothing) if items.is_empty() => return Ok(text.to_owned()),
-        None | Some(Meaning::Nothing) => return set(text, path, &list),
         // Where several are asked for, a single one stands for a list of one.
-        Some(Meaning::Text(_)) => return set(text, path, &list),
+        None | Some(Meaning::Nothing | Meaning::Text(_)) => return set(text, path, &list),
         Some(Meaning::List(_)) if items.is_empty() => return remove(text, path),
         Some(Meaning::List(old)) => old,
         Some(other) => return Err(draft.unfit(other.kind())),
@@ -117,125 +113,7 @@ pub(super) fn set_texts(text: &str, path: &[&str], items: &[&str]) -> Result<Str
     draft.check(draft.set_texts(path, &old, items), &meant)
 }
 
-/// A text that is to be changed at a path.
-struct Draft<'a> {
-    text: &'a str,
-    path: &'a [&'a str],
-    meaning: Meaning,
-    root: Node,
-    style: Style,
-}
-
-impl<'a> Draft<'a> {
-    fn of(text: &'a str, path: &'a [&'a str]) -> Result<Self> {
-        // First, for it bounds depth and number.
-        let meaning = Meaning::from(yaml::parse(text, FILE)?.value);
-        let intricate = || EditError::TooIntricate {
-            path: path.join("."),
-        };
-        let root = tree::build(text).ok_or_else(intricate)?;
-        let style = Style {
-            is_list_flush: is_list_flush(&root, text).unwrap_or(true),
-            line_end: if text.contains("\r\n") { "\r\n" } else { "\n" },
-        };
-        Ok(Self {
-            text,
-            path,
-            meaning,
-            root,
-            style,
-        })
-    }
-
-    fn not_there(&self) -> EditError {
-        EditError::NotThere {
-            path: self.path.join("."),
-        }
-    }
-
-    /// That the last of what is there on the path cannot hold what is to be below it.
-    fn unfit(&self, found: &'static str) -> EditError {
-        let there = (0..=self.path.len())
-            .rev()
-            .filter_map(|length| self.path.get(..length))
-            .find(|path| self.meaning.at(path).is_some());
-        EditError::Unfit {
-            path: there.unwrap_or_default().join("."),
-            found,
-        }
-    }
-
-    /// The text, if it means what it should.
-    fn check(&self, changed: Option<String>, meant: &Meaning) -> Result<String> {
-        changed
-            .filter(|text| {
-                yaml::parse(text, FILE).is_ok_and(|node| Meaning::from(node.value) == *meant)
-            })
-            .ok_or_else(|| EditError::TooIntricate {
-                path: self.path.join("."),
-            })
-    }
-
-    fn replaced(&self, bytes: Range<usize>, by: &str) -> String {
-        let before = self.text.get(..bytes.start).unwrap_or_default();
-        let after = self.text.get(bytes.end..).unwrap_or_default();
-        [before, by, after].concat()
-    }
-
-    /// Puts whole lines in, before the line that begins at this byte.
-    fn with_lines(&self, at: usize, lines: &str) -> String {
-        let before = self.text.get(..at).unwrap_or_default();
-        let is_open = !before.is_empty() && !before.ends_with('\n');
-        let end = self.style.line_end;
-        if is_open {
-            self.replaced(at..at, &format!("{end}{lines}"))
-        } else {
-            self.replaced(at..at, &format!("{lines}{end}"))
-        }
-    }
-
-    /// The place of the entry at a path, where all on the way to it can be changed.
-    fn entry(&self, path: &[&str]) -> Option<&Entry> {
-        let (key, parent) = path.split_last()?;
-        let node = self.root.at(parent)?;
-        match &node.shape {
-            Shape::Map { entries, .. } if !node.is_intricate => {
-                entries.iter().find(|entry| entry.key == *key)
-            }
-            _ => None,
-        }
-    }
-
-    fn column(&self, at: usize) -> usize {
-        let start = line_start(self.text, at);
-        self.text
-            .get(start..at)
-            .map_or(0, |before| before.chars().count())
-    }
-
-    /// Whether nothing but blanks is before this byte in its line.
-    fn is_first(&self, at: usize) -> bool {
-        self.text
-            .get(line_start(self.text, at)..at)
-            .is_some_and(|before| before.trim().is_empty())
-    }
-
-    /// The start of the line after the one that this byte is in.
-    fn next_line(&self, at: usize) -> usize {
-        (line_end(self.text, at) + 1).min(self.text.len())
-    }
-
-    /// Whether a node is in brackets, or its last step is.
-    fn is_in_flow(&self, path: &[&str]) -> bool {
-        (0..path.len()).any(|length| {
-            let node = path.get(..length).and_then(|path| self.root.at(path));
-            matches!(
-                node.map(|node| &node.shape),
-                Some(Shape::List { is_flow: true, .. } | Shape::Map { is_flow: true, .. })
-            )
-        })
-    }
-
+impl Draft<'_> {
     fn set(&self, path: &[&str], value: &Value) -> Option<String> {
         if let Some(node) = self.root.at(path) {
             return self.set_there(path, node, value);
@@ -265,16 +143,14 @@ impl<'a> Draft<'a> {
                 entries,
             } => {
                 let written = format!("{}: {}", value::key(step), value.flow());
-                Some(match entries.last() {
-                    Some(last) => {
-                        let end = last.node.bytes.end.max(last.key_bytes.end);
-                        self.replaced(end..end, &format!(", {written}"))
-                    }
-                    None => {
-                        let at = parent.bytes.start + 1;
-                        self.replaced(at..at, &written)
-                    }
-                })
+                let (at, written) = match entries.last() {
+                    Some(last) => (
+                        last.node.bytes.end.max(last.key_bytes.end),
+                        format!(", {written}"),
+                    ),
+                    None => (parent.bytes.start + 1, written),
+                };
+                Some(self.replaced(at..at, &written))
             }
             Shape::Map { entries, .. } => {
                 let column = self.column(entries.first()?.key_bytes.start);
@@ -325,30 +201,26 @@ impl<'a> Draft<'a> {
                 _ => self.replaced(node.bytes.clone(), &written),
             });
         }
-        match self.entry(path) {
-            Some(entry) => {
-                let column = self.column(entry.key_bytes.start);
-                let lines = value.after_colon(column, self.style);
-                // A comment at the key stays there, above the lines that become its value.
-                let (kept, end) = if is_collection || matches!(node.shape, Shape::Lines) {
-                    (self.comment_at(entry), node.bytes.end)
-                } else {
-                    let end = line_end(self.text, node.bytes.end);
-                    let kept = self.text.get(node.bytes.end..end).unwrap_or_default();
-                    (kept.trim_end(), end)
-                };
-                Some(self.replaced(entry.after_colon..end, &format!("{kept}{lines}")))
-            }
-            None => {
-                let (step, parent) = path.split_last()?;
-                let Shape::List { items, .. } = &self.root.at(parent)?.shape else {
-                    return None;
-                };
-                let dash = items.get(tree::number(step)?)?.dash;
-                let written = value.item(self.column(dash), self.style);
-                Some(self.replaced(dash..node.bytes.end, written.trim_start()))
-            }
-        }
+        let Some(entry) = self.entry(path) else {
+            let (step, parent) = path.split_last()?;
+            let Shape::List { items, .. } = &self.root.at(parent)?.shape else {
+                return None;
+            };
+            let dash = items.get(tree::number(step)?)?.dash;
+            let written = value.item(self.column(dash), self.style);
+            return Some(self.replaced(dash..node.bytes.end, written.trim_start()));
+        };
+        let column = self.column(entry.key_bytes.start);
+        let lines = value.after_colon(column, self.style);
+        // A comment at the key stays there, above the lines that become its value.
+        let (kept, end) = if is_collection || matches!(node.shape, Shape::Lines) {
+            (self.comment_at(entry), node.bytes.end)
+        } else {
+            let end = line_end(self.text, node.bytes.end);
+            let kept = self.text.get(node.bytes.end..end).unwrap_or_default();
+            (kept.trim_end(), end)
+        };
+        Some(self.replaced(entry.after_colon..end, &format!("{kept}{lines}")))
     }
 
     /// The comment behind the key of lines, with the blanks before it.
@@ -439,132 +311,6 @@ impl<'a> Draft<'a> {
         let comment = self.text.get(below..next).and_then(|gap| gap.find('#'));
         let to = comment.map_or(next, |at| below + at);
         Some(self.replaced(child.start..to, ""))
-    }
-
-    fn insert_item(&self, path: &[&str], at: usize, value: &Value) -> Option<String> {
-        let node = self.root.at(path)?;
-        match &node.shape {
-            Shape::List { items, .. } => self.insert_into(node, items, at, value),
-            _ => None,
-        }
-    }
-
-    fn insert_into(&self, list: &Node, items: &[Item], at: usize, value: &Value) -> Option<String> {
-        if list.is_intricate {
-            return None;
-        }
-        if matches!(list.shape, Shape::List { is_flow: true, .. }) {
-            let written = value.flow();
-            return Some(match (items.get(at), items.last()) {
-                (Some(item), _) => {
-                    let start = item.node.bytes.start;
-                    self.replaced(start..start, &format!("{written}, "))
-                }
-                (None, Some(last)) => {
-                    let end = last.node.bytes.end;
-                    self.replaced(end..end, &format!(", {written}"))
-                }
-                (None, None) => {
-                    let start = list.bytes.start + 1;
-                    self.replaced(start..start, &written)
-                }
-            });
-        }
-        let column = self.column(items.first()?.dash);
-        let place = match at.checked_sub(1) {
-            Some(before) => self.next_line(items.get(before)?.node.bytes.end),
-            None => {
-                let dash = items.first()?.dash;
-                self.is_first(dash).then(|| line_start(self.text, dash))?
-            }
-        };
-        Some(self.with_lines(place, &value.item(column, self.style)))
-    }
-
-    /// Takes the items of a list apart, and puts those that stay together anew.
-    fn set_texts(&self, path: &[&str], old: &[&str], new: &[&str]) -> Option<String> {
-        let list = self.root.at(path)?;
-        let Shape::List { is_flow, items } = &list.shape else {
-            return None;
-        };
-        if list.is_intricate || items.iter().any(|item| item.node.is_intricate) {
-            return None;
-        }
-        // Comments above an item go with it; those above the first one stay where it goes.
-        let first = line_start(self.text, items.first()?.dash);
-        let start = match self.entry(path) {
-            Some(entry) if !is_flow => self.next_line(entry.after_colon).min(first),
-            _ => first,
-        };
-        let mut parts: Vec<Option<(&str, &str)>> = Vec::with_capacity(items.len());
-        let mut from = start;
-        for (item, text) in items.iter().zip(old) {
-            let part = if *is_flow {
-                self.text.get(item.node.bytes.clone())
-            } else if self.is_first(item.dash) {
-                let to = self.next_line(item.node.bytes.end.max(item.dash));
-                let part = self.text.get(from..to);
-                from = to;
-                part
-            } else {
-                None
-            };
-            parts.push(Some((*text, part?)));
-        }
-        let mut take = |text: &str| {
-            let part = parts
-                .iter_mut()
-                .find(|part| part.is_some_and(|(other, _)| other == text))?;
-            part.take().map(|(_, written)| written.to_owned())
-        };
-        if *is_flow {
-            let written: Vec<String> = new
-                .iter()
-                .map(|text| take(text).unwrap_or_else(|| Value::from(*text).flow()))
-                .collect();
-            let first = items.first()?.node.bytes.start;
-            return Some(self.replaced(first..items.last()?.node.bytes.end, &written.join(", ")));
-        }
-        let column = self.column(items.first()?.dash);
-        let end = self.style.line_end;
-        let mut written = String::new();
-        if old.first().is_some_and(|text| !new.contains(text)) {
-            written.push_str(self.text.get(start..first)?);
-        }
-        for text in new {
-            let mut lines =
-                take(text).unwrap_or_else(|| Value::from(*text).item(column, self.style));
-            if !lines.ends_with('\n') {
-                lines.push_str(end);
-            }
-            written.push_str(&lines);
-        }
-        let is_at_end = from == self.text.len();
-        if is_at_end && !self.text.ends_with('\n') {
-            written.truncate(written.trim_end_matches(['\r', '\n']).len());
-        }
-        Some(self.replaced(start..from, &written))
-    }
-}
-
-/// Whether the first list below a key has its dashes below the key itself.
-fn is_list_flush(node: &Node, text: &str) -> Option<bool> {
-    let column = |at: usize| at - line_start(text, at);
-    match &node.shape {
-        Shape::Map { entries, .. } => entries.iter().find_map(|entry| {
-            if let Shape::List {
-                is_flow: false,
-                items,
-            } = &entry.node.shape
-            {
-                return Some(column(items.first()?.dash) == column(entry.key_bytes.start));
-            }
-            is_list_flush(&entry.node, text)
-        }),
-        Shape::List { items, .. } => items
-            .iter()
-            .find_map(|item| is_list_flush(&item.node, text)),
-        _ => None,
     }
 }
 

@@ -160,27 +160,27 @@ pub(super) fn scalar(text: &str, quotes: Quotes) -> String {
     if quotes == Quotes::Single && !text.chars().any(char::is_control) {
         return format!("'{}'", text.replace('\'', "''"));
     }
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
+    let mut written = String::with_capacity(text.len() + 2);
+    written.push('"');
     for sign in text.chars() {
         match sign {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
+            '"' => written.push_str("\\\""),
+            '\\' => written.push_str("\\\\"),
+            '\n' => written.push_str("\\n"),
+            '\r' => written.push_str("\\r"),
+            '\t' => written.push_str("\\t"),
             // Line ends to some readers of YAML, and what no reader takes as it is.
             '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(sign));
+                let _ = write!(written, "\\u{:04X}", u32::from(sign));
             }
             sign if sign.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(sign));
+                let _ = write!(written, "\\u{:04X}", u32::from(sign));
             }
-            sign => quoted.push(sign),
+            sign => written.push(sign),
         }
     }
-    quoted.push('"');
-    quoted
+    written.push('"');
+    written
 }
 
 /// Words that are something else to one reader of YAML or another.

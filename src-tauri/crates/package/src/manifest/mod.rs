@@ -32,7 +32,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::yaml::{self, Fields, Mistake, Parsed};
+use crate::version::{ConstraintError, RequirementError};
+use crate::yaml::{self, Fields, Mistake, Parsed, Place, Source};
 use crate::{Constraint, Error, Finding, Requirement};
 
 pub use environment::{EnvironmentVariable, VariableKind};
@@ -191,10 +192,18 @@ fn requirements(
         let (name, constraint) = match Requirement::parse(&entry) {
             Ok(requirement) => (requirement.name, requirement.versions),
             // Capstan takes any name; only those that could lead elsewhere are refused.
-            Err(_) if is_file_name(&entry) && !entry.contains(['<', '>', '=']) => {
+            Err(RequirementError::Name { .. }) if is_file_name(&entry) => {
                 (entry.clone(), Constraint::any())
             }
-            Err(_) => {
+            Err(RequirementError::Versions { .. })
+                if is_file_name(&entry) && !entry.contains(['<', '>', '=', '^', '~', '*']) =>
+            {
+                (entry.clone(), Constraint::any())
+            }
+            Err(RequirementError::Versions { source: error, .. }) => {
+                return Err(unreadable_versions(source, place, &error));
+            }
+            Err(RequirementError::Name { .. }) => {
                 return Err(
                     source.mistake(place, format!("`{entry}` cannot be the name of a package"))
                 );
@@ -216,11 +225,8 @@ fn requirements(
         names.push(name);
     }
     for (name, text, place) in fields.text_map_nodes("x-versions")? {
-        let constraint = Constraint::parse(&text).map_err(|error| {
-            let mut mistake = source.mistake(place, error.to_string());
-            mistake.help = error.hint();
-            mistake
-        })?;
+        let constraint =
+            Constraint::parse(&text).map_err(|error| unreadable_versions(source, place, &error))?;
         if names.contains(&name) {
             versions.insert(name, constraint);
         } else {
@@ -233,6 +239,12 @@ fn requirements(
     }
     versions.retain(|_, constraint| !constraint.is_any());
     Ok((names, versions))
+}
+
+fn unreadable_versions(source: Source<'_>, place: Place, error: &ConstraintError) -> Box<Mistake> {
+    let mut mistake = source.mistake(place, error.to_string());
+    mistake.help = error.hint();
+    mistake
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -137,7 +137,7 @@ impl Facts<'_> {
         };
         // The conclusion is that of the whole.
         if let DerivationTree::Derived(simple) = &mut simple {
-            simple.terms = derived.terms.clone();
+            simple.terms.clone_from(&derived.terms);
             simple.shared_id = derived.shared_id;
         }
         let simple = Arc::new(simple);
@@ -184,12 +184,12 @@ impl Words<'_> {
         }
         let shown: Vec<String> = slots.iter().rev().take(5).map(Slot::to_string).collect();
         let more = if slots.len() > 5 { " …" } else { "" };
-        let none = if *set == Set::full() {
+        let fact = if *set == Set::full() {
             format!("no version of {name} is left")
         } else {
             format!("there is no {}", wanted(&name, set))
         };
-        format!("{none} (only {}{more})", shown.join(", "))
+        format!("{fact} (only {}{more})", shown.join(", "))
     }
 
     fn because(&self, first: &str, second: &str, terms: &Terms) -> String {

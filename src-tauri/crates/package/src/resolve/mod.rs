@@ -109,5 +109,5 @@ pub fn solve(
     locked: Option<&Lock>,
 ) -> Result<Solution, Unsolvable> {
     let chosen = solver::solve(root, source, locked)?;
-    order::lay(root, chosen)
+    order::lay(root, &chosen)
 }

@@ -10,9 +10,9 @@ use crate::Requirement;
 /// Own stack instead of recursion: how deep it goes is the registries' choice.
 pub(super) fn lay(
     root: &[Requirement],
-    chosen: BTreeMap<String, Candidate>,
+    chosen: &BTreeMap<String, Candidate>,
 ) -> Result<Solution, Unsolvable> {
-    let why = why(root, &chosen);
+    let why = why(root, chosen);
     let mut order: Vec<&str> = Vec::with_capacity(chosen.len());
     let mut done: BTreeSet<&str> = BTreeSet::new();
     for Requirement { name, .. } in root {

@@ -44,7 +44,8 @@ impl Source for Table {
 
 /// Something that looks like a digest, different for different texts.
 fn digest(text: &str) -> String {
-    let mut digest: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut digest = digits.concat();
     digest.truncate(64);
     format!("{digest:0<64}")
 }

@@ -54,11 +54,12 @@ fn manifest(text: &str) -> String {
         Ok(parsed) => {
             let again = parsed.value.to_yaml().unwrap();
             assert_eq!(Manifest::parse(&again, "x").unwrap().value, parsed.value);
-            let notes: String = parsed
+            let notes: Vec<String> = parsed
                 .notes
                 .iter()
                 .map(|note| format!("{note}\n"))
                 .collect();
+            let notes = notes.concat();
             again.replace(WHO, "") + &notes
         }
         Err(error) => told(&error),
@@ -70,11 +71,12 @@ fn run_file(text: &str) -> String {
         Ok(parsed) => {
             let again = parsed.value.to_yaml().unwrap();
             assert_eq!(RunFile::parse(&again, "x").unwrap().value, parsed.value);
-            let notes: String = parsed
+            let notes: Vec<String> = parsed
                 .notes
                 .iter()
                 .map(|note| format!("{note}\n"))
                 .collect();
+            let notes = notes.concat();
             if notes.is_empty() {
                 "read".into()
             } else {
@@ -295,6 +297,10 @@ fn run_yaml(table: &mut Table) {
     ] {
         table.row(what, text, run_file(text));
     }
+    run_configurations(table);
+}
+
+fn run_configurations(table: &mut Table) {
     for (what, text) in [
         (
             "native: `bootcmd`",

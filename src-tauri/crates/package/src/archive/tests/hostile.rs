@@ -3,6 +3,8 @@
 
 use super::*;
 
+type Zip = zip::ZipWriter<Cursor<Vec<u8>>>;
+
 /// A tar as a stranger writes it.
 #[derive(Default)]
 struct Tar(Vec<u8>);
@@ -189,7 +191,7 @@ fn hostile_tars_are_refused_whole_with_name_and_offset() {
 #[test]
 fn hostile_zips_are_refused_whole_with_name_and_offset() {
     let options = SimpleFileOptions::default;
-    let zip = |fill: &dyn Fn(&mut zip::ZipWriter<Cursor<Vec<u8>>>)| {
+    let zip = |fill: &dyn Fn(&mut Zip)| {
         let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
         zip.start_file("good", options()).unwrap();
         zip.write_all(b"content").unwrap();
@@ -225,7 +227,7 @@ fn hostile_zips_are_refused_whole_with_name_and_offset() {
     let mode = |mode: u32| {
         let bytes = zip(&|zip| {
             zip.start_file("device", options().unix_permissions(0o777))
-                .unwrap()
+                .unwrap();
         });
         let at = bytes
             .windows(4)
