@@ -196,7 +196,7 @@ impl Registry {
     ) -> Vec<Result<Fetched, Error>> {
         let sum = Sum::of(entries, progress);
         let sum = &sum;
-        futures_util::stream::iter(entries.iter().enumerate())
+        futures_util::stream::iter(entries.to_vec().into_iter().enumerate())
             .map(|(at, entry)| async move {
                 let share = Share { sum, at };
                 self.fetch(entry, folder, trust, control, &share).await

@@ -31,10 +31,15 @@ impl Oci {
     ) -> Result<Vec<Entry>, Error> {
         let repositories = self.repositories(control).await?;
         let parallel = self.session.limits().parallel.max(1);
-        let mut tags: Vec<(String, String)> = stream::iter(&repositories)
+        // The items are owned: futures of borrowed ones cannot be told to be `Send` by those that await this one.
+        let mut tags: Vec<(String, String)> = stream::iter(repositories)
             .map(|repository| async move {
-                let tags = self.tags(repository, control).await?;
-                Ok::<_, Error>(tags.into_iter().map(|tag| (repository.clone(), tag)))
+                let tags = self.tags(&repository, control).await?;
+                let told: Vec<_> = tags
+                    .into_iter()
+                    .map(|tag| (repository.clone(), tag))
+                    .collect();
+                Ok::<_, Error>(told)
             })
             .buffer_unordered(parallel)
             .try_fold(Vec::new(), |mut all, tags| async {
@@ -50,8 +55,10 @@ impl Oci {
             .map(|entry| (entry.locator.place.as_str(), entry))
             .collect();
         let known = &known;
-        let mut reading = stream::iter(&tags)
-            .map(|(repository, tag)| self.entry(repository, tag, known, control))
+        let mut reading = stream::iter(tags)
+            .map(|(repository, tag)| async move {
+                self.entry(&repository, &tag, known, control).await
+            })
             .buffered(parallel);
         let (mut entries, mut done) = (Vec::new(), 0);
         while let Some(entry) = reading.next().await {
