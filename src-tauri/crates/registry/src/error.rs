@@ -273,7 +273,9 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Config { remedy, .. } | Self::Image { remedy, .. } => return Some(remedy.clone()),
+            Self::Config { remedy, .. } | Self::Image { remedy, .. } => {
+                return Some(remedy.clone());
+            }
             Self::Network { problem, .. } => network_hint(*problem),
             Self::Status {
                 status,

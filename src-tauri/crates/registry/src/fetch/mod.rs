@@ -81,7 +81,16 @@ impl Job<'_> {
             .map_err(|source| Error::io("create", folder, source))?;
         let mut part = Part::open(folder, &format!("{identity} {key}"))?;
         self.progress.step(&format!("Fetching {}", self.entry.name));
-        let mut got = transfer::run(self, &mut part, expected).await?;
+        let outcome = transfer::run(self, &mut part, expected).await;
+        let mut got = match outcome {
+            Ok(got) => got,
+            Err(error) => {
+                if part.len()? == 0 {
+                    part.remove()?;
+                }
+                return Err(error);
+            }
+        };
         if got.resumed
             && expected
                 .or(got.said)

@@ -16,6 +16,8 @@ use crate::{Error, Network, Sha256};
 
 /// What is handed to the writer at once.
 const BATCH_BYTES: usize = 512 << 10;
+/// How often progress is told.
+const TOLD_BYTES: u64 = 64 << 10;
 /// How many of these may wait for the disk.
 const BATCHES: usize = 8;
 /// A try that brought this much was not in vain: the count of tries begins anew.
@@ -58,7 +60,7 @@ pub(super) async fn run(
     } else {
         part.clear()?;
     }
-    let resumed = length > 0;
+    let mut resumed = length > 0;
     let mut said = None;
     let mut attempt = 0;
     loop {
@@ -69,7 +71,10 @@ pub(super) async fn run(
             break;
         }
         let before = length;
-        let outcome = once(job, part, &mut hasher, &mut length, &mut said).await;
+        // Opening has tries of its own; what fails here has failed.
+        let opened = reach(job, part, &mut hasher, &mut length).await?;
+        resumed |= length > 0;
+        let outcome = once(job, part, opened, &mut hasher, &mut length, &mut said).await;
         let error = match outcome {
             Ok(Ended::Whole) => break,
             Ok(Ended::Held) => continue,
@@ -134,14 +139,13 @@ async fn digest(job: &Job<'_>, part: &Part) -> Result<(sha2::Sha256, u64), Error
     work.await.unwrap_or(Err(Error::Cancelled))
 }
 
-/// One connection.
-async fn once(
+/// Opens the file where we are, or from its beginning if that is not possible any more.
+async fn reach(
     job: &Job<'_>,
     part: &mut Part,
     hasher: &mut sha2::Sha256,
     length: &mut u64,
-    said: &mut Option<Sha256>,
-) -> Result<Ended, Error> {
+) -> Result<Opened, Error> {
     let resume = (*length > 0).then(|| Resume {
         start: *length,
         validator: part.state().and_then(|state| state.validator.clone()),
@@ -168,6 +172,18 @@ async fn once(
             return Err(job.too_large());
         }
     }
+    Ok(opened)
+}
+
+/// One connection.
+async fn once(
+    job: &Job<'_>,
+    part: &mut Part,
+    opened: Opened,
+    hasher: &mut sha2::Sha256,
+    length: &mut u64,
+    said: &mut Option<Sha256>,
+) -> Result<Ended, Error> {
     *said = opened.digest;
     part.is_of(opened.validator.clone(), opened.total)?;
 
@@ -206,6 +222,7 @@ async fn pour(
     let limits = job.limits;
     let total = opened.total.or(job.entry.size_bytes);
     let mut length = start;
+    let mut told = start;
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
     let mut window = (Instant::now() + limits.stall, length);
@@ -240,13 +257,16 @@ async fn pour(
             }
             window = (now + limits.stall, length);
         }
+        if length >= told + TOLD_BYTES {
+            told = length;
+            job.progress.at(length, total);
+        }
         if batch_bytes >= BATCH_BYTES {
             if !writer.write(std::mem::take(&mut batch)).await {
                 // Why is said when it is finished.
                 break Ok(Ended::Held);
             }
             batch_bytes = 0;
-            job.progress.at(length, total);
         }
     };
     writer.write(batch).await;

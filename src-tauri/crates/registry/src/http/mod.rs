@@ -19,7 +19,6 @@ mod network;
 mod tests;
 
 use std::fmt;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -389,9 +388,4 @@ pub(crate) fn shown(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.into()
-}
-
-/// How long nothing may come for.
-pub(crate) fn stalled(limits: &Limits) -> Duration {
-    limits.stall
 }

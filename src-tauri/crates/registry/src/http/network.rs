@@ -65,14 +65,8 @@ pub(crate) fn error(url: &str, error: reqwest::Error, by_proxy: bool) -> Error {
 fn problem(error: &reqwest::Error, by_proxy: bool) -> Network {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(this) = cause {
-        let inner = this
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let tls = this
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
-            return tls_problem(tls);
+        if let Some(problem) = of_io(this) {
+            return problem;
         }
         cause = this.source();
     }
@@ -86,6 +80,24 @@ fn problem(error: &reqwest::Error, by_proxy: bool) -> Network {
         Network::Unreachable
     } else {
         Network::Cut
+    }
+}
+
+/// What an error is that may be one of TLS in an [`io::Error`], which hides what it wraps from `source`.
+fn of_io(mut error: &(dyn StdError + 'static)) -> Option<Network> {
+    loop {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls_problem(tls));
+        }
+        let io = error.downcast_ref::<io::Error>()?;
+        match io.get_ref() {
+            Some(inner) => error = inner,
+            None => return None,
+        }
+        // The only words for a server that hangs up at our hello.
+        if error.to_string() == "tls handshake eof" {
+            return Some(Network::Tls);
+        }
     }
 }
 
