@@ -32,6 +32,9 @@ const SHAPES: [(&str, usize, usize); 2] = [
     ("20 large files", 20, 16 << 20),
 ];
 
+/// Something that fills a folder, and what it is called.
+type Side<'a> = (&'a str, &'a dyn Fn(&Path));
+
 /// Where nothing is kept in memory only.
 fn folder() -> TempDir {
     let place = std::env::var_os("WINDLASS_BENCH_FOLDER")
@@ -100,7 +103,7 @@ fn measure(shape: &str, files: usize, bytes: usize) {
     };
     let sync = |into: &Path| run("sync", &["-f", into.to_str().unwrap()]);
     let tar = |into: &Path| run("tar", &["-xzf", packed, "-C", into.to_str().unwrap()]);
-    let sides: [(&str, &dyn Fn(&Path)); 6] = [
+    let sides: [Side<'_>; 6] = [
         ("library, from the archive", &|into| add(&archive, into)),
         ("tar -xzf, sync", &|into| {
             tar(into);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use blake3::Hash;
 use windlass_package::Watch;
 
-use super::verify::{Damage, Holder, Problem, sound_list};
+use super::verify::{Damage, Depth, Holder, Problem, Seen, check_package, sound_list};
 use crate::error::{Error, IoContext};
 use crate::file::{remove_tree, sync_parent};
 use crate::library::Library;
@@ -104,7 +104,7 @@ impl Library {
             Ok(tree) => tree,
             Err(_) => match self.list_again(&package, watch)? {
                 Some(tree) => tree,
-                None => match self.fetch_origin(&package, &workplace, fetch, watch)? {
+                None => match fetch_origin(&package, &workplace, fetch, watch)? {
                     Ok(tree) => {
                         self.write_list(&package, &tree)?;
                         fetched = Some(tree.clone());
@@ -114,20 +114,22 @@ impl Library {
                 },
             },
         };
-        // Where the list was lost, it is not known what else is.
+        // Where the list was lost, it was not known what else is.
+        let unknown = match &fetched {
+            Some(_) => check_package(&package, Depth::Contents, &Seen::default(), watch)?,
+            None => Vec::new(),
+        };
+        let damages: Vec<&Damage> = damages.iter().copied().chain(&unknown).collect();
         let wanted: HashSet<&Path> = damages.iter().map(|damage| damage.path.as_path()).collect();
-        let all = damages
-            .iter()
-            .any(|damage| damage.problem == Problem::Record);
         let broken: Vec<_> = tree
             .files()
-            .filter(|(entry, ..)| all || wanted.contains(entry.path()))
+            .filter(|(entry, ..)| wanted.contains(entry.path()))
             .collect();
         let needed: HashSet<Hash> = broken.iter().map(|(_, _, digest, _)| *digest).collect();
         let mut sound = self.sound_files(&needed, &workplace, watch)?;
         if sound.len() < needed.len() {
             if fetched.is_none() {
-                match self.fetch_origin(&package, &workplace, fetch, watch)? {
+                match fetch_origin(&package, &workplace, fetch, watch)? {
                     Ok(tree) => fetched = Some(tree),
                     Err(remedy) => return Ok(Some(remedy)),
                 }
@@ -144,7 +146,7 @@ impl Library {
         self.put_right(
             &package,
             &tree,
-            damages,
+            &damages,
             &broken_paths(&broken),
             &sound,
             &workplace,
@@ -195,39 +197,6 @@ impl Library {
     fn write_list(&self, package: &InstalledPackage, tree: &Tree) -> Result<(), Error> {
         let _lock = self.lock_until(&mut || false)?;
         crate::file::write_whole(&package.folder().join(LIST_FILE), &tree.render())
-    }
-
-    /// Unpacks the archive that a package came in, into the workplace; where it cannot be had, what to do.
-    fn fetch_origin(
-        &self,
-        package: &InstalledPackage,
-        workplace: &Workplace,
-        fetch: &mut FetchArchive<'_>,
-        watch: &mut dyn Watch,
-    ) -> Result<Result<Tree, String>, Error> {
-        let again = format!("Remove {}, and pull or pack it again", package.label());
-        let Some(origin) = &package.origin else {
-            return Ok(Err(format!(
-                "{again}: from where it came is not known, and nothing else has these files."
-            )));
-        };
-        let archive = match fetch(package, origin, workplace.path()) {
-            Ok(archive) => archive,
-            Err(reason) => return Ok(Err(format!("{again} from {}: {reason}", origin.registry))),
-        };
-        let tree = match unpack_in(workplace, &archive, watch) {
-            Ok(tree) => tree,
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => return Ok(Err(format!("{again} from {}: {error}", origin.registry))),
-        };
-        if tree::digest(&tree.render()).to_hex().as_str() == package.digest {
-            Ok(Ok(tree))
-        } else {
-            Ok(Err(format!(
-                "{again}: {} has another package in its place now.",
-                origin.registry
-            )))
-        }
     }
 
     /// Copies of those files that are somewhere in the library as they should be.
@@ -355,6 +324,38 @@ impl Library {
             }
         }
         Ok(())
+    }
+}
+
+/// Unpacks the archive that a package came in, into the workplace; where it cannot be had, what to do.
+fn fetch_origin(
+    package: &InstalledPackage,
+    workplace: &Workplace,
+    fetch: &mut FetchArchive<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Result<Tree, String>, Error> {
+    let again = format!("Remove {}, and pull or pack it again", package.label());
+    let Some(origin) = &package.origin else {
+        return Ok(Err(format!(
+            "{again}: from where it came is not known, and nothing else has these files."
+        )));
+    };
+    let archive = match fetch(package, origin, workplace.path()) {
+        Ok(archive) => archive,
+        Err(reason) => return Ok(Err(format!("{again} from {}: {reason}", origin.registry))),
+    };
+    let tree = match unpack_in(workplace, &archive, watch) {
+        Ok(tree) => tree,
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
+        Err(error) => return Ok(Err(format!("{again} from {}: {error}", origin.registry))),
+    };
+    if tree::digest(&tree.render()).to_hex().as_str() == package.digest {
+        Ok(Ok(tree))
+    } else {
+        Ok(Err(format!(
+            "{again}: {} has another package in its place now.",
+            origin.registry
+        )))
     }
 }
 

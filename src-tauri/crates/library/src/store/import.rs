@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use windlass_package::Watch;
 
 use super::hear::Heard;
-use super::objects::settle;
+use super::objects::{settle, settle_time};
 use super::tree::{Entry, Kind, Tree};
 use crate::error::{Error, IoContext};
 use crate::parallel::{self, Hand};
@@ -44,7 +44,7 @@ struct Found {
 
 enum FoundKind {
     Folder,
-    File { size_bytes: u64 },
+    File { size_bytes: u64, mode: u32 },
     Link { target: Vec<u8> },
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn grow(soil: Soil<'_>, root: &Path, watch: &mut dyn Watch) -> Result
         found
             .iter()
             .map(|found| match found.kind {
-                FoundKind::File { size_bytes } => size_bytes,
+                FoundKind::File { size_bytes, .. } => size_bytes,
                 _ => 0,
             })
             .sum(),
@@ -93,9 +93,10 @@ pub(crate) fn grow(soil: Soil<'_>, root: &Path, watch: &mut dyn Watch) -> Result
                 FoundKind::Link { target } => Kind::Link {
                     target: target.clone(),
                 },
-                FoundKind::File { size_bytes } => {
-                    if let Some(kind) = heard(soil, &found.path, *size_bytes) {
-                        settle_heard(&root.join(relative), &kind)?;
+                FoundKind::File { size_bytes, mode } => {
+                    if let Some(kind) = heard(soil, &found.path, *size_bytes, *mode) {
+                        let path = root.join(relative);
+                        settle_time(&path).context("write", &path)?;
                         hand.advance(*size_bytes)?;
                         return Ok(kind);
                     }
@@ -141,6 +142,7 @@ fn walk(root: &Path) -> Result<Vec<Found>, Error> {
             } else if metadata.is_file() {
                 FoundKind::File {
                     size_bytes: metadata.len(),
+                    mode: metadata.mode() & 0o7777,
                 }
             } else {
                 return Err(Error::NotAFile { path: entry.path() });
@@ -151,21 +153,17 @@ fn walk(root: &Path) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
-/// What was heard of a file, if that was all of it.
-fn heard(soil: Soil<'_>, path: &[u8], length_bytes: u64) -> Option<Kind> {
+/// What was heard of a file, if that was all of it, and its mode is right.
+fn heard(soil: Soil<'_>, path: &[u8], length_bytes: u64, found_mode: u32) -> Option<Kind> {
     let Soil::Heard(heard) = soil else {
         return None;
     };
     let kind = heard.get(path)?;
-    let is_all = matches!(kind, Kind::File { size_bytes, .. } if *size_bytes == length_bytes);
+    let is_all = matches!(
+        kind,
+        Kind::File { size_bytes, mode, .. } if *size_bytes == length_bytes && *mode == found_mode
+    );
     is_all.then(|| kind.clone())
-}
-
-fn settle_heard(path: &Path, kind: &Kind) -> Result<(), Error> {
-    if let Kind::File { mode, .. } = kind {
-        settle(&open(path)?, *mode).context("write", path)?;
-    }
-    Ok(())
 }
 
 fn grow_file(

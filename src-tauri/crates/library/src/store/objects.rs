@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use blake3::Hash;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::Sharing;
 use crate::error::{Error, IoContext};
@@ -28,6 +29,19 @@ pub(crate) fn settle(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))?;
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(SETTLED);
     file.set_times(FileTimes::new().set_modified(time))
+}
+
+/// Gives a file the time alone, where its mode is right.
+pub(crate) fn settle_time(path: &Path) -> io::Result<()> {
+    let time = Timespec {
+        tv_sec: SETTLED.cast_signed(),
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Whether a file is as it was put there, by what can be told without reading it.
@@ -124,26 +138,40 @@ impl Objects {
             return Ok(());
         }
         let object = self.path(digest, mode);
-        match fs::symlink_metadata(&object) {
-            Ok(metadata) if is_settled(&metadata, mode, size_bytes) => {
-                return self.replace(file, &object, mode, spare);
+        // Most files of a new package are new: then this is all there is to do.
+        match self.name(file, &object, mode, spare) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // It has as many names as a file can have: the tree's own it is.
+            Err(error) if error.kind() == io::ErrorKind::TooManyLinks => return Ok(()),
+            named => return named.context("create", &object),
+        }
+        let found = fs::symlink_metadata(&object).context("read", &object)?;
+        if is_settled(&found, mode, size_bytes) {
+            return self.replace(file, &object, mode, spare);
+        }
+        // Somebody wrote to it: here is a good one.
+        fs::remove_file(&object).context("replace", &object)?;
+        self.name(file, &object, mode, spare)
+            .context("create", &object)
+    }
+
+    /// Makes a file an object, if there is none of its content.
+    fn name(&self, file: &Path, object: &Path, mode: u32, spare: &Path) -> io::Result<()> {
+        let name = || match self.sharing {
+            Sharing::HardLinks => fs::hard_link(file, object),
+            _ if object.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+            _ => clone_settled(file, spare, mode).and_then(|()| fs::rename(spare, object)),
+        };
+        match name() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(folder) = object.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+                // Where a clone was made before it could not be renamed.
+                let _ = fs::remove_file(spare);
+                name()
             }
-            // Somebody wrote to it: here is a good one.
-            Ok(_) => fs::remove_file(&object).context("replace", &object)?,
-            Err(_) => {}
-        }
-        if let Some(folder) = object.parent() {
-            fs::create_dir_all(folder).context("create", folder)?;
-        }
-        match self.sharing {
-            Sharing::HardLinks => match fs::hard_link(file, &object) {
-                // It has as many names as a file can have: the tree's own it is.
-                Err(error) if error.kind() == io::ErrorKind::TooManyLinks => Ok(()),
-                linked => linked.context("create", &object),
-            },
-            _ => clone_settled(file, spare, mode)
-                .and_then(|()| fs::rename(spare, &object))
-                .context("create", &object),
+            named => named,
         }
     }
 

@@ -139,6 +139,33 @@ fn lost_records_are_made_anew_where_the_tree_says_what_they_were() {
 }
 
 #[test]
+fn a_list_that_is_lost_with_its_tree_damaged_comes_from_the_archive() {
+    let (place, archive) = place();
+    let package = place.library.package_version("app", "1.0").unwrap();
+    let folder = package.path.parent().unwrap();
+    fs::write(folder.join("files"), b"d 755 usr\0").unwrap();
+    fs::write(package.path.join("new"), b"").unwrap();
+    fs::remove_file(package.path.join("lib/two")).unwrap();
+    let damages = place.library.verify(&mut ()).unwrap();
+    assert_eq!(shown(&damages), "app 1.0: files is damaged");
+    let mut fetch = |_: &_, _: &_, _: &_| Ok(archive.clone());
+    let repair = place.library.repair(&damages, &mut fetch, &mut ()).unwrap();
+    assert_eq!(repair.left, []);
+    assert_eq!(place.library.verify(&mut ()).unwrap(), []);
+    // Another archive in its place is not taken for it.
+    fs::remove_file(folder.join("files")).unwrap();
+    fs::write(package.path.join("new"), b"").unwrap();
+    let other = mpm(&place, &place.path("app-2.0"));
+    let damages = place.library.verify(&mut ()).unwrap();
+    let mut fetch = |_: &_, _: &_, _: &_| Ok(other.clone());
+    let repair = place.library.repair(&damages, &mut fetch, &mut ()).unwrap();
+    assert_eq!(
+        repair.left[0].1,
+        "Remove app 1.0, and pull or pack it again: public has another package in its place now."
+    );
+}
+
+#[test]
 fn content_that_changed_without_a_trace_is_found_by_reading() {
     let (place, _) = place();
     let package = place.library.package("app").unwrap();

@@ -343,7 +343,10 @@ fn slow_an_archive_of_two_gigabytes_takes_no_more_memory_than_a_small_one() {
         );
     }
     tar.into_inner().unwrap().finish().unwrap();
-    let status = again(NAME, place.library.home()).status().unwrap();
+    let status = again(NAME, place.library.home())
+        .arg("--nocapture")
+        .status()
+        .unwrap();
     assert!(status.success());
 }
 
