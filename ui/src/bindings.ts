@@ -99,6 +99,10 @@ export const commands = {
 	registryCheck: (id: number) => typedError<RegistryCheck, AppError>(__TAURI_INVOKE("registry_check", { id })),
 	/**  Asks one registry, or all, what they have. */
 	registryRefresh: (id: number | null) => typedError<Job, AppError>(__TAURI_INVOKE("registry_refresh", { id })),
+	/**  What keeps passwords and keys here, and whether it wants a passphrase. */
+	secretsBackend: () => typedError<Backend, AppError>(__TAURI_INVOKE("secrets_backend")),
+	/**  Opens the file of secrets with its passphrase; the first one makes it. */
+	secretsUnlock: (passphrase: string) => typedError<Backend, AppError>(__TAURI_INVOKE("secrets_unlock", { passphrase })),
 	/**  Packages of the library and of all registries; an empty query finds all. */
 	packageSearch: (query: string, filter: PackageFilter, offset: number, limit: number) => typedError<PackagePage, AppError>(__TAURI_INVOKE("package_search", { query, filter, offset, limit })),
 	/**  All that is known of a package. */
@@ -291,6 +295,23 @@ export type ApplianceSettings = {
 	/**  A boot command instead of any configuration. */
 	command: string | null,
 };
+
+/**  What keeps the secrets, and why it does. */
+export type Backend = {
+	/**  Which of the two. */
+	kind: BackendKind,
+	/**  Why, in a sentence. */
+	why: string,
+	/**  Whether a passphrase has to be given before anything can be read. */
+	locked: boolean,
+};
+
+/**  What keeps the secrets. */
+export type BackendKind = 
+/**  The desktop's secret service (that of GNOME, KDE or a password manager). */
+"desktop" | 
+/**  A file encrypted with a passphrase. */
+"file";
 
 /**  What settings come to. */
 export type BootPreview = {
@@ -1321,8 +1342,6 @@ export type PruneKind =
 "object" | 
 /**  A download that was not finished. */
 "partial" | 
-/**  A guest kernel. */
-"kernel" | 
 /**  An initramfs, which is made anew when needed. */
 "initramfs";
 

@@ -97,7 +97,7 @@ pub async fn appliance_size_map(
 #[tauri::command]
 #[specta::specta]
 pub async fn appliance_lock(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<LockInfo> {
-    workshop.lock_info(&id).await
+    workshop.inner().lock_info(&id).await
 }
 
 /// Holds fast the newest packages that an appliance's manifest allows.

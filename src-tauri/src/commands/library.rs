@@ -35,7 +35,7 @@ pub async fn library_repair(workshop: State<'_, Arc<Workshop>>) -> Result<Job> {
 #[tauri::command]
 #[specta::specta]
 pub async fn library_prune_plan(workshop: State<'_, Arc<Workshop>>) -> Result<PrunePlan> {
-    workshop.prune_plan().await
+    workshop.inner().prune_plan().await
 }
 
 /// Removes from the library what nothing needs.

@@ -74,6 +74,8 @@ pub fn list<R: Runtime>() -> Builder<R> {
             registries::registry_enable,
             registries::registry_check,
             registries::registry_refresh,
+            registries::secrets_backend,
+            registries::secrets_unlock,
             packages::package_search,
             packages::package_details,
             packages::package_tree,

@@ -36,7 +36,10 @@ pub async fn package_details(
     name: String,
     version: Option<String>,
 ) -> Result<PackageDetails> {
-    workshop.inner().package_details(&name, version.as_deref()).await
+    workshop
+        .inner()
+        .package_details(&name, version.as_deref())
+        .await
 }
 
 /// One folder of a package's files.
@@ -61,7 +64,10 @@ pub async fn package_graph(
     name: String,
     version: Option<String>,
 ) -> Result<Graph> {
-    workshop.inner().package_graph(&name, version.as_deref()).await
+    workshop
+        .inner()
+        .package_graph(&name, version.as_deref())
+        .await
 }
 
 /// Fetches a package with all that it needs.

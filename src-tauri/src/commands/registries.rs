@@ -7,6 +7,7 @@ use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
 use windlass_workshop::registries::{Registry, RegistryCheck, RegistryForm};
+use windlass_workshop::secrets::Backend;
 
 /// All registries, in their order.
 #[tauri::command]
@@ -73,4 +74,21 @@ pub async fn registry_check(workshop: State<'_, Arc<Workshop>>, id: u32) -> Resu
 #[specta::specta]
 pub async fn registry_refresh(workshop: State<'_, Arc<Workshop>>, id: Option<u32>) -> Result<Job> {
     workshop.inner().start_refresh(id)
+}
+
+/// What keeps passwords and keys here, and whether it wants a passphrase.
+#[tauri::command]
+#[specta::specta]
+pub async fn secrets_backend(workshop: State<'_, Arc<Workshop>>) -> Result<Backend> {
+    workshop.secrets_backend().await
+}
+
+/// Opens the file of secrets with its passphrase; the first one makes it.
+#[tauri::command]
+#[specta::specta]
+pub async fn secrets_unlock(
+    workshop: State<'_, Arc<Workshop>>,
+    passphrase: String,
+) -> Result<Backend> {
+    workshop.unlock_secrets(passphrase).await
 }

@@ -9,8 +9,8 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, collect, compose, config, doctor, image, info, job, kernel, machine, package, run,
-    sample, settings,
+    appliance, collect, compose, config, doctor, image, info, job, kernel, library, machine,
+    package, packages, registry, run, runtime, sample, settings,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -62,6 +62,24 @@ pub(crate) enum Verb {
         /// The file
         file: PathBuf,
     },
+    /// Find packages and guest kernels, as `package search` does
+    Search(packages::Search),
+    /// Fetch a package, or osv-loader, as `package pull` does
+    Pull(packages::Pull),
+    /// Add a guest kernel or a package to the library; the words after the first, where it is a name
+    Import(package::Import),
+    /// Registries: where packages and guest kernels come from
+    #[command(subcommand)]
+    Registry(registry::Verb),
+    /// The library: what is held on this computer
+    #[command(subcommand)]
+    Library(library::Verb),
+    /// What Capstan left on this computer
+    #[command(subcommand)]
+    Capstan(library::CapstanVerb),
+    /// Runtimes and run configurations
+    #[command(subcommand)]
+    Runtime(runtime::Verb),
     /// Guest kernels: what boots an image
     #[command(subcommand)]
     Kernel(kernel::Verb),
@@ -102,6 +120,38 @@ pub(crate) enum PackageVerb {
     Describe(package::Describe),
     /// List the packages of the library
     List,
+    /// Find packages in the library and in registries
+    Search(packages::Search),
+    /// Fetch a package with all that it needs
+    Pull(packages::Pull),
+    /// Remove a package from the library
+    Remove(packages::Remove),
+    /// Give a package of the library to a registry
+    Publish(packages::Publish),
+    /// Write a package of the library as .mpm, with its manifest beside it
+    Export(packages::Export),
+    /// Fetch newer versions of packages
+    Update(packages::Update),
+    /// Show what a package or an appliance needs, and what that needs
+    Graph(packages::ShowGraph),
+    /// Make a package from a folder, archive, program, project, .jar, OCI image, or packages of the distribution
+    Pack(packages::Pack),
+    /// Add archives and folders of packages to the library
+    Import(packages::Import),
+    /// Write the package in a folder as one file
+    Build(packages::Build),
+    /// Check the manifests of the package in a folder
+    Check {
+        /// The folder
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
+    /// Print the JSON Schema of package.yaml or run.yaml
+    Schema {
+        /// Which of the two
+        #[arg(value_parser = ["package", "run"])]
+        file: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -179,8 +229,25 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Package(PackageVerb::Init(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Collect(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Compose(verb)) => verb.run(context).await,
-        Verb::Package(PackageVerb::Describe(verb)) => verb.run(context),
+        Verb::Package(PackageVerb::Describe(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::List) => package::list(context),
+        Verb::Package(PackageVerb::Search(verb)) | Verb::Search(verb) => verb.run(context).await,
+        Verb::Package(PackageVerb::Pull(verb)) | Verb::Pull(verb) => verb.run(context).await,
+        Verb::Package(PackageVerb::Remove(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Publish(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Export(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Update(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Graph(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Pack(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Import(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Build(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Check { path }) => packages::check(context, &path).await,
+        Verb::Package(PackageVerb::Schema { file }) => packages::schema(context, &file),
+        Verb::Import(verb) => verb.run(context).await,
+        Verb::Registry(verb) => verb.run(context).await,
+        Verb::Library(verb) => verb.run(context).await,
+        Verb::Capstan(verb) => verb.run(context).await,
+        Verb::Runtime(verb) => verb.run(context).await,
         Verb::Run(verb) => verb.run(context).await,
         Verb::Instances => machine::list(context),
         Verb::Stop(names) => machine::stop(context, &names).await,

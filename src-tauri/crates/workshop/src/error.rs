@@ -56,11 +56,6 @@ impl AppError {
         }
     }
 
-    /// The error of what is promised and not made yet.
-    pub(crate) fn not_there_yet(what: &str) -> Self {
-        Self::new(ErrorKind::Unavailable, format!("{what}: not there yet"))
-    }
-
     /// The error that says that something named is not there.
     pub fn not_found(what: &str, name: &str) -> Self {
         Self::new(ErrorKind::NotFound, format!("There is no {what} `{name}`"))

@@ -84,8 +84,15 @@ impl From<windlass_library::Error> for AppError {
         use windlass_library::Error;
         let kind = match &error {
             Error::Cancelled => ErrorKind::Cancelled,
-            Error::NoKernel { .. } => ErrorKind::NotFound,
-            Error::NotAKernel { .. } => ErrorKind::Input,
+            Error::NoKernel { .. } | Error::NoPackage { .. } | Error::NoVersion { .. } => {
+                ErrorKind::NotFound
+            }
+            Error::Unsolvable(error) if !error.missing.is_empty() => ErrorKind::NotFound,
+            Error::NotAKernel { .. }
+            | Error::Unsolvable(_)
+            | Error::Package { .. }
+            | Error::PackageName { .. } => ErrorKind::Input,
+            Error::Stale { .. } => ErrorKind::Conflict,
             _ => ErrorKind::Unavailable,
         };
         Self::from_error(kind, &error, error.hint())
@@ -157,8 +164,47 @@ impl Workshop {
     ///
     /// # Errors
     /// `NotFound` when no registry has one.
-    pub fn start_osv_fetch(self: &Arc<Self>, _version: Option<&str>) -> Result<Job> {
-        Err(AppError::not_there_yet("OSv's kernels"))
+    pub fn start_osv_fetch(self: &Arc<Self>, version: Option<&str>) -> Result<Job> {
+        let workshop = Arc::clone(self);
+        let version = version.map(str::to_owned);
+        let title = match &version {
+            Some(version) => format!("Fetch OSv {version}"),
+            None => "Fetch OSv".to_owned(),
+        };
+        let request = Request::FetchOsv {
+            version: version.clone(),
+        };
+        self.start_job(
+            JobKind::FetchKernel,
+            title,
+            None,
+            Some(&request),
+            async move |reporter| {
+                let files = workshop.osv_files(version.as_deref(), &reporter).await?;
+                reporter.set_pausable(true);
+                let control = reporter.control();
+                let mut added = None;
+                for file in files {
+                    reporter.step(&format!("Fetching {}", file.label()));
+                    let fetched = workshop
+                        .fetch_one(&file, &control, reporter.bytes())
+                        .await?;
+                    let path = fetched.path.clone();
+                    let kernels = workshop.add_kernels(&[path.clone()]).await;
+                    // It was added, or is of no use.
+                    let _ = std::fs::remove_file(path);
+                    let kernel = kernels?.into_iter().next();
+                    reporter.log(&format!(
+                        "Added {} from {}: sha256 {}",
+                        file.label(),
+                        file.record.name(),
+                        fetched.sha256
+                    ));
+                    added = added.or(kernel.map(|kernel| kernel.id));
+                }
+                Ok(added)
+            },
+        )
     }
 }
 

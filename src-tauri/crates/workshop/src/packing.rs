@@ -1,17 +1,24 @@
 //! Packing: from a folder, an archive, a program, a project to a package of the library. First a
 //! preview that writes nothing, then the package.
 
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
+use tokio_util::sync::CancellationToken;
+use windlass_library::{InstalledPackage, Origin};
+use windlass_package::{Manifest, RunFile, Watch, manifest, pack, run_file};
 
 use crate::Workshop;
 use crate::appliances::Finding;
-use crate::error::{AppError, Result};
+use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::GuestOs;
-use crate::jobs::Job;
+use crate::jobs::{Job, JobKind, Reporter};
+
+/// The most files of a preview.
+const FILES_MOST: usize = 20_000;
 
 /// What something is packed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -145,25 +152,134 @@ pub struct PackPreview {
     pub run_yaml: Option<String>,
 }
 
+crate::guests::mirror!(PackKind, pack::Kind: Folder, Archive, Program, Node, Python, Jar, Debian, Oci);
+
+impl PackSource {
+    fn source(&self) -> Result<pack::PackSource> {
+        if self.value.trim().is_empty() {
+            return Err(AppError::new(
+                ErrorKind::Input,
+                "Nothing is named that could be packed",
+            ));
+        }
+        Ok(pack::Kind::from(self.kind).source(&self.value))
+    }
+
+    fn title(&self) -> String {
+        let name = match self.kind {
+            PackKind::Debian => Some(self.value.as_str()),
+            _ => Path::new(&self.value)
+                .file_name()
+                .and_then(|it| it.to_str()),
+        };
+        format!("Pack {}", name.unwrap_or(&self.value))
+    }
+
+    fn options(&self, options: PackOptions) -> pack::PackOptions {
+        let text = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        pack::PackOptions {
+            name: text(options.name),
+            version: text(options.version),
+            leave_out: options.leave_out,
+            add: options
+                .add
+                .into_iter()
+                .map(|it| pack::Addition {
+                    host: it.host.into(),
+                    guest: it.guest,
+                })
+                .collect(),
+            observe: options.observe,
+            java_reduce: options.java_reduce,
+            ..pack::PackOptions::new(self.guest.into())
+        }
+    }
+}
+
+impl From<pack::Plan> for PackPreview {
+    fn from(plan: pack::Plan) -> Self {
+        let shown = |path: &Path| path.display().to_string();
+        Self {
+            total_bytes: plan.total_bytes(),
+            truncated: plan.entries.len() > FILES_MOST,
+            groups: plan
+                .groups()
+                .into_iter()
+                .map(|group| PackGroup {
+                    reason: group.reason,
+                    files: group.file_count,
+                    size_bytes: group.size_bytes,
+                })
+                .collect(),
+            files: plan
+                .entries
+                .iter()
+                .take(FILES_MOST)
+                .map(|entry| PackFile {
+                    guest: shown(&entry.guest),
+                    host: entry.host().map(shown),
+                    size_bytes: entry.size_bytes,
+                    reason: entry.reason.clone(),
+                    kind: match entry.content {
+                        pack::Content::Directory => PackFileKind::Directory,
+                        pack::Content::Link(_) => PackFileKind::Link,
+                        _ => PackFileKind::File,
+                    },
+                    left: entry.left,
+                    required: entry.required,
+                })
+                .collect(),
+            name: plan.name,
+            version: plan.version,
+            title: plan.title,
+            findings: plan.findings.into_iter().map(Finding::from).collect(),
+            package_yaml: plan.package_yaml,
+            run_yaml: plan.run_yaml,
+        }
+    }
+}
+
+/// Ends work that nobody waits for any more.
+struct Abandoned(CancellationToken);
+
+impl Watch for Abandoned {
+    fn advance(&mut self, _bytes: u64) -> ControlFlow<()> {
+        if self.0.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
 impl Workshop {
     /// What something can be packed as, best first.
     ///
     /// # Errors
     /// `NotFound` when it is not there (any more).
-    pub async fn pack_kinds(&self, _path: &Path) -> Result<Vec<PackKind>> {
-        Err(AppError::not_there_yet("Packing"))
+    pub async fn pack_kinds(&self, path: &Path) -> Result<Vec<PackKind>> {
+        let path = std::fs::canonicalize(path).doing("find", path)?;
+        let kinds = crate::blocking(move || pack::kinds(&path)).await?;
+        Ok(kinds.into_iter().map(PackKind::from).collect())
     }
 
-    /// The package that would be made. Nothing is written.
+    /// The package that would be made. Nothing is written. A preview that is not waited for any more ends by itself.
     ///
     /// # Errors
     /// `NotFound`; `Input` when it is not what it is to be packed as.
     pub async fn pack_preview(
         &self,
-        _source: PackSource,
-        _options: PackOptions,
+        source: PackSource,
+        options: PackOptions,
     ) -> Result<PackPreview> {
-        Err(AppError::not_there_yet("Packing"))
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let (wanted, options) = (source.source()?, source.options(options));
+        crate::blocking(move || {
+            let plan = pack::plan(&wanted, &options, &mut Abandoned(abandoned))?;
+            Ok(plan.into())
+        })
+        .await?
     }
 
     /// Makes a package and puts it into the library, as a job.
@@ -172,11 +288,81 @@ impl Workshop {
     /// `Input` when a manifest has a mistake.
     pub fn start_pack(
         self: &Arc<Self>,
-        _source: PackSource,
-        _options: PackOptions,
-        _package_yaml: String,
-        _run_yaml: Option<String>,
+        source: PackSource,
+        options: PackOptions,
+        package_yaml: String,
+        run_yaml: Option<String>,
     ) -> Result<Job> {
-        Err(AppError::not_there_yet("Packing"))
+        let run_yaml = run_yaml.filter(|text| !text.trim().is_empty());
+        Manifest::parse(&package_yaml, manifest::FILE)?;
+        if let Some(text) = &run_yaml {
+            RunFile::parse(text, run_file::FILE)?;
+        }
+        let workshop = Arc::clone(self);
+        let (title, wanted) = (source.title(), source.source()?);
+        let options = source.options(options);
+        self.start_job(JobKind::Pack, title, None, None, async move |reporter| {
+            let (library, telling) = (workshop.library.clone(), reporter.clone());
+            let added = crate::blocking(move || {
+                let mut watching = telling.watching();
+                watching.step("Finding what belongs to it");
+                let mut plan = pack::plan(&wanted, &options, &mut watching)?;
+                plan.package_yaml = package_yaml;
+                plan.run_yaml = run_yaml;
+                let workplace = library.workplace()?;
+                let packed = pack::make(&plan, &workplace.path().join(&plan.name), &mut watching)?;
+                for finding in &plan.findings {
+                    telling.log(&finding.to_string());
+                }
+                telling.step("Adding it to the library");
+                Ok::<_, AppError>(library.install_package(&packed.root)?)
+            })
+            .await??;
+            reporter.log(&format!("Added {}", added.label()));
+            workshop.library_changed();
+            Ok(Some(added.name))
+        })
+    }
+
+    /// Adds an archive to the library as the package that it holds.
+    pub(crate) async fn add_archive(
+        &self,
+        path: &Path,
+        origin: Option<Origin>,
+        reporter: &Reporter,
+    ) -> Result<InstalledPackage> {
+        let (library, path) = (self.library.clone(), path.to_owned());
+        let mut watching = reporter.watching();
+        let added =
+            crate::blocking(move || library.add_package(&path, origin, &mut watching)).await??;
+        self.library_changed();
+        Ok(added)
+    }
+
+    /// Adds archives or folders of packages to the library as they are, as a job.
+    ///
+    /// # Errors
+    /// `NotFound` when one is not there.
+    pub fn start_add_packages(self: &Arc<Self>, paths: &[PathBuf]) -> Result<Job> {
+        let paths = paths
+            .iter()
+            .map(|path| std::fs::canonicalize(path).doing("find", path))
+            .collect::<Result<Vec<_>>>()?;
+        let workshop = Arc::clone(self);
+        let title = match paths.as_slice() {
+            [path] => format!("Add {}", path.file_name().unwrap_or_default().display()),
+            _ => format!("Add {} packages", paths.len()),
+        };
+        self.start_job(JobKind::Import, title, None, None, async move |reporter| {
+            let mut last = None;
+            for path in paths {
+                reporter.check()?;
+                reporter.step(&format!("Adding {}", path.display()));
+                let added = workshop.add_archive(&path, None, &reporter).await?;
+                reporter.log(&format!("Added {}", added.label()));
+                last = Some(added.name);
+            }
+            Ok(last)
+        })
     }
 }

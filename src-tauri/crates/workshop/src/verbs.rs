@@ -61,6 +61,11 @@ pub const VERBS: &[Verb] = &[
     verb("registry_enable", With("registry enable NAME")),
     verb("registry_check", With("registry check NAME")),
     verb("registry_refresh", With("registry refresh")),
+    verb("secrets_backend", With("doctor")),
+    verb(
+        "secrets_unlock",
+        WindowOnly("the verbs that need it ask for the passphrase, or take WINDLASS_PASSPHRASE"),
+    ),
     verb("package_search", With("package search TEXT")),
     verb("package_details", With("package describe NAME")),
     verb("package_tree", With("package describe NAME --files")),

@@ -275,3 +275,8 @@ mod tests {
         assert_eq!(as_status(-1), 255);
     }
 }
+
+/// Lets what is typed not be shown until the value is dropped; nothing where there is no terminal.
+pub(crate) fn hidden() -> Option<impl Drop> {
+    Terminal::engage(Mode::Hidden)
+}

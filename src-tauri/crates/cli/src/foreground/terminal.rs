@@ -15,6 +15,8 @@ pub(super) enum Mode {
     Keys,
     /// Every key is the guest's, Ctrl+C too.
     Everything,
+    /// Whole lines, which are not shown.
+    Hidden,
 }
 
 /// The terminal in another mode; dropping it brings back the old one.
@@ -36,9 +38,10 @@ impl Terminal {
         }
         let before = tcgetattr(stdin.as_fd()).ok()?;
         let mut changed = before.clone();
-        changed
-            .local_modes
-            .remove(LocalModes::ICANON | LocalModes::ECHO);
+        changed.local_modes.remove(LocalModes::ECHO);
+        if mode != Mode::Hidden {
+            changed.local_modes.remove(LocalModes::ICANON);
+        }
         if mode == Mode::Everything {
             changed
                 .local_modes

@@ -10,8 +10,8 @@ use windlass_workshop::appliances::{
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::guests::Protocol;
 
-use super::findings;
 use super::package::agreed;
+use super::{findings, layers};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{self, BuildFlags, MachineFlags};
@@ -37,6 +37,37 @@ pub(crate) enum Verb {
         name: String,
         /// A directory of the merged tree; its layers and findings, when nothing is said
         directory: Option<String>,
+    },
+    /// Show the layers of an appliance or, with --set, give it others
+    Layers {
+        /// Name, id or folder of an appliance
+        name: String,
+        /// A package, lowest first; repeat for several: `node >=18, <21`. Empty for none at all
+        #[arg(long, value_name = "PACKAGE")]
+        set: Option<Vec<String>>,
+    },
+    /// Show where the bytes of an image would be
+    Sizes {
+        /// Name, id or folder of an appliance
+        name: String,
+        /// How many folders deep
+        #[arg(long, default_value_t = 2)]
+        depth: usize,
+    },
+    /// Show the packages that each build uses or, with --update, hold fast the newest that fit
+    Lock {
+        /// Name, id or folder of an appliance
+        name: String,
+        /// Make the lock file anew
+        #[arg(long)]
+        update: bool,
+    },
+    /// Show what of the findings can be mended by itself, or mend one
+    Fix {
+        /// Name, id or folder of an appliance
+        name: String,
+        /// Which one
+        number: Option<usize>,
     },
 }
 
@@ -85,6 +116,10 @@ impl Verb {
                     lines(names, |name| format!("Removed {name}; its folder stays"))
                 })?;
             }
+            Self::Layers { name, set } => return layers::layers(context, &name, set).await,
+            Self::Sizes { name, depth } => return layers::sizes(context, &name, depth).await,
+            Self::Lock { name, update } => return layers::lock(context, &name, update).await,
+            Self::Fix { name, number } => return layers::fix(context, &name, number).await,
             Self::Settings(settings) => {
                 let id = workshop.find_appliance(&settings.name)?.id;
                 let mut form = workshop.run_form(&id)?;

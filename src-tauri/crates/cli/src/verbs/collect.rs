@@ -23,7 +23,10 @@ pub(crate) struct Collect {
     /// Show the tree without writing mpm-pkg/
     #[arg(long)]
     dry_run: bool,
-    /// Accepted for Capstan's scripts; `package compose` packs what this computer can supply
+    /// Show only the paths that several layers have a file at, and who wins
+    #[arg(long)]
+    conflicts: bool,
+    /// Fetch the packages that are missing first
     #[arg(long, short)]
     pull_missing: bool,
     /// Accepted for Capstan's scripts
@@ -35,11 +38,17 @@ impl Collect {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let cancel = CancellationToken::new();
         let mut signals = Signals::listen()?;
-        let collect = context
-            .workshop
-            .collect_package(&self.path, !self.dry_run, &cancel);
+        if self.pull_missing {
+            let job = context.workshop.start_provide(&self.path)?;
+            crate::progress::wait(context, &job, &mut signals).await?;
+        }
+        let collect = context.workshop.collect_package(
+            &self.path,
+            !(self.dry_run || self.conflicts),
+            &cancel,
+        );
         tokio::pin!(collect);
-        let collected = tokio::select! {
+        let mut collected = tokio::select! {
             collected = &mut collect => collected?,
             _ = signals.next() => {
                 cancel.cancel();
@@ -47,6 +56,11 @@ impl Collect {
                 return Err(AppError::cancelled().into());
             }
         };
+        if self.conflicts {
+            collected
+                .entries
+                .retain(|it| it.kind != EntryKind::Directory && !it.overrides.is_empty());
+        }
         context.output.show(&collected, show)?;
         Ok(0)
     }

@@ -22,8 +22,15 @@ pub(crate) enum Verb {
     },
     /// List the library's kernels
     List,
-    /// Fetch this distribution's own Linux kernel
-    Fetch,
+    /// Fetch this distribution's own Linux kernel, or OSv from a registry
+    Fetch {
+        /// What to fetch
+        #[arg(default_value = "linux", value_parser = ["linux", "osv"])]
+        guest: String,
+        /// The version of OSv; the newest, when nothing is said
+        #[arg(long)]
+        version: Option<String>,
+    },
     /// Remove kernels from the library
     Remove {
         /// Ids of kernels, or the beginning of them
@@ -45,9 +52,13 @@ impl Verb {
                     .output
                     .show(&workshop.kernels()?, |kernels| list(kernels))?;
             }
-            Self::Fetch => {
+            Self::Fetch { guest, version } => {
                 let mut signals = Signals::listen()?;
-                let job = workshop.start_kernel_fetch()?;
+                let job = if guest == "osv" {
+                    workshop.start_osv_fetch(version.as_deref())?
+                } else {
+                    workshop.start_kernel_fetch()?
+                };
                 let job = progress::wait(context, &job, &mut signals).await?;
                 let id = job.produced.unwrap_or_default();
                 let kernels = workshop.kernels()?;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use windlass_workshop::appliances::{Manifests, PackageInit, Proposal};
+use windlass_workshop::error::{AppError, ErrorKind};
+use windlass_workshop::files::FileKind;
 use windlass_workshop::packages::PackageDescription;
 
 use super::findings;
@@ -158,17 +160,84 @@ pub(crate) struct Describe {
     /// A package of the library, an appliance, or a folder
     name: String,
     /// List its files too
-    #[arg(long, short)]
+    #[arg(long, short, visible_alias = "files")]
     content: bool,
 }
 
 impl Describe {
-    pub(crate) fn run(self, context: &Context) -> Outcome {
-        let description = context
-            .workshop
-            .describe_package(&self.name, self.content)?;
-        context.output.show(&description, describe)?;
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let workshop = &context.workshop;
+        match workshop.describe_package(&self.name, self.content) {
+            Ok(description) => context.output.show(&description, describe)?,
+            // A registry may have it.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                let Ok(details) = workshop.package_details(&self.name, None).await else {
+                    return Err(error.into());
+                };
+                context
+                    .output
+                    .show(&details, super::packages::describe_remote)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(0)
+    }
+}
+
+/// Add a guest kernel or a package.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Files; as with Capstan, a name may come first
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Accepted for Capstan's scripts
+    #[arg(short, hide = true)]
+    version: Option<String>,
+    /// Accepted for Capstan's scripts
+    #[arg(short = 'c', hide = true)]
+    created: Option<String>,
+    /// Accepted for Capstan's scripts
+    #[arg(short, hide = true)]
+    description: Option<String>,
+}
+
+impl Import {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let workshop = &context.workshop;
+        let mut files = self.files;
+        if files.len() > 1 && files.first().is_some_and(|name| !name.exists()) {
+            files.remove(0);
+        }
+        let mut packages = Vec::new();
+        let mut kernels = Vec::new();
+        for file in files {
+            if file.is_dir() {
+                packages.push(file);
+                continue;
+            }
+            match windlass_workshop::files::describe_file(&file)?.kind {
+                FileKind::Kernel => kernels.push(file),
+                FileKind::Archive => packages.push(file),
+                FileKind::Image => {
+                    return Err(AppError::new(
+                        ErrorKind::Input,
+                        format!("`{}` is a disk that was composed already", file.display()),
+                    )
+                    .hinted("Windlass composes images from packages: import its package")
+                    .into());
+                }
+            }
+        }
+        if !kernels.is_empty() {
+            let added = workshop.add_kernels(&kernels).await?;
+            context.output.show(&added, |added| {
+                crate::output::lines(added, |it| format!("Added guest kernel {}", it.id))
+            })?;
+        }
+        if packages.is_empty() {
+            return Ok(0);
+        }
+        super::library::follow(context, &workshop.start_add_packages(&packages)?).await
     }
 }
 

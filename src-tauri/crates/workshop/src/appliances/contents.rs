@@ -11,7 +11,7 @@ use windlass_compose as compose;
 use windlass_guest::CommandLine;
 use windlass_image::GuestPath;
 use windlass_package::boot::BootPlan;
-use windlass_package::{BuildSettings, Package};
+use windlass_package::{BuildSettings, Lock, Package};
 
 use super::{FindingFix, Record};
 use crate::Workshop;
@@ -236,16 +236,37 @@ impl From<compose::Error> for AppError {
 
 impl Workshop {
     /// The packages of an appliance, dependencies first, the appliance last.
-    fn packages_of(&self, appliance: Package) -> Result<Vec<Package>> {
+    fn packages_of(&self, appliance: Package, lock: Option<&Lock>) -> Result<Vec<Package>> {
         let mut packages = Vec::new();
         let resolution = self
             .library
-            .resolve(&appliance.manifest.requirements(), None)?;
+            .resolve(&appliance.manifest.requirements(), lock)?;
         for installed in resolution.packages {
             packages.push(Package::open(installed.path)?);
         }
         packages.push(appliance);
         Ok(packages)
+    }
+
+    /// Where a lock file does not fit its manifest any more.
+    fn lock_findings(&self, package: &Package) -> Result<Vec<Finding>> {
+        let Some(lock) = super::read_lock(&package.root)? else {
+            return Ok(Vec::new());
+        };
+        let require = package.manifest.requirements();
+        let changes = match self.library.lock_changes(&require, &lock) {
+            Ok(changes) | Err(windlass_library::Error::Stale { changes }) => changes,
+            // Told where packages are looked for.
+            Err(_) => return Ok(Vec::new()),
+        };
+        let finding = |change: windlass_library::LockChange| Finding {
+            severity: Severity::Warning,
+            path: Some(windlass_package::lock::FILE.to_owned()),
+            message: format!("The lock file is stale: {change}"),
+            remedy: Some("Lock the packages anew".to_owned()),
+            fix: None,
+        };
+        Ok(changes.into_iter().map(finding).collect())
     }
 
     /// What settings come to as a boot command line, and the `/run` scripts beside it.
@@ -255,7 +276,8 @@ impl Workshop {
         settings: &BuildSettings,
         guest: GuestOs,
     ) -> Result<(Vec<Package>, BootPlan)> {
-        let packages = self.packages_of(package)?;
+        let lock = super::read_lock(&package.root)?;
+        let packages = self.packages_of(package, lock.as_ref())?;
         let borrowed: Vec<&Package> = packages.iter().collect();
         let boot = windlass_package::boot::plan(&borrowed, guest.into(), settings)?;
         Ok((packages, boot))
@@ -275,6 +297,7 @@ impl Workshop {
         let (guest, root_fs) = self.guest_of(&settings);
         let name = appliance_name(&package);
         let mut findings: Vec<Finding> = package.notes.iter().cloned().map(Finding::from).collect();
+        findings.extend(self.lock_findings(&package)?);
         let (packages, boot) = self.boot_plan(package, &settings, guest)?;
         findings.extend(boot.findings.into_iter().map(Finding::from));
         let last = packages.len() - 1;

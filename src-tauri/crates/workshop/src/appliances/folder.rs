@@ -152,6 +152,26 @@ impl Workshop {
         .await?
     }
 
+    /// Writes a run file into the package in a folder.
+    ///
+    /// # Errors
+    /// `Conflict` when it has one and `replace` is not set; `Input` when the text has a mistake.
+    pub async fn write_run_file(&self, folder: &Path, text: &str, replace: bool) -> Result<()> {
+        let folder = fs::canonicalize(folder).doing("find the folder", folder)?;
+        windlass_package::RunFile::parse(text, windlass_package::run_file::FILE)?;
+        let path = folder.join(windlass_package::run_file::FILE);
+        if path.exists() && !replace {
+            return Err(AppError::new(
+                ErrorKind::Conflict,
+                format!("`{}` is there already", path.display()),
+            )
+            .hinted("Edit it, or write a new one with --force"));
+        }
+        let meta = folder.join(windlass_package::META_DIRECTORY);
+        fs::create_dir_all(&meta).doing("create the folder", &meta)?;
+        crate::disk::write_whole(&path, text.as_bytes())
+    }
+
     /// Lays the package in a folder over those that it requires and, with `write`, puts the merged
     /// tree into its folder `mpm-pkg`.
     ///
@@ -176,11 +196,7 @@ impl Workshop {
         write: bool,
         cancel: &CancellationToken,
     ) -> Result<Collected> {
-        let record = Record {
-            id: path.display().to_string(),
-            path,
-            added_at: String::new(),
-        };
+        let record = Record::of_folder(path);
         let composition = self.compose(&record, None, cancel)?;
         let plan = &composition.plan;
         let name = |layer: usize| {

@@ -112,11 +112,16 @@ impl Workshop {
         text: &str,
     ) -> Result<Vec<TextMistake>> {
         self.appliance_record(id)?;
+        Ok(self.check_text(file, text))
+    }
+
+    /// The mistakes of the text of any manifest, and what is odd about it.
+    pub fn check_text(&self, file: ManifestFile, text: &str) -> Vec<TextMistake> {
         let notes = match file {
             ManifestFile::Package => {
                 let parsed = match Manifest::parse(text, file.path()) {
                     Ok(parsed) => parsed,
-                    Err(error) => return Ok(vec![mistake(error)]),
+                    Err(error) => return vec![mistake(error)],
                 };
                 let mut notes = parsed.notes;
                 notes.extend(self.missing(&parsed.value));
@@ -126,10 +131,10 @@ impl Workshop {
             ManifestFile::Run if text.trim().is_empty() => Vec::new(),
             ManifestFile::Run => match RunFile::parse(text, file.path()) {
                 Ok(parsed) => parsed.notes,
-                Err(error) => return Ok(vec![mistake(error)]),
+                Err(error) => return vec![mistake(error)],
             },
         };
-        Ok(notes.iter().map(|note| placed(note, text)).collect())
+        notes.iter().map(|note| placed(note, text)).collect()
     }
 
     /// What is required and not in the library.

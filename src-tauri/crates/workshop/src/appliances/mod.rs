@@ -13,10 +13,10 @@
 
 mod configurations;
 mod contents;
-mod edit;
 mod folder;
 mod inspect;
 mod layers;
+mod lock;
 mod manifests;
 mod model;
 mod run;
@@ -35,6 +35,7 @@ pub(crate) use contents::{Composition, Plans};
 pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry};
 pub use folder::{COLLECTED_FOLDER, Collected, CollectedEntry, PackageInit};
 pub use inspect::{Dropped, DroppedKind, Manifests, Proposal};
+pub(crate) use lock::read_lock;
 pub use model::{
     ConfigurationFields, Conflict, ConflictLoser, FindingFix, LayersSet, LockInfo, LockedPackage,
     ManifestFile, ManifestSaved, ManifestText, RuntimeFields, SizeNode, TextMistake,
@@ -79,6 +80,17 @@ pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) path: PathBuf,
     added_at: String,
+}
+
+impl Record {
+    /// A folder that need not be an appliance.
+    fn of_folder(path: PathBuf) -> Self {
+        Self {
+            id: path.display().to_string(),
+            path,
+            added_at: String::new(),
+        }
+    }
 }
 
 impl From<windlass_package::Error> for AppError {

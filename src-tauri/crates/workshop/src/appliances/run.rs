@@ -220,7 +220,10 @@ impl Workshop {
         let guest = settings.guest;
         // Without its packages an appliance still has configurations of its own.
         let mut packages = Vec::new();
-        if let Ok(resolution) = self.library.resolve(&package.manifest.requirements(), None) {
+        if let Ok(resolution) = self.library.resolve(
+            &package.manifest.requirements(),
+            super::read_lock(&package.root)?.as_ref(),
+        ) {
             packages.extend(
                 resolution
                     .packages

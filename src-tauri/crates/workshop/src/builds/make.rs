@@ -63,7 +63,9 @@ impl Workshop {
         making: &Making,
         reporter: &Reporter,
     ) -> Result<Prepared> {
-        self.provide_packages(record, reporter).await?;
+        let lock = crate::appliances::read_lock(&record.path)?;
+        self.provide_packages(record, lock.as_ref(), reporter)
+            .await?;
         reporter.check()?;
         reporter.step("Reading the appliance");
         let workshop = Arc::clone(self);

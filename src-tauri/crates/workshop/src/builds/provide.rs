@@ -6,7 +6,7 @@ use std::sync::Arc;
 use windlass_guest::RootFs as GuestRootFs;
 use windlass_guest::kernel::KernelForm;
 use windlass_library::{Kernel, Library, OsvKernel};
-use windlass_package::{Watch, pack};
+use windlass_package::{Lock, Watch, pack};
 
 use crate::Workshop;
 use crate::appliances::Record;
@@ -39,20 +39,32 @@ impl GuestKernel {
 }
 
 impl Workshop {
-    /// Packs the interpreters that an appliance requires and the library lacks, where this
-    /// computer has just them.
-    pub(super) async fn provide_packages(
+    /// Sees to it that the library has what an appliance requires: just what is locked, where it is;
+    /// else interpreters are packed where this computer has them, and the rest is fetched from
+    /// registries that are known to have it.
+    pub(crate) async fn provide_packages(
         self: &Arc<Self>,
         record: &Record,
+        lock: Option<&Lock>,
         reporter: &Reporter,
     ) -> Result<()> {
+        if let Some(lock) = lock {
+            self.provide_locked(record, lock, reporter).await?;
+        }
         let package = windlass_package::Package::open(&record.path)?;
         for name in &package.manifest.require {
             if self.library.package(name).is_err() {
                 self.pack_from_host(name, reporter).await?;
             }
         }
-        Ok(())
+        let require = package.manifest.requirements();
+        match self.library.resolve(&require, lock) {
+            Err(windlass_library::Error::Unsolvable(_)) => {
+                self.fetch_missing(&require, reporter).await
+            }
+            // What else is wrong is told when it is composed.
+            _ => Ok(()),
+        }
     }
 
     /// Packs `node-…` or `python-…` from this computer into the library. A package of another name

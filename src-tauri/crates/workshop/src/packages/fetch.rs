@@ -1,12 +1,12 @@
 //! From a registry into the library: fetched, verified, added.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use windlass_library::{InstalledPackage, Origin};
-use windlass_registry::{Control, Fetched, Progress, TrustFile};
+use windlass_registry::{Control, Entry, EntryKind, Fetched, Progress, TrustFile};
 
 use super::wanted::{ToFetch, Wish, to_fetch};
 use crate::Workshop;
@@ -196,7 +196,7 @@ impl Workshop {
                 let sum = Arc::clone(&sum);
                 running.spawn(async move {
                     let part = Part { sum, index };
-                    (index, workshop.fetch_one(&it, &control, &part).await)
+                    (index, workshop.fetch_one(&it, &control, part).await)
                 });
             }
             match running.join_next().await {
@@ -222,6 +222,132 @@ impl Workshop {
         Ok(())
     }
 
+    /// The loader and the ELF kernel of one version of OSv, from the first registry that has them.
+    pub(crate) async fn osv_files(
+        self: &Arc<Self>,
+        version: Option<&str>,
+        reporter: &Reporter,
+    ) -> Result<Vec<ToFetch>> {
+        self.ask_new_registries(&[Wish::default()], reporter)
+            .await?;
+        let workshop = Arc::clone(self);
+        let offer = crate::blocking(move || workshop.offer()).await??;
+        let plain = |text: &str| text.trim_start_matches('v').to_owned();
+        let wanted = version.map(plain);
+        let fits = |entry: &Entry| {
+            let is_kernel = matches!(entry.kind, EntryKind::Loader | EntryKind::Kernel);
+            let is_ours = entry
+                .architecture
+                .as_deref()
+                .is_none_or(|it| it == "x86_64");
+            let version = entry.version.as_deref().map(plain);
+            is_kernel && is_ours && (wanted.is_none() || version == wanted)
+        };
+        let newest = offer
+            .all()
+            .filter(|(_, entry)| fits(entry))
+            .reduce(|best, next| {
+                if next.1.parsed_version() > best.1.parsed_version() {
+                    next
+                } else {
+                    best
+                }
+            });
+        let Some((record, newest)) = newest else {
+            let what = version.map_or("OSv".to_owned(), |version| format!("OSv {version}"));
+            return Err(self.explained(
+                AppError::new(ErrorKind::NotFound, format!("No registry has {what}"))
+                    .hinted("Add a loader or an ELF kernel: `windlassctl kernel add FILE`"),
+            ));
+        };
+        let of_kind = |kind: EntryKind| {
+            offer
+                .all()
+                .filter(|(of, entry)| {
+                    of.id == record.id
+                        && entry.kind == kind
+                        && entry.version == newest.version
+                        && fits(entry)
+                })
+                // The plain one: `osv-loader`, not `osv-loader-with-zfs`.
+                .min_by_key(|(_, entry)| entry.name.len())
+        };
+        Ok([EntryKind::Loader, EntryKind::Kernel]
+            .into_iter()
+            .filter_map(of_kind)
+            .map(|(record, entry)| ToFetch {
+                record: record.clone(),
+                entry: entry.clone(),
+            })
+            .collect())
+    }
+
+    /// Fetches the very package that a lock names.
+    pub(crate) async fn fetch_locked(
+        self: &Arc<Self>,
+        locked: &windlass_package::Locked,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let workshop = Arc::clone(self);
+        let offer = crate::blocking(move || workshop.offer()).await??;
+        let found = offer
+            .packages_named(&locked.name)
+            .filter(|(_, entry)| entry.version == locked.version)
+            // From where it came, if that is still known; else whoever has it.
+            .max_by_key(|(_, entry)| Some(&entry.locator.place) == locked.origin.as_ref());
+        let Some((record, entry)) = found else {
+            let what = format!(
+                "{} {}",
+                locked.name,
+                locked.version.as_deref().unwrap_or_default()
+            );
+            return Err(self.explained(AppError::not_found("package", what.trim())));
+        };
+        let wanted = ToFetch {
+            record: record.clone(),
+            entry: entry.clone(),
+        };
+        self.fetch_all(vec![wanted], reporter).await?;
+        match self.library.package_version(&locked.name, &locked.digest) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AppError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{} has another {} than the one that is locked",
+                    record.name(),
+                    locked.name
+                ),
+            )),
+        }
+    }
+
+    /// Fetches the archive that a package came in into a folder, to mend the package from it.
+    pub(crate) async fn fetch_again(
+        self: &Arc<Self>,
+        package: &InstalledPackage,
+        origin: &Origin,
+        folder: &Path,
+        reporter: &Reporter,
+    ) -> Result<PathBuf> {
+        let offer = self.offer()?;
+        let found = offer
+            .all()
+            .find(|(_, entry)| entry.name == package.name && entry.locator.place == origin.url);
+        let Some((record, entry)) = found else {
+            return Err(self.explained(AppError::not_found("package", &package.label())));
+        };
+        let wanted = ToFetch {
+            record: record.clone(),
+            entry: entry.clone(),
+        };
+        let fetched = self
+            .fetch_one(&wanted, &reporter.control(), reporter.bytes())
+            .await?;
+        let place = folder.join(entry.file_name());
+        std::fs::rename(&fetched.path, &place).doing("write the file", &place)?;
+        Ok(place)
+    }
+
     /// The folder that a registry's files are fetched into.
     fn downloads(&self, registry: u32) -> Result<PathBuf> {
         let folder = self
@@ -237,23 +363,28 @@ impl Workshop {
         &self,
         wanted: &ToFetch,
         control: &Control,
-        progress: &dyn Progress,
+        progress: impl Progress + 'static,
     ) -> Result<Fetched> {
         let registry = self.open_registry(&wanted.record).await?;
         let folder = self.downloads(wanted.record.id)?;
         let trust = TrustFile::open(self.home.registries().join("trust"))?;
-        loop {
-            let fetched = registry
-                .fetch(&wanted.entry, &folder, &trust, control, progress)
-                .await;
-            match fetched {
-                Err(windlass_registry::Error::Busy { .. }) => {
-                    tokio::time::sleep(BUSY_POLL).await;
-                    control.pass().await?;
+        let (entry, control) = (wanted.entry.clone(), control.clone());
+        let fetched = crate::apart(move || async move {
+            loop {
+                let fetched = registry
+                    .fetch(&entry, &folder, &trust, &control, &progress)
+                    .await;
+                match fetched {
+                    Err(windlass_registry::Error::Busy { .. }) => {
+                        tokio::time::sleep(BUSY_POLL).await;
+                        control.pass().await?;
+                    }
+                    fetched => return fetched,
                 }
-                fetched => return Ok(fetched?),
             }
-        }
+        })
+        .await?;
+        Ok(fetched?)
     }
 
     /// Adds a fetched archive to the library, and removes the file.

@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use windlass_library::InstalledPackage;
-use windlass_package::{archive, manifest};
+use windlass_package::{Package, archive, manifest};
 use windlass_registry::Publication;
 
 use crate::Workshop;
@@ -46,7 +45,8 @@ impl Workshop {
             async move |reporter| {
                 let workplace = workshop.library.workplace()?;
                 let archive = workplace.path().join(format!("{}.{ENDING}", package.name));
-                let text = write_archive(&package, &archive, &reporter).await?;
+                let text =
+                    write_archive(&package.label(), &package.path, &archive, &reporter).await?;
                 reporter.step(&format!("Publishing {}", package.label()));
                 let registry = workshop.open_registry(&record).await?;
                 reporter.set_pausable(true);
@@ -56,9 +56,11 @@ impl Workshop {
                     signature: None,
                     replace: false,
                 };
-                let published = registry
-                    .publish(&publication, &reporter.control(), &reporter.bytes())
-                    .await?;
+                let (control, telling) = (reporter.control(), reporter.bytes());
+                let published = crate::apart(move || async move {
+                    registry.publish(&publication, &control, &telling).await
+                })
+                .await??;
                 for place in &published.places {
                     reporter.log(place);
                 }
@@ -97,23 +99,50 @@ impl Workshop {
             None,
             None,
             async move |reporter| {
-                let text = write_archive(&package, &path, &reporter).await?;
+                let text = write_archive(&package.label(), &package.path, &path, &reporter).await?;
                 // As Capstan has it: `NAME.mpm` and `NAME.yaml`.
                 write_whole(&path.with_extension("yaml"), text.as_bytes())?;
                 Ok(Some(path.display().to_string()))
             },
         )
     }
+
+    /// Writes the package in a folder as one file, as a job: `NAME.mpm` in the folder where nothing is said.
+    ///
+    /// # Errors
+    /// `NotFound`; `Input` when its manifest has a mistake, or it has none.
+    pub fn start_package_build(self: &Arc<Self>, folder: &Path, out: Option<&Path>) -> Result<Job> {
+        let folder = std::fs::canonicalize(folder).doing("find the folder", folder)?;
+        let package = Package::open(&folder)?;
+        if !package.has_manifest {
+            return Err(AppError::new(
+                ErrorKind::NotFound,
+                format!("There is no package in `{}`", folder.display()),
+            )
+            .hinted("`windlassctl package init --yes` writes a manifest that fits what is in it"));
+        }
+        let name = package.manifest.name;
+        let out = match out {
+            Some(out) => std::path::absolute(out).doing("find", out)?,
+            None => folder.join(format!("{name}.{ENDING}")),
+        };
+        let title = format!("Write {name} as one file");
+        self.start_job(JobKind::Export, title, None, None, async move |reporter| {
+            write_archive(&name, &folder, &out, &reporter).await?;
+            Ok(Some(out.display().to_string()))
+        })
+    }
 }
 
 /// Writes the archive whole or not at all; the text of its manifest.
 async fn write_archive(
-    package: &InstalledPackage,
+    label: &str,
+    tree: &Path,
     path: &Path,
     reporter: &Reporter,
 ) -> Result<String> {
-    reporter.step(&format!("Writing {}", package.label()));
-    let (tree, path): (PathBuf, PathBuf) = (package.path.clone(), path.to_owned());
+    reporter.step(&format!("Writing {label}"));
+    let (tree, path): (PathBuf, PathBuf) = (tree.to_owned(), path.to_owned());
     let mut watching = reporter.watching();
     crate::blocking(move || {
         let text = tree.join(manifest::FILE);

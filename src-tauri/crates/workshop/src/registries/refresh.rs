@@ -144,9 +144,10 @@ impl Workshop {
             }
         };
         let file = self.catalogue_file(record.id);
-        let answer = registry
-            .refresh(&file, &reporter.control(), &reporter.items())
-            .await;
+        let (control, telling) = (reporter.control(), reporter.items());
+        let answer =
+            crate::apart(move || async move { registry.refresh(&file, &control, &telling).await })
+                .await?;
         let (refreshed, problem) = match answer {
             Ok(refreshed) => {
                 let catalogue = refreshed.catalogue;
