@@ -7,6 +7,7 @@
 )]
 
 mod capstan;
+mod capstan_commands;
 mod folders;
 mod fuzz_targets;
 mod pack_plans;
