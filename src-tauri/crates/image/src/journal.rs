@@ -19,7 +19,7 @@
 //! All numbers are little-endian. Companions are files beside the image that become its own with the patch: of suffix
 //! `files.json`, `NAME.files.json.new` becomes `NAME.files.json`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,9 @@ const DIGEST_BYTES: usize = 32;
 /// Metadata of a few hundred thousand files; a larger journal is none of ours.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
 const SUFFIX_BYTES_MAX: usize = 64;
+
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where an image's journal is: `.NAME.journal` beside it.
 pub fn path_of(image: &Path) -> PathBuf {
@@ -85,9 +88,8 @@ pub fn commit(
         companions: companions.iter().map(|&suffix| suffix.to_owned()).collect(),
     };
     let (name, folder) = (path_of(image), folder_of(image));
-    let mut draft = name.clone().into_os_string();
-    draft.push("~");
-    let result = prepare(image, file, &journal, Path::new(&draft)).and_then(|()| {
+    let draft = draft_of(image);
+    let result = prepare(image, file, &journal, &draft).and_then(|()| {
         fs::rename(&draft, &name)?;
         File::open(folder)?.sync_all()
     });
@@ -117,6 +119,38 @@ fn prepare(path: &Path, image: &File, journal: &Journal, draft: &Path) -> io::Re
     })
 }
 
+/// Locks an image against others who update it; `false` where one of them does.
+///
+/// A program that is just being started has all that we have open, for a moment; so it is tried for a while.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn lock(file: &File) -> io::Result<bool> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Removes what an update left that was stopped before it was committed: by who has locked the image, or has put
+/// another in its place.
+pub fn forget(image: &Path, companions: &[&str]) {
+    let _ = fs::remove_file(draft_of(image));
+    for suffix in companions {
+        let _ = fs::remove_file(waiting(image, suffix));
+    }
+}
+
+fn draft_of(image: &Path) -> PathBuf {
+    let mut draft = path_of(image).into_os_string();
+    draft.push("~");
+    PathBuf::from(draft)
+}
+
 /// Finishes an update that was interrupted, if there is one, and says whether there was. An image that somebody else is
 /// updating at this moment is left to them.
 ///
@@ -129,7 +163,7 @@ pub fn recover(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let image = OpenOptions::new().read(true).write(true).open(path)?;
-    if image.try_lock().is_err() {
+    if !lock(&image)? {
         return Ok(false);
     }
     let bytes = match fs::metadata(&name) {

@@ -96,16 +96,10 @@ impl Output {
                 .map_err(|error| error.error)
                 .context("write", path)?;
         }
-        forget_update(&self.destination);
+        // Of an update of the image that was in its place.
+        journal::forget(&self.destination, &[FILES_SUFFIX, RECORD_SUFFIX]);
+        let _ = fs::remove_file(journal::path_of(&self.destination));
         folder_lock.sync_all().context("write", folder)
-    }
-}
-
-/// Removes what an interrupted update of an image left that has another in its place now.
-fn forget_update(destination: &Path) {
-    let waiting = [FILES_SUFFIX, RECORD_SUFFIX].map(|suffix| journal::waiting(destination, suffix));
-    for path in waiting.iter().chain([&journal::path_of(destination)]) {
-        let _ = fs::remove_file(path);
     }
 }
 

@@ -158,12 +158,13 @@ pub(super) fn update(
             Some(record),
         ));
     };
-    if image.try_lock().is_err() {
+    if !journal::lock(&image).context("lock", path)? {
         return Ok(Outcome::anew(
             "somebody else is updating the image",
             Some(record),
         ));
     }
+    journal::forget(path, &[files::SUFFIX, record::SUFFIX]);
     let command_line =
         image_command_line(plan.guest(), plan.root_fs(), &recipe.command_line).to_string();
     let head = head(plan, recipe, &command_line, cache, &image, cancel)?;

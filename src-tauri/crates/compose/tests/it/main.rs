@@ -7,3 +7,4 @@ mod checks;
 mod plans;
 mod round_trip;
 mod support;
+mod updates;
