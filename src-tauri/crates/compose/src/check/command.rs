@@ -8,8 +8,8 @@ use windlass_image::GuestPath;
 use windlass_package::{Finding, Fix};
 
 use super::Boot;
-use super::programs::DYNAMIC_LINKER;
 use super::look::{ELF_MAGIC, Found, find_program, follow, has_interpreter, interpreter, open};
+use super::programs::DYNAMIC_LINKER;
 use crate::plan::{EntryKind, Plan};
 
 /// A script that a guest can read is not longer than this.
@@ -112,7 +112,9 @@ fn check_words(
     };
     check_program(plan, from, program, started, findings);
     let is_linker = program.rsplit('/').next() == Some(DYNAMIC_LINKER);
-    let loaded = arguments.first().filter(|word| is_linker && !word.starts_with('-'));
+    let loaded = arguments
+        .first()
+        .filter(|word| is_linker && !word.starts_with('-'));
     if let Some(loaded) = loaded {
         check_program(plan, from, loaded, started, findings);
     }

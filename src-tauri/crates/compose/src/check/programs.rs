@@ -5,9 +5,7 @@ use std::io::{self, Read};
 
 use windlass_guest::GuestOs;
 use windlass_image::GuestPath;
-use windlass_package::closure::{
-    Elf, ElfError, SUPPLIED_BY_OSV_UNLESS_HIDDEN, is_supplied_by_osv,
-};
+use windlass_package::closure::{Elf, ElfError, SUPPLIED_BY_OSV_UNLESS_HIDDEN, is_supplied_by_osv};
 use windlass_package::{Finding, Fix, closure};
 
 use super::look::{ELF_MAGIC, follow, has_interpreter, interpreter, open};
@@ -272,14 +270,12 @@ fn add_file(plan: &Plan, library: &str, is_absent: bool, is_osv_linker: bool) ->
     let host = closure::find_library(library).filter(|_| is_absent)?;
     // Where this computer has it a Linux guest finds it, unless a configuration says so here.
     let folder = host.parent()?.to_str()?.trim_start_matches('/');
-    let guest = if !is_osv_linker
-        && plan.guest() == GuestOs::Linux
-        && LINUX_FOLDERS.contains(&folder)
-    {
-        host.to_str()?.to_owned()
-    } else {
-        format!("/usr/lib/{name}")
-    };
+    let guest =
+        if !is_osv_linker && plan.guest() == GuestOs::Linux && LINUX_FOLDERS.contains(&folder) {
+            host.to_str()?.to_owned()
+        } else {
+            format!("/usr/lib/{name}")
+        };
     Some(Fix::AddFile { host, guest })
 }
 

@@ -14,8 +14,21 @@ use crate::plan::Plan;
 
 /// Start another process. OSv has one, in which these are there and fail.
 const PROCESSES: [&str; 15] = [
-    "execl", "execle", "execlp", "execv", "execve", "execvp", "execvpe", "fork", "popen", "posix_spawn",
-    "posix_spawnp", "system", "vfork", "wait4", "waitid",
+    "execl",
+    "execle",
+    "execlp",
+    "execv",
+    "execve",
+    "execvp",
+    "execvpe",
+    "fork",
+    "popen",
+    "posix_spawn",
+    "posix_spawnp",
+    "system",
+    "vfork",
+    "wait4",
+    "waitid",
 ];
 
 /// Functions of glibc that OSv's kernel does not export: a program that calls one is aborted.
@@ -183,6 +196,10 @@ fn among<'a>(symbols: &Symbols, functions: &[&'a str]) -> Vec<&'a str> {
 
 fn list(names: &[&str]) -> String {
     let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>();
-    let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
+    let more = if names.len() > NAMES_SHOWN {
+        ", …"
+    } else {
+        ""
+    };
     format!("{}{more}", shown.join(", "))
 }

@@ -380,23 +380,31 @@ impl Closure {
         places.into_values().collect()
     }
 
-    /// Whether this file of this computer is in it.
-    pub fn has_file(&self, host: &Path) -> bool {
-        self.objects.iter().any(|object| object.host == host)
-    }
-
     /// Adds libraries that `program` opened by name while it ran, with all that they need.
     ///
     /// # Errors
     ///
     /// As [`closure`].
     pub fn extend(&mut self, libraries: &[PathBuf], program: &str) -> Result<(), Error> {
+        // The kernel tells a file by its real path, and the linker by the one that it opened.
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut known: HashSet<PathBuf> = self
+            .objects
+            .iter()
+            .map(|object| real(&object.host))
+            .collect();
+        let libraries: Vec<PathBuf> = libraries
+            .iter()
+            .filter(|path| known.insert(real(path)))
+            .cloned()
+            .collect();
         if libraries.is_empty() {
             return Ok(());
         }
-        let more = closure(libraries)?;
+        let more = closure(&libraries)?;
         for mut object in more.objects {
-            if self.has_file(&object.host) {
+            let is_new = object.because == Because::Asked || known.insert(real(&object.host));
+            if !is_new {
                 continue;
             }
             if object.because == Because::Asked {

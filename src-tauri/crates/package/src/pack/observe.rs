@@ -94,7 +94,8 @@ pub(super) fn observe(
     files.remove(&program);
     for file in files {
         match Elf::open(&file) {
-            Ok(elf) if !elf.is_program => seen.libraries.push(file),
+            // libc can be started as well, and has a name that others need it by.
+            Ok(elf) if !elf.is_program || elf.soname.is_some() => seen.libraries.push(file),
             Err(_) if file.starts_with("/usr") => seen.files.push(file),
             // Programs that it started, and files of whoever packs.
             _ => {}

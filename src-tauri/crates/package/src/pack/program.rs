@@ -131,12 +131,7 @@ impl Found {
         let seen = observe::observe(program, &draft.scratch()?, watch)?;
         draft.findings.extend(seen.findings);
         let program = self.title.clone();
-        let plugins: Vec<PathBuf> = seen
-            .libraries
-            .into_iter()
-            .filter(|path| !self.closure.has_file(path))
-            .collect();
-        self.closure.extend(&plugins, &program)?;
+        self.closure.extend(&seen.libraries, &program)?;
         for file in seen.files {
             let reason = format!("because {program} had it open while it ran");
             draft.file(&file, &file, &reason)?;

@@ -117,7 +117,7 @@ pub(super) fn plan(
         flatten(&mut draft)?;
     }
     let run = match service {
-        Some(service) => Some(provide(service, own_linker, &mut draft)?),
+        Some(service) => Some(provide(service, options.guest, own_linker, &mut draft)?),
         None => first_program(names, &draft),
     };
     if run.is_none() {
@@ -367,13 +367,24 @@ pub(super) fn flatten(draft: &mut Draft) -> Result<(), Error> {
 }
 
 /// What a known service needs beside its files, and how it is run.
-fn provide(service: &Service, own_linker: bool, draft: &mut Draft) -> Result<RunFile, Error> {
+fn provide(
+    service: &Service,
+    guest: GuestOs,
+    own_linker: bool,
+    draft: &mut Draft,
+) -> Result<RunFile, Error> {
     let reason = format!("because the installation of {} makes it", service.package);
     for folder in service.folders {
         draft.directory(Path::new(folder), &reason)?;
     }
     for (path, target) in service.links {
         draft.link(Path::new(path), Path::new(target), &reason)?;
+    }
+    if guest == GuestOs::Osv {
+        for (path, target) in service.osv_links {
+            let reason = "because OSv's root is read-only but for /tmp";
+            draft.link(Path::new(path), Path::new(target), reason)?;
+        }
     }
     for (path, text) in service.files {
         draft.write(Path::new(path), text.as_bytes(), &reason)?;

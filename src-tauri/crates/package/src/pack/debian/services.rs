@@ -15,6 +15,8 @@ pub(super) struct Service {
     pub osv_command: Option<&'static str>,
     /// Links that the installation would make: path and target.
     pub links: &'static [(&'static str, &'static str)],
+    /// Links for OSv, whose root is read-only but for `/tmp`.
+    pub osv_links: &'static [(&'static str, &'static str)],
     /// Files that the installation would make: path and text.
     pub files: &'static [(&'static str, &'static str)],
     /// Folders that it would make.
@@ -29,6 +31,7 @@ const PLAIN: Service = Service {
     command: "",
     osv_command: None,
     links: &[],
+    osv_links: &[],
     files: &[],
     folders: &[],
     note: None,
@@ -45,6 +48,11 @@ const SERVICES: [Service; 4] = [
             "/etc/nginx/sites-enabled/default",
             "/etc/nginx/sites-available/default",
         )],
+        osv_links: &[
+            ("/var/lib/nginx", "/tmp"),
+            ("/var/log/nginx", "/tmp"),
+            ("/run/nginx.pid", "/tmp/nginx.pid"),
+        ],
         files: &[(
             "/var/www/html/index.html",
             "<!DOCTYPE html>\n<title>nginx</title>\n<h1>nginx runs</h1>\n<p>Its pages are in /var/www/html.\n",
@@ -58,6 +66,7 @@ const SERVICES: [Service; 4] = [
         command: "/usr/bin/redis-server --bind 0.0.0.0 --protected-mode no --save \"\"",
         osv_command: None,
         links: &[],
+        osv_links: &[],
         files: &[],
         folders: &["/var/lib/redis", "/tmp"],
         note: Some(

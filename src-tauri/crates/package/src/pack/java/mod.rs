@@ -26,7 +26,7 @@ use crate::closure::{self, Elf};
 use crate::error::IoContext;
 use crate::run_file::Settings;
 use crate::watch::advance;
-use crate::{Error, Finding, Fix, Manifest, RunConfiguration, Watch, name_from};
+use crate::{Error, Finding, Manifest, RunConfiguration, Watch, name_from};
 use home::Home;
 use jar::Jar;
 
@@ -61,13 +61,6 @@ pub(super) fn plan(
             &guest,
             "because the archive names it in its class path",
         )?;
-    }
-    if options.guest == GuestOs::Osv {
-        draft.findings.push(
-            Finding::warning("Java 9 and later does not run on OSv as the distribution has it: the virtual machine hangs when it starts")
-                .remedy("Choose Linux as the guest kernel.")
-                .fixed_by(Fix::Guest { guest: GuestOs::Linux }),
-        );
     }
     let java = format!("{RUNTIME}/bin/java");
     let run = super::run_file(RunConfiguration {
