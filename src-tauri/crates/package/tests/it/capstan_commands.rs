@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 const TABLE: &str = include_str!("capstan_commands.md");
 
 /// All that Capstan's help lists, commands with their flags.
-const COMMANDS: [&str; 85] = [
+const COMMANDS: [&str; 92] = [
     "-u",
     "--release-tag",
     "-r",
@@ -75,6 +75,8 @@ const COMMANDS: [&str; 85] = [
     "package compose -l",
     "package compose-remote",
     "package collect",
+    "package collect -p",
+    "package collect -v",
     "package collect --remote",
     "package list",
     "package import",
@@ -89,6 +91,11 @@ const COMMANDS: [&str; 85] = [
     "runtime list",
     "runtime preview",
     "runtime init",
+    "runtime init -r",
+    "runtime init --plain",
+    "runtime init -f",
+    "runtime preview -r",
+    "runtime preview --plain",
     "volume create",
     "volume delete",
 ];
