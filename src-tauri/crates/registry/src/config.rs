@@ -178,7 +178,7 @@ impl Default for Limits {
             slowest_bytes: 4 << 10,
             retries: 4,
             backoff: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(60),
+            longest_wait: Duration::from_mins(1),
             metadata_bytes: 16 << 20,
             file_bytes: 64 << 30,
             entries: 1_000_000,

@@ -190,7 +190,7 @@ pub enum Error {
         what: String,
         /// Why.
         #[source]
-        source: windlass_package::Error,
+        source: Box<windlass_package::Error>,
     },
 
     /// Another archive was published with this version, or a newer version is there.

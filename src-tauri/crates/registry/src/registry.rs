@@ -196,11 +196,16 @@ impl Registry {
     ) -> Vec<Result<Fetched, Error>> {
         let sum = Sum::of(entries, progress);
         let sum = &sum;
-        futures_util::stream::iter(entries.to_vec().into_iter().enumerate())
+        // Made before they are waited for, as a stream's closure may not borrow what moves between threads.
+        let fetches: Vec<_> = entries
+            .iter()
+            .enumerate()
             .map(|(at, entry)| async move {
                 let share = Share { sum, at };
                 self.fetch(entry, folder, trust, control, &share).await
             })
+            .collect();
+        futures_util::stream::iter(fetches)
             .buffered(self.limits.parallel.max(1))
             .collect()
             .await
@@ -286,5 +291,25 @@ impl Progress for Share<'_> {
         self.sum.each[self.at].store(done, Relaxed);
         let done = self.sum.each.iter().map(|each| each.load(Relaxed)).sum();
         self.sum.progress.at(done, self.sum.total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jobs run on any thread.
+    #[test]
+    fn all_work_may_move_between_threads() {
+        fn is_send<T: Send>(_: &T) {}
+        let config = RegistryConfig::new(crate::RegistryKind::Folder, "r", "/srv");
+        let registry = Registry::open(config, Credentials::None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let trust = crate::TrustFile::open(folder.path().join("trust")).unwrap();
+        let control = Control::default();
+        let path = Path::new("/nowhere");
+        is_send(&registry.refresh(path, &control, &()));
+        is_send(&registry.fetch_all(&[], path, &trust, &control, &()));
+        is_send(&registry.check(&control));
     }
 }

@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -127,7 +128,8 @@ fn parse(text: &str) -> Result<Digests, usize> {
 fn render(digests: &Digests) -> String {
     let mut text = String::new();
     for ((registry, place), digest) in digests {
-        text += &format!("{registry}\t{place}\t{digest}\n");
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{registry}\t{place}\t{digest}");
     }
     text
 }

@@ -151,16 +151,23 @@ impl Entry {
             .take(200)
             .collect();
         let name = name.trim_start_matches('.');
-        if name.is_empty() {
+        let name = if name.is_empty() {
             windlass_package::name_from(&self.name)
         } else {
             name.to_owned()
+        };
+        // A tag of an OCI registry says nothing of what is behind it.
+        if self.kind == EntryKind::Package && !name.contains(".mpm") {
+            return format!("{name}.mpm");
         }
+        name
     }
 
     /// Whether its file is compressed, and is unpacked when it was fetched and verified.
     pub fn is_gzipped(&self) -> bool {
-        self.locator.place.ends_with(".gz") && !self.locator.place.ends_with(".tar.gz")
+        let unpacked = self.locator.place.strip_suffix(".gz");
+        // A tar is an archive by itself, and unpacked as one.
+        unpacked.is_some_and(|name| name.strip_suffix(".tar").is_none())
     }
 
     /// By name; of one name the newest version first, and those without one last.

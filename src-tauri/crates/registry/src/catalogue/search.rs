@@ -333,10 +333,8 @@ fn one_slip(word: &[u8], text: &[u8]) -> bool {
     let (word, text) = (&word[same..], &text[same..]);
     let begins = |rest: &[u8], text: &[u8]| text.starts_with(rest);
     match (word, text) {
-        // Nothing of the word is left: that was no slip, and would have been found.
-        ([], _) => true,
-        // One letter too many, at the end.
-        ([_], []) => true,
+        // Nothing of the word is left, or one letter too many.
+        ([], _) | ([_], []) => true,
         ([first, rest @ ..], [other, text_rest @ ..]) => {
             // Other, too many, forgotten.
             begins(rest, text_rest)

@@ -58,11 +58,6 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Holds a lock file until it is dropped; an error when somebody has it.
-pub(crate) fn try_lock(path: &Path) -> Result<File, Error> {
-    hold(open_lock(path)?, path)
-}
-
 /// Locks a file that is open already; an error when somebody has it.
 fn hold(file: File, path: &Path) -> Result<File, Error> {
     match file.try_lock() {

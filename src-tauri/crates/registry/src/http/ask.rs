@@ -21,6 +21,8 @@ pub(crate) struct Ask {
     /// Instead of the client's login; to the origin of `url` only.
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) payload: Payload,
+    /// Whether it is not sent again when it was cut: who sends much finds out first how much of it came.
+    pub(crate) once: bool,
 }
 
 /// What is sent with it.
@@ -49,6 +51,7 @@ impl Ask {
             headers: HeaderMap::new(),
             authorization: None,
             payload: Payload::None,
+            once: false,
         }
     }
 
@@ -62,6 +65,12 @@ impl Ask {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
         }
+        self
+    }
+
+    /// The same, not sent again when it was cut.
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 

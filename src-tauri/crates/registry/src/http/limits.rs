@@ -8,20 +8,34 @@ use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use crate::Error;
 
 /// What GitHub wants of those who run into a limit that it does not name: at least a minute.
-pub(crate) const SECONDARY: Duration = Duration::from_secs(60);
+pub(crate) const SECONDARY: Duration = Duration::from_mins(1);
 const MESSAGE_MAX_CHARACTERS: usize = 200;
 
 /// Whether asking again may help; and after how long, where the server says.
 ///
 /// A 403 may be a limit: GitHub says so in its headers, or, of limits that it keeps to itself, in words only.
-pub(crate) fn wait(status: StatusCode, headers: &HeaderMap) -> Option<Option<Duration>> {
-    let said =
-        || retry_after(headers, SystemTime::now()).or_else(|| reset(headers, SystemTime::now()));
-    match status.as_u16() {
-        429 | 500 | 502 | 503 | 504 => Some(said()),
-        403 => Some(said()),
-        _ => None,
+pub(crate) fn verdict(status: StatusCode, headers: &HeaderMap) -> Verdict {
+    let now = SystemTime::now();
+    let wait = retry_after(headers, now).or_else(|| reset(headers, now));
+    match (status.as_u16(), wait) {
+        (403 | 429 | 500 | 502 | 503 | 504, Some(wait)) => Verdict::Wait(wait),
+        (403, None) => Verdict::Words,
+        (429 | 500 | 502 | 503 | 504, None) => Verdict::Passing,
+        _ => Verdict::Answer,
     }
+}
+
+/// What an answer means for asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing: it is the answer.
+    Answer,
+    /// It may pass.
+    Passing,
+    /// It passes after that long.
+    Wait(Duration),
+    /// Its words say whether it is a limit.
+    Words,
 }
 
 /// `Retry-After`: seconds, or a date.
@@ -75,4 +89,72 @@ pub(crate) fn message(kind: Option<&HeaderValue>, bytes: &[u8]) -> Option<String
         .collect();
     let clean = clean.trim().trim_end_matches('.');
     (!clean.is_empty()).then(|| clean.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_say_in_many_ways_that_they_want_to_be_left_alone() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            let pairs = pairs.iter().map(|(name, value)| {
+                let name = reqwest::header::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            pairs.collect()
+        };
+        let seconds = |pairs: &[(&'static str, &'static str)]| {
+            let headers = headers(pairs);
+            let wait = retry_after(&headers, now).or_else(|| reset(&headers, now));
+            wait.map(|wait| wait.as_secs())
+        };
+        assert_eq!(seconds(&[("retry-after", "30")]), Some(30));
+        assert_eq!(
+            seconds(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+            Some(77)
+        );
+        assert_eq!(
+            seconds(&[("retry-after", "Sat, 06 Nov 1993 08:49:37 GMT")]),
+            Some(0)
+        );
+        assert_eq!(seconds(&[("retry-after", "soon")]), None);
+        let reset = ("x-ratelimit-reset", "784111730");
+        assert_eq!(seconds(&[("x-ratelimit-remaining", "0"), reset]), Some(31));
+        assert_eq!(seconds(&[("x-ratelimit-remaining", "7"), reset]), None);
+        assert_eq!(
+            verdict(StatusCode::FORBIDDEN, &headers(&[])),
+            Verdict::Words
+        );
+        assert_eq!(
+            verdict(StatusCode::NOT_FOUND, &headers(&[])),
+            Verdict::Answer
+        );
+    }
+
+    #[test]
+    fn of_what_a_server_says_only_its_own_words_are_kept() {
+        let said = |text: &str| {
+            message(
+                Some(&HeaderValue::from_static("text/plain")),
+                text.as_bytes(),
+            )
+        };
+        assert_eq!(
+            said("{\"message\": \"Not Found.\"}").as_deref(),
+            Some("Not Found")
+        );
+        assert_eq!(
+            said("{\"errors\": [{\"code\": \"DENIED\", \"message\": \"no\"}]}").as_deref(),
+            Some("no")
+        );
+        assert_eq!(
+            said("<Error><Message>No such key</Message>").as_deref(),
+            Some("No such key")
+        );
+        assert_eq!(said("<html>long page</html>"), None);
+        assert_eq!(said("plain\nwords").as_deref(), Some("plain"));
+        assert_eq!(said("\u{1b}[31mred").as_deref(), Some("[31mred"));
+    }
 }

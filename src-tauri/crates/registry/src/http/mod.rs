@@ -27,6 +27,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
+use self::limits::Verdict;
 use crate::kinds::s3::Signer;
 use crate::{Control, Error, Limits, Network, RegistryConfig, Secret};
 
@@ -109,24 +110,24 @@ impl Client {
         let mut attempt = 0;
         loop {
             let (error, wait) = match self.follow(&ask, control).await {
-                Ok(response) => match limits::wait(response.status(), response.headers()) {
-                    Some(wait) => {
-                        let status = response.status();
-                        let error = self
-                            .refused(&ask.url, response, with_credentials, control)
-                            .await;
-                        if status == StatusCode::FORBIDDEN && wait.is_none() {
-                            // The limits that GitHub keeps to itself are known by its words alone.
-                            if !limits::says_secondary(&error) {
-                                return Err(error);
-                            }
-                            (error, Some(limits::SECONDARY))
-                        } else {
-                            (error, wait)
-                        }
+                Ok(response) => {
+                    let verdict = limits::verdict(response.status(), response.headers());
+                    if verdict == Verdict::Answer {
+                        return Ok(response);
                     }
-                    None => return Ok(response),
-                },
+                    let error = self
+                        .refused(&ask.url, response, with_credentials, control)
+                        .await;
+                    match verdict {
+                        Verdict::Wait(wait) => (error, Some(wait)),
+                        // The limits that GitHub keeps to itself are known by its words alone.
+                        Verdict::Words if limits::says_secondary(&error) => {
+                            (error, Some(limits::SECONDARY))
+                        }
+                        Verdict::Words => return Err(error),
+                        Verdict::Passing | Verdict::Answer => (error, None),
+                    }
+                }
                 Err(error) => (error, None),
             };
             if matches!(error, Error::Cancelled) {
@@ -134,7 +135,8 @@ impl Client {
             }
             let passing = match &error {
                 Error::Network { problem, .. } => {
-                    matches!(problem, Network::Cut | Network::Slow | Network::Unreachable)
+                    !ask.once
+                        && matches!(problem, Network::Cut | Network::Slow | Network::Unreachable)
                 }
                 Error::Status { .. } => true,
                 _ => false,

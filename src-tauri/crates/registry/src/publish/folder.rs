@@ -250,7 +250,7 @@ async fn entry_at(root: &Path, stem: &str, control: &Control) -> Result<Entry, E
     let manifest = Manifest::parse(&text, stem)
         .map_err(|source| Error::Package {
             what: place.clone(),
-            source,
+            source: Box::new(source),
         })?
         .value;
     let signature = format!("{place}.minisig");

@@ -63,7 +63,7 @@ impl Publication {
             windlass_package::Error::Cancelled => Error::Cancelled,
             source => Error::Package {
                 what: what(),
-                source,
+                source: Box::new(source),
             },
         };
         let package = Package::open(folder).map_err(failed)?;
@@ -106,7 +106,7 @@ impl Ready {
         let manifest = Manifest::parse(&publication.manifest, windlass_package::manifest::FILE)
             .map_err(|source| Error::Package {
                 what: path.display().to_string(),
-                source,
+                source: Box::new(source),
             })?
             .value;
         checked_name(&manifest.name, &path.display().to_string())?;

@@ -163,7 +163,7 @@ async fn a_folder_and_a_web_server_of_it_have_the_same() {
 }
 
 /// A real S3 server over a folder; the bucket is `bucket`.
-async fn s3(root: &Path, keys: Option<(&str, &str)>) -> String {
+pub async fn s3(root: &Path, keys: Option<(&str, &str)>) -> String {
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root).unwrap());
     if let Some((access, secret)) = keys {
         service.set_auth(SimpleAuth::from_single(access, secret));

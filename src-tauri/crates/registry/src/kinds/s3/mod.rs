@@ -81,7 +81,14 @@ impl Bucket {
     }
 
     /// The URL of an object.
+    ///
+    /// # Errors
+    ///
+    /// When the key has parts `.` or `..`, which a URL cannot have.
     pub(crate) fn url(&self, key: &str) -> Result<Url, Error> {
+        if key.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(Error::malformed(key, "no URL leads to a key like that"));
+        }
         let mut url = self.root.clone();
         url.set_path(&format!("{}{}", self.root.path(), encode_key(key)));
         Ok(url)
@@ -149,12 +156,13 @@ impl Bucket {
             let page = list::parse(&text)
                 .map_err(|found| Error::malformed(crate::http::shown(&url), found))?;
             for object in page.objects {
-                let Some(path) = object.key.strip_prefix(&self.prefix) else {
+                let path = object.key.strip_prefix(&self.prefix);
+                let (Some(path), Ok(at)) = (path, self.url(&object.key)) else {
                     continue;
                 };
                 files.push(RemoteFile {
                     path: path.to_owned(),
-                    locator: Locator::at(self.url(&object.key)?),
+                    locator: Locator::at(at),
                     size_bytes: Some(object.size_bytes),
                     digest: None,
                     stamp: object.etag,

@@ -52,12 +52,11 @@ fn href(mut tag: &str) -> Option<(&str, &str)> {
             continue;
         };
         let value = value.trim_start();
-        let (value, after) = match value.chars().next()? {
-            quote @ ('"' | '\'') => value[1..].split_once(quote)?,
-            _ => {
-                let end = value.find(|sign: char| sign == '>' || sign.is_ascii_whitespace())?;
-                value.split_at(end)
-            }
+        let (value, after) = if let quote @ ('"' | '\'') = value.chars().next()? {
+            value[1..].split_once(quote)?
+        } else {
+            let end = value.find(|sign: char| sign == '>' || sign.is_ascii_whitespace())?;
+            value.split_at(end)
         };
         if name.eq_ignore_ascii_case("href") {
             return Some((value, after));
@@ -90,16 +89,9 @@ fn resolve(text: &str) -> String {
             };
             Some((sign, after))
         });
-        match sign {
-            Some((sign, after)) => {
-                resolved.push(sign);
-                rest = after;
-            }
-            None => {
-                resolved.push('&');
-                rest = after;
-            }
-        }
+        let (sign, after) = sign.unwrap_or(('&', after));
+        resolved.push(sign);
+        rest = after;
     }
     resolved + rest
 }
