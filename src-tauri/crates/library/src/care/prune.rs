@@ -10,7 +10,6 @@ use windlass_package::lock::Lock;
 use windlass_package::{Requirement, Watch};
 
 use crate::error::{Error, IoContext};
-use crate::file::remove_tree;
 use crate::library::Library;
 use crate::packages::InstalledPackage;
 use crate::packages::remove::{read_list, remove_object};
@@ -71,7 +70,7 @@ pub enum PruneKind {
 enum Target {
     Package(Box<InstalledPackage>),
     Objects,
-    Download(PathBuf),
+    Downloads,
     Left,
     Initramfs(PathBuf),
 }
@@ -114,14 +113,14 @@ impl Library {
                 target: Target::Initramfs(path),
             });
         }
-        for (path, size_bytes) in old_downloads(&self.downloads_folder()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let downloads = old_downloads(&self.downloads_folder());
+        if !downloads.is_empty() {
             items.push(PruneItem {
                 kind: PruneKind::Partial,
-                what: name.into_owned(),
-                reason: "It was not finished, and is more than a day old".to_owned(),
-                size_bytes,
-                target: Target::Download(path),
+                what: "unfinished downloads".to_owned(),
+                reason: "Nobody has gone on with them for a day".to_owned(),
+                size_bytes: downloads.iter().map(|(_, size_bytes)| size_bytes).sum(),
+                target: Target::Downloads,
             });
         }
         let left_bytes = self.left_bytes();
@@ -186,10 +185,13 @@ impl Library {
                 }
                 Ok(true)
             }
-            Target::Download(path) | Target::Initramfs(path) => match remove_tree(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-                removed => removed.context("remove", path).map(|()| true),
-            },
+            Target::Downloads => {
+                for (path, _) in old_downloads(&self.downloads_folder()) {
+                    remove_file(&path)?;
+                }
+                Ok(true)
+            }
+            Target::Initramfs(path) => remove_file(path),
             Target::Left => {
                 crate::workplace::sweep(&self.temporary_folder());
                 Ok(true)
@@ -303,19 +305,34 @@ fn id(package: &InstalledPackage) -> (String, String) {
     (package.name.clone(), package.digest.clone())
 }
 
+/// Removes a file; whether it was there.
+fn remove_file(path: &Path) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        removed => removed.context("remove", path).map(|()| true),
+    }
+}
+
 /// Downloads that were given up, with their sizes.
 fn old_downloads(folder: &Path) -> Vec<(PathBuf, u64)> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut old: Vec<(PathBuf, u64)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let metadata = entry.metadata().ok()?;
-            let age = SystemTime::now().duration_since(metadata.modified().ok()?);
-            (metadata.is_file() && age.ok()? > PARTIAL_AGE).then(|| (entry.path(), metadata.len()))
-        })
-        .collect();
-    old.sort();
+    let mut old = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let age = SystemTime::now().duration_since(modified);
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if metadata.is_file() && age.is_ok_and(|age| age > PARTIAL_AGE) {
+                old.push((entry.path(), metadata.len()));
+            }
+        }
+    }
     old
 }

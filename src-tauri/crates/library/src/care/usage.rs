@@ -55,7 +55,7 @@ impl Library {
         let unused_objects_bytes = unused.iter().map(|object| object.metadata.len()).sum();
         let packages_bytes = match objects.sharing() {
             Sharing::Copies => apparent_bytes,
-            _ => objects_bytes - unused_objects_bytes,
+            _ => objects_bytes.saturating_sub(unused_objects_bytes),
         };
         let kernels = fs::read_dir(self.kernels_folder()).map_or(0, Iterator::count);
         let old = self.old_initramfs()?;

@@ -21,7 +21,7 @@ use super::add::sync_all;
 use super::record::Record;
 use super::{FOLDER_DIGITS, LIST_FILE, TREE_FOLDER, open};
 use crate::error::{Error, IoContext};
-use crate::file::{sync_parent, write_whole};
+use crate::file::{remove_tree, sync_parent, write_whole};
 use crate::library::Library;
 use crate::store::import::{Soil, grow};
 use crate::store::tree;
@@ -32,8 +32,7 @@ const BEFORE: &str = ".before-";
 impl Library {
     /// Brings packages of the old layout into the new one.
     pub(crate) fn migrate(&self) {
-        let old = self.old_packages();
-        if old.is_empty() {
+        if self.old_packages().is_empty() && self.put_aside().is_empty() {
             return;
         }
         let lock = match self.lock(&CancellationToken::new()) {
@@ -43,6 +42,9 @@ impl Library {
                 return;
             }
         };
+        for name in self.put_aside() {
+            self.take_back(&name);
+        }
         // Another process may have done it while we waited.
         for name in self.old_packages() {
             match self.migrate_package(&name) {
@@ -56,29 +58,31 @@ impl Library {
     /// The names of packages of the old layout.
     fn old_packages(&self) -> Vec<String> {
         let folder = self.packages_folder();
-        let Ok(entries) = fs::read_dir(&folder) else {
-            return Vec::new();
-        };
-        let mut names = Vec::new();
-        for entry in entries.flatten() {
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            if let Some(name) = name.strip_prefix(BEFORE) {
-                // We were interrupted between the two steps: the first is undone.
-                let place = folder.join(name);
-                if !place.exists() {
-                    let _ = fs::rename(entry.path(), &place);
-                }
-            }
-            let name = name.strip_prefix(BEFORE).unwrap_or(&name);
-            if is_valid_name(name) && folder.join(name).join(META_DIRECTORY).is_dir() {
-                names.push(name.to_owned());
-            }
-        }
-        names.sort_unstable();
-        names.dedup();
+        let is_old =
+            |name: &String| is_valid_name(name) && folder.join(name).join(META_DIRECTORY).is_dir();
+        names_in(&folder).into_iter().filter(is_old).collect()
+    }
+
+    /// The names of old packages that were put aside when we were interrupted.
+    fn put_aside(&self) -> Vec<String> {
+        let names = names_in(&self.packages_folder()).into_iter();
         names
+            .filter_map(|name| name.strip_prefix(BEFORE).map(str::to_owned))
+            .collect()
+    }
+
+    /// Undoes a change of places that was interrupted after its first step, and ends one that was after its second.
+    fn take_back(&self, name: &str) {
+        let aside = self.packages_folder().join(format!("{BEFORE}{name}"));
+        let place = self.packages_folder().join(name);
+        let done = if place.exists() {
+            remove_tree(&aside)
+        } else {
+            fs::rename(&aside, &place)
+        };
+        if let Err(error) = done {
+            tracing::warn!(name, %error, "an old package stays aside");
+        }
     }
 
     fn migrate_package(&self, name: &str) -> Result<(), Error> {
@@ -126,4 +130,16 @@ impl Library {
             Err(error) => Err(std::io::Error::from(error)).context("replace", old),
         }
     }
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    names
 }

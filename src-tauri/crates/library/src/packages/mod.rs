@@ -19,6 +19,7 @@ use windlass_package::{Package, Requirement, Version, is_valid_name};
 
 use crate::error::{Error, IoContext};
 use crate::library::{Library, Listing};
+use crate::parallel;
 
 pub(crate) mod add;
 mod migrate;
@@ -34,6 +35,9 @@ pub(crate) const LIST_FILE: &str = "files";
 
 /// How many digits of the tree digest are the name of a package's folder.
 pub(crate) const FOLDER_DIGITS: usize = 16;
+
+/// So few packages are listed before other threads have begun.
+const FEW: usize = 200;
 
 /// With fewer digits of a digest nothing is meant by them.
 const DIGITS_MIN: usize = 8;
@@ -116,8 +120,16 @@ impl Library {
         }
         names.retain(|name| is_valid_name(name));
         names.sort_unstable();
-        for name in names {
-            self.list_versions(&name, &mut listing)?;
+        if names.len() < FEW {
+            for name in names {
+                self.list_versions(&name, &mut listing)?;
+            }
+            return Ok(listing);
+        }
+        let listings = parallel::for_all(&names, |name, _| self.package_versions(name), &mut ())?;
+        for versions in listings {
+            listing.entries.extend(versions.entries);
+            listing.broken.extend(versions.broken);
         }
         Ok(listing)
     }

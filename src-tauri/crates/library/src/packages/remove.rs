@@ -106,9 +106,10 @@ impl Library {
         }
         let mut used = HashSet::new();
         for package in self.packages()?.entries {
-            // Without its list, what it has of objects can be told by nobody.
-            let list = read_list(package.folder())?;
-            used.extend(list.files().map(|(_, mode, digest, _)| (digest, mode)));
+            // What a damaged list does not tell is lost as an object, and not to the tree, which has files of its own.
+            if let Ok(list) = read_list(package.folder()) {
+                used.extend(list.files().map(|(_, mode, digest, _)| (digest, mode)));
+            }
         }
         Ok(Used::These(used))
     }

@@ -212,7 +212,7 @@ fn what_nothing_needs_is_shown_with_its_size_and_goes() {
         &format!("home/kernels/{}/initramfs-0123456789abcdef.cpio", kernel.id),
         &[0; 600],
     );
-    let partial = place.write("home/downloads/big.mpm.part", &[0; 700]);
+    let partial = place.write("home/downloads/registry-1/big.mpm.part", &[0; 700]);
     place.write("home/downloads/now.mpm.part", &[0; 100]);
     let old = std::time::SystemTime::now() - std::time::Duration::from_hours(48);
     fs::File::open(&partial).unwrap().set_modified(old).unwrap();

@@ -213,6 +213,10 @@ fn packages_of_an_older_windlass_are_brought_over_once() {
     );
     assert_eq!(library.usage().unwrap().saved_bytes, 3);
     assert_eq!(library.verify(&mut ()).unwrap(), []);
+    // One that was put aside when the computer was switched off is found again.
+    package(&place, &old(".before-lost"), "name: lost\n", NODE);
+    let library = Library::open(place.library.home()).unwrap();
+    assert_eq!(library.package("lost").unwrap().file_count, 3);
     // What cannot be read stays where it is, and is named.
     assert_eq!(library.packages().unwrap().broken.len(), 1);
     assert!(place.path("home/packages/bad/meta/package.yaml").exists());
