@@ -51,7 +51,7 @@ function stock(shelf) {
     more: [
       "x-environment:",
       "  - name: GREETING",
-      "    kind: choice",
+      "    type: choice",
       "    choices: [hello, servus]",
       "    default: hello",
       "    description: What it says.",
@@ -60,6 +60,27 @@ function stock(shelf) {
   shelve(shelf, "motd", { version: "2.0.0", files: { "etc/motd": "The message of the day\n" } });
   for (let number = 0; number < 300; number++)
     shelve(shelf, `extra-${number}`, { files: { [`opt/extra-${number}`]: `${number}\n` } });
+}
+
+/** Writes into a field, in place of what is there. */
+async function fill(window, role, name, text) {
+  await (await window.find(role, name)).click();
+  await window.chord(Key.CONTROL, "a");
+  await window.keys(text);
+}
+
+/** A table that is seen, by its name. */
+async function table(window, name, options) {
+  await until(
+    `the table ${name}`,
+    () =>
+      window.script(
+        `return [...document.querySelectorAll("table[aria-label]")].some((one) =>
+           one.ariaLabel === arguments[0] && one.checkVisibility())`,
+        name,
+      ),
+    options,
+  );
 }
 
 /** Chooses an entry of a list of choices by what it says. */
@@ -128,9 +149,9 @@ test("packages", { timeout: 900_000 }, async (t) => {
       await window.go("Settings");
       await window.press("Add registry…");
       await window.find("dialog", "Add a registry");
-      await window.fill("textbox", "Name", "Shelf");
+      await fill(window, "textbox", "Name", "Shelf");
       await choose(window, "Kind", "Folder");
-      await window.fill("textbox", "Folder", place("shelf"));
+      await fill(window, "textbox", "Folder", place("shelf"));
       await window.accessible("the form of a registry");
       await window.screenshot("registry-form-light");
       await window.press("Add");
@@ -152,7 +173,7 @@ test("packages", { timeout: 900_000 }, async (t) => {
       await window.accessible("packages, full, dark");
       await window.screenshot("packages-full-dark");
       await window.theme("light");
-      await window.fill("searchbox", "Search packages", "greet");
+      await fill(window, "searchbox", "Search packages", "greet");
       await window.reads("1 found");
       await window.press("Pull greeter");
       await until("the packages", async () => (await installed("greeter")) && (await installed("words")), {
@@ -175,10 +196,10 @@ test("packages", { timeout: 900_000 }, async (t) => {
       await window.accessible("the needs of a package");
       await window.screenshot("package-needs-light");
       await window.tab(/^Versions/);
-      await window.find("table", "Versions of greeter");
+      await table(window, "Versions of greeter");
       await window.accessible("the versions of a package");
       await window.press("Close details");
-      await window.fill("searchbox", "Search packages", Key.BACK_SPACE);
+      await fill(window, "searchbox", "Search packages", Key.BACK_SPACE);
       await window.reads("303 found");
     });
 
@@ -193,10 +214,10 @@ test("packages", { timeout: 900_000 }, async (t) => {
       await window.drop(station());
       await window.find("tab", "Contents");
       await window.press("Add packages");
-      await window.fill("searchbox", "Search packages", "greeter");
+      await fill(window, "searchbox", "Search packages", "greeter");
       await window.press("Add greeter to the layers");
       await window.find("listitem", "greeter, place 1");
-      await window.fill("searchbox", "Search packages", "motd");
+      await fill(window, "searchbox", "Search packages", "motd");
       const row = await window.find("row", "motd");
       const name = await row.findElement({ css: "strong" });
       await drag(name, await window.find("listitem", "greeter, place 1"), 60);
@@ -226,14 +247,14 @@ test("packages", { timeout: 900_000 }, async (t) => {
       await window.accessible("the size map");
       await window.screenshot("appliance-sizes-light");
       await view(window, "Table");
-      await window.find("table", "Size map");
+      await table(window, "Size map");
       await view(window, "Graph");
       await window.find("button", /^words/);
       await window.accessible("the graph");
       await window.screenshot("appliance-graph-light");
       await view(window, "Lock");
       await window.press("Lock these versions");
-      await window.find("table", "Lock", { within: 60_000 });
+      await table(window, "Lock", { within: 60_000 });
       await window.accessible("the lock");
     });
 

@@ -63,6 +63,7 @@ export class ApplianceContents {
 
   /** What the appliance asks for, in its order. */
   require = $state.raw<Requirement[]>([]);
+  #undoable: number | null = null;
 
   constructor(id: string) {
     this.id = id;
@@ -153,7 +154,9 @@ export class ApplianceContents {
       const { contents, undo, digest } = await backend.applianceLayersSet(this.id, require);
       this.require = require;
       this.#show(contents);
-      toasts.show(said, {
+      // Only the last change can be undone: what was before it is gone from the file.
+      if (this.#undoable !== null) toasts.dismiss(this.#undoable);
+      this.#undoable = toasts.show(said, {
         action: { label: m.undo(), run: () => void this.#undo(undo, digest) },
       });
     });

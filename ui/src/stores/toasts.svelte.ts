@@ -13,7 +13,8 @@ class Toasts {
   #next = 1;
   #timers = new Map<number, ReturnType<typeof setTimeout>>();
 
-  show(text: string, options: { tone?: Toast["tone"]; action?: Toast["action"] } = {}): void {
+  /** Shows a note, and says by which number it can be taken away again. */
+  show(text: string, options: { tone?: Toast["tone"]; action?: Toast["action"] } = {}): number {
     const toast: Toast = {
       id: this.#next++,
       text,
@@ -22,6 +23,7 @@ class Toasts {
     };
     this.items = [...this.items.slice(-3), toast];
     this.resume(toast.id);
+    return toast.id;
   }
 
   dismiss(id: number): void {
