@@ -10,7 +10,7 @@ use windlass_package::{Lock, Watch, pack};
 
 use crate::Workshop;
 use crate::appliances::Record;
-use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::error::{AppError, ErrorKind, Result};
 use crate::events::Event;
 use crate::guests::{GuestOs, RootFs};
 use crate::jobs::{Reporter, Unit};
@@ -168,13 +168,11 @@ fn pack_interpreter(
     watch: &mut dyn Watch,
 ) -> Result<Vec<windlass_package::Finding>> {
     let is = |found: Option<pack::Interpreter>| found.is_some_and(|it| it.package == name);
-    let into =
-        || tempfile::tempdir_in(library.home()).doing("write into the folder", library.home());
     let (packed, _workplace) = if name.starts_with("node-") && is(pack::find_node()) {
-        let workplace = into()?;
+        let workplace = library.workplace()?;
         (pack::node(workplace.path(), watch)?, workplace)
     } else if name.starts_with("python-") && is(pack::find_python()) {
-        let workplace = into()?;
+        let workplace = library.workplace()?;
         (pack::python(workplace.path(), watch)?, workplace)
     } else {
         return Ok(Vec::new());

@@ -23,3 +23,5 @@ mod machines;
 mod osv;
 mod place;
 mod processes;
+mod registries;
+mod slow_packed;
