@@ -18,7 +18,7 @@ use goblin::elf::program_header::PT_DYNAMIC;
 
 use super::elf::{self, ElfError, Segments};
 
-const SYMBOL_BYTES: u64 = 24;
+const SYMBOL_BYTES: usize = 24;
 /// More than the largest browsers have.
 const SYMBOLS_MAX: u64 = 1 << 20;
 const STRINGS_MAX_BYTES: u64 = 64 << 20;
@@ -103,9 +103,8 @@ fn count(
     hash: Option<u64>,
 ) -> Result<u64, ElfError> {
     // Buckets, then the first symbol in them; or buckets, then the number of symbols.
-    let at = match (gnu_hash, hash) {
-        (Some(at), _) | (None, Some(at)) => at,
-        (None, None) => return Ok(0),
+    let Some(at) = gnu_hash.or(hash) else {
+        return Ok(0);
     };
     let bytes = elf::read_at(input, at.saturating_add(4), 4)?;
     Ok(number(&bytes, 0, 4))
@@ -139,8 +138,8 @@ impl Tables {
         at: u64,
         count: u64,
     ) -> Result<Vec<String>, ElfError> {
-        let bytes = elf::read_at(input, at, count * SYMBOL_BYTES)?;
-        let symbols = bytes.chunks_exact(SYMBOL_BYTES as usize);
+        let bytes = elf::read_at(input, at, count * SYMBOL_BYTES as u64)?;
+        let symbols = bytes.chunks_exact(SYMBOL_BYTES);
         // Those without a section are another's; the first has no name.
         let undefined = symbols.filter(|symbol| number(symbol, 6, 2) == 0);
         let names = undefined.map(|symbol| number(symbol, 0, 4));

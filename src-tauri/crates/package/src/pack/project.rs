@@ -39,7 +39,7 @@ pub(super) fn plan_node(
     let mut draft = Draft::default();
     let description = folder::describe(path, &mut draft, options, watch)?;
     expect(&description, Runtime::Node, "Node", &mut draft);
-    let development = development(path)?;
+    let development = development(path);
     if !development.is_empty() {
         draft.findings.push(Finding::note(format!(
             "{} that only development needs are left out",
@@ -48,7 +48,7 @@ pub(super) fn plan_node(
     }
     let is_wanted = |within: &Path| !development.contains(within);
     folder::take(path, &mut draft, &is_wanted, watch)?;
-    let addons = objects(&mut draft, |name| name.ends_with(".node"));
+    let addons = objects(&mut draft, is_addon);
     let runtime = match interpreter::find_node() {
         Some(found) if !addons.is_empty() => vec![found.program],
         _ => Vec::new(),
@@ -91,9 +91,7 @@ pub(super) fn plan_python(
             }));
         }
     }
-    let addons = objects(&mut draft, |name| {
-        name.ends_with(".so") || name.contains(".so.")
-    });
+    let addons = objects(&mut draft, is_library);
     let runtime = match found {
         Some(found) if !addons.is_empty() => vec![found.program],
         _ => Vec::new(),
@@ -115,7 +113,7 @@ fn expect(description: &Description, runtime: Runtime, title: &str, draft: &mut 
 }
 
 /// The folders of libraries that only development needs, as npm wrote down.
-fn development(project: &Path) -> Result<HashSet<PathBuf>, Error> {
+fn development(project: &Path) -> HashSet<PathBuf> {
     let path = project.join(LOCK);
     let is_small = fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= LOCK_MAX_BYTES);
     let text = if is_small {
@@ -128,13 +126,13 @@ fn development(project: &Path) -> Result<HashSet<PathBuf>, Error> {
         .as_ref()
         .and_then(|lock| lock.get("packages")?.as_object());
     let is_development = |package: &Value| package.get("dev") == Some(&Value::Bool(true));
-    Ok(packages
+    packages
         .into_iter()
         .flatten()
         .filter(|(name, package)| name.starts_with("node_modules/") && is_development(package))
         .map(|(name, _)| PathBuf::from(name))
         .filter(|name| project.join(name).is_dir())
-        .collect())
+        .collect()
 }
 
 /// Takes the libraries of a virtual environment along; `false` where it has none.
@@ -243,7 +241,7 @@ fn objects(draft: &mut Draft, is_named: impl Fn(&str) -> bool) -> Vec<PathBuf> {
         match Elf::open(host) {
             Ok(_) if name.contains("musl") => foreign.push(entry.guest.to_string_lossy().into()),
             Ok(_) => objects.push(host.to_path_buf()),
-            Err(ElfError::OtherMachine { .. } | ElfError::NotElf) if name.ends_with(".node") => {
+            Err(ElfError::OtherMachine { .. } | ElfError::NotElf) if is_addon(&name) => {
                 foreign.push(entry.guest.to_string_lossy().into());
             }
             Err(_) => {}
@@ -296,6 +294,16 @@ fn add_needs(
             && !in_the_project.contains(&object.host)
     });
     draft.closure(&needed, draft::layout_of(options.guest))
+}
+
+fn is_addon(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|kind| kind == "node")
+}
+
+fn is_library(name: &str) -> bool {
+    name.contains(".so.") || Path::new(name).extension().is_some_and(|kind| kind == "so")
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {

@@ -130,7 +130,8 @@ pub(super) fn download(
         }
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some((package, _)) = name.split_once('_').filter(|_| name.ends_with(".deb")) {
+            let is_package = entry.path().extension().is_some_and(|kind| kind == "deb");
+            if let Some((package, _)) = name.split_once('_').filter(|_| is_package) {
                 origins.insert(package.to_owned(), Origin::File(entry.path()));
             }
         }

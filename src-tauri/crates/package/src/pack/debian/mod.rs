@@ -385,6 +385,10 @@ fn provide(
             let reason = "because OSv's root is read-only but for /tmp";
             draft.link(Path::new(path), Path::new(target), reason)?;
         }
+        for (path, text) in service.osv_files {
+            let reason = "because OSv has no version 6 of the Internet's protocol";
+            draft.write(Path::new(path), text.as_bytes(), reason)?;
+        }
     }
     for (path, text) in service.files {
         draft.write(Path::new(path), text.as_bytes(), &reason)?;

@@ -17,6 +17,8 @@ pub(super) struct Service {
     pub links: &'static [(&'static str, &'static str)],
     /// Links for OSv, whose root is read-only but for `/tmp`.
     pub osv_links: &'static [(&'static str, &'static str)],
+    /// Files for OSv, which has no version 6 of the Internet's protocol.
+    pub osv_files: &'static [(&'static str, &'static str)],
     /// Files that the installation would make: path and text.
     pub files: &'static [(&'static str, &'static str)],
     /// Folders that it would make.
@@ -32,6 +34,7 @@ const PLAIN: Service = Service {
     osv_command: None,
     links: &[],
     osv_links: &[],
+    osv_files: &[],
     files: &[],
     folders: &[],
     note: None,
@@ -53,6 +56,10 @@ const SERVICES: [Service; 4] = [
             ("/var/log/nginx", "/tmp"),
             ("/run/nginx.pid", "/tmp/nginx.pid"),
         ],
+        osv_files: &[(
+            "/etc/nginx/sites-available/default",
+            "server {\n\tlisten 80 default_server;\n\troot /var/www/html;\n\tindex index.html;\n}\n",
+        )],
         files: &[(
             "/var/www/html/index.html",
             "<!DOCTYPE html>\n<title>nginx</title>\n<h1>nginx runs</h1>\n<p>Its pages are in /var/www/html.\n",
@@ -67,6 +74,7 @@ const SERVICES: [Service; 4] = [
         osv_command: None,
         links: &[],
         osv_links: &[],
+        osv_files: &[],
         files: &[],
         folders: &["/var/lib/redis", "/tmp"],
         note: Some(

@@ -20,8 +20,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) struct Config {
     pub author: Option<String>,
     pub os: Option<String>,
-    #[serde(default)]
-    config: Start,
+    #[serde(default, rename = "config")]
+    start: Start,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
@@ -45,7 +45,7 @@ impl Config {
 
     /// How it is started; `None` where the image does not say.
     pub fn run_file(&self, draft: &mut Draft, guest: GuestOs) -> Option<RunFile> {
-        let start = &self.config;
+        let start = &self.start;
         let mut words: Vec<String> = Vec::new();
         words.extend(start.entrypoint.iter().flatten().cloned());
         words.extend(start.cmd.iter().flatten().cloned());
@@ -112,7 +112,7 @@ impl Config {
     }
 
     fn note(&self, words: &[String], draft: &mut Draft, guest: GuestOs) {
-        let user = self.config.user.as_deref().unwrap_or_default();
+        let user = self.start.user.as_deref().unwrap_or_default();
         if !matches!(user, "" | "root" | "0" | "0:0") {
             draft.findings.push(Finding::note(format!(
                 "it is meant to run as the user {user}, and runs as root: the machine is its own"

@@ -31,7 +31,7 @@ pub(super) fn is_layout(folder: &Path) -> bool {
 
 /// Whether a tar is an image: of a layout, or written by `docker save`.
 pub(super) fn is_image_tar(file: &Path) -> bool {
-    File::open(file).is_ok_and(|file| store::has_index(file))
+    File::open(file).is_ok_and(store::has_index)
 }
 
 pub(super) fn plan(
