@@ -17,25 +17,25 @@
 mod error;
 mod guard;
 mod listen;
+mod readers;
 mod tarball;
 #[cfg(test)]
 mod tests;
+mod unpacker;
 mod write;
 mod zipfile;
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::error::IoContext;
 use crate::pack::Staging;
-use crate::watch::advance;
 use crate::{Error, META_DIRECTORY, Watch};
-use guard::{Guard, Kind};
+use guard::Guard;
 use tarball::Compression;
+use unpacker::Unpacker;
 
 pub use error::{ArchiveError, Problem};
 pub use listen::Listen;
@@ -236,228 +236,4 @@ fn single_folder(root: &Path) -> Result<Option<String>, Error> {
         .into_string()
         .ok()
         .filter(|name| is_folder && name != META_DIRECTORY))
-}
-
-/// What the readers of both formats write through.
-struct Unpacker<'a> {
-    archive: &'a Path,
-    staging: Staging,
-    guard: Guard,
-    limits: &'a Limits,
-    listener: &'a mut dyn Listen,
-    watch: &'a mut dyn Watch,
-    /// Every file goes through it.
-    buffer: Vec<u8>,
-    /// Bytes of the archive that were read.
-    consumed: Rc<Cell<u64>>,
-    reported_bytes: u64,
-    entries: u64,
-    may_be_absolute: bool,
-}
-
-/// An entry on its way.
-struct Entry {
-    name: String,
-    offset: u64,
-    path: Vec<u8>,
-}
-
-impl Unpacker<'_> {
-    fn refuse(&self, name: &str, offset: u64, problem: Problem) -> Error {
-        refused(
-            self.archive,
-            ArchiveError::Entry {
-                entry: name.to_owned(),
-                offset,
-                problem,
-            },
-        )
-    }
-
-    fn damaged(&self, entry: Option<&str>, offset: u64, source: std::io::Error) -> Error {
-        refused(
-            self.archive,
-            ArchiveError::Damaged {
-                entry: entry.map(str::to_owned),
-                offset,
-                source,
-            },
-        )
-    }
-
-    /// Lets an entry in, by its name.
-    fn entry(&mut self, name: &[u8], offset: u64) -> Result<Entry, Error> {
-        let shown = guard::lossy(name);
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            return Err(refused(
-                self.archive,
-                ArchiveError::TooManyEntries {
-                    limit: self.limits.entries,
-                    entry: Some(shown),
-                    offset,
-                },
-            ));
-        }
-        self.report()?;
-        match guard::path(name, self.may_be_absolute) {
-            Ok(path) => Ok(Entry {
-                name: shown,
-                offset,
-                path,
-            }),
-            Err(problem) => Err(self.refuse(&shown, offset, problem)),
-        }
-    }
-
-    fn report(&mut self) -> Result<(), Error> {
-        let bytes = self.consumed.get().saturating_sub(self.reported_bytes);
-        self.reported_bytes = self.consumed.get();
-        advance(self.watch, bytes)
-    }
-
-    /// Whether the entry is to be written; a folder may be there already.
-    fn take(&mut self, entry: &Entry, kind: Kind) -> Result<bool, Error> {
-        match self.guard.take(&entry.path, kind) {
-            Ok(taken) => Ok(taken.is_some()),
-            Err(problem) => Err(self.refuse(&entry.name, entry.offset, problem)),
-        }
-    }
-
-    fn directory(&mut self, entry: &Entry) -> Result<(), Error> {
-        if self.take(entry, Kind::Directory)? {
-            self.staging.directory(guest(&entry.path))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn link(&mut self, entry: &Entry, target: &[u8]) -> Result<(), Error> {
-        guard::check_link(&entry.path, target)
-            .map_err(|problem| self.refuse(&entry.name, entry.offset, problem))?;
-        self.take(entry, Kind::Link)?;
-        self.staging.link(guest(&entry.path), guest(target))
-    }
-
-    fn file(
-        &mut self,
-        entry: &Entry,
-        content: &mut dyn Read,
-        is_executable: bool,
-    ) -> Result<(), Error> {
-        self.take(entry, Kind::File)?;
-        let mode = if is_executable { 0o755 } else { 0o644 };
-        let (path, mut output) = self.staging.create(guest(&entry.path), mode)?;
-        self.listener.begin(guest(&entry.path), is_executable);
-        let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let count = match content.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.damaged(Some(&entry.name), entry.offset, error)),
-            };
-            self.count(count as u64, entry)?;
-            let bytes = buffer.get(..count).unwrap_or_default();
-            self.listener.bytes(bytes);
-            std::io::Write::write_all(&mut output, bytes).context("write", &path)?;
-        }
-        self.buffer = buffer;
-        Ok(())
-    }
-
-    /// A second name for a file becomes a file of its own.
-    fn second_name(&mut self, entry: &Entry, target: &[u8]) -> Result<(), Error> {
-        let problem = || Problem::HardLink {
-            target: guard::lossy(target),
-        };
-        let found = guard::path(target, self.may_be_absolute)
-            .ok()
-            .filter(|path| self.guard.is_file(path));
-        let Some(target) = found else {
-            return Err(self.refuse(&entry.name, entry.offset, problem()));
-        };
-        let host = self.staging.root().join(guest(&target));
-        let mut file = File::open(&host).context("read", &host)?;
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &file.metadata().context("read", &host)?.permissions(),
-        );
-        self.file(entry, &mut file, mode & 0o111 != 0)
-    }
-
-    fn count(&mut self, bytes: u64, entry: &Entry) -> Result<(), Error> {
-        self.staging.size_bytes += bytes;
-        let unpacked = self.staging.size_bytes;
-        if unpacked > self.limits.size_bytes {
-            let limit = self.limits.size_bytes;
-            return Err(refused(
-                self.archive,
-                ArchiveError::TooLarge {
-                    limit,
-                    entry: entry.name.clone(),
-                    offset: entry.offset,
-                },
-            ));
-        }
-        let allowed = self
-            .consumed
-            .get()
-            .saturating_mul(self.limits.ratio)
-            .saturating_add(RATIO_FREE_BYTES);
-        if unpacked > allowed {
-            let limit = self.limits.ratio;
-            return Err(refused(
-                self.archive,
-                ArchiveError::Bomb {
-                    limit,
-                    entry: entry.name.clone(),
-                    offset: entry.offset,
-                },
-            ));
-        }
-        self.report()
-    }
-}
-
-fn guest(path: &[u8]) -> &Path {
-    Path::new(std::ffi::OsStr::from_bytes(path))
-}
-
-/// A reader that counts what was read of it.
-struct Counted<R> {
-    inner: R,
-    consumed: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.consumed.set(self.consumed.get() + count as u64);
-        Ok(count)
-    }
-}
-
-/// A reader that says how far it is, and ends with an error when more is read than it may: for what the reader of an archive
-/// takes into memory by itself, such as long names, and for what follows the last entry.
-struct Bounded<R> {
-    inner: R,
-    /// How many bytes may still be read.
-    left_bytes: Rc<Cell<u64>>,
-    position: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.position.set(self.position.get() + count as u64);
-        match self.left_bytes.get().checked_sub(count as u64) {
-            Some(left_bytes) => self.left_bytes.set(left_bytes),
-            None => {
-                return Err(std::io::Error::other(
-                    "there is absurdly much between or behind its entries",
-                ));
-            }
-        }
-        Ok(count)
-    }
 }

@@ -8,8 +8,10 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
+use super::RATIO_FREE_BYTES;
 use super::error::Problem;
-use super::{Bounded, Counted, RATIO_FREE_BYTES, Unpacker};
+use super::readers::{Bounded, Counted};
+use super::unpacker::Unpacker;
 use crate::Error;
 
 /// What describes one entry, long names and attributes with it, is not longer than this.

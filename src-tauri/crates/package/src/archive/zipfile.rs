@@ -9,7 +9,8 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::error::Problem;
-use super::{ArchiveError, Unpacker, guard, refused};
+use super::unpacker::Unpacker;
+use super::{ArchiveError, guard, refused};
 use crate::Error;
 
 const LINK_TARGET_MAX_BYTES: u64 = 4096;

@@ -10,6 +10,7 @@ mod capstan;
 mod capstan_commands;
 mod folders;
 mod fuzz_targets;
+mod pack_images;
 mod pack_plans;
 mod packing;
 mod real_osv;
