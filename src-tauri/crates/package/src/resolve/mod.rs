@@ -59,8 +59,8 @@ pub struct Candidate {
 pub struct Solution {
     /// The packages: dependencies first, each once, later ones over earlier ones.
     pub order: Vec<Candidate>,
-    /// Why each package is there: for everything that requires it, a path from what was asked for,
-    /// the package itself at its end.
+    /// Why each package is there: for everything that requires it (the first hundred), a path from
+    /// what was asked for, the package itself at its end.
     pub why: BTreeMap<String, Vec<Vec<String>>>,
 }
 

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::{Candidate, Solution, Unsolvable};
 use crate::Requirement;
 
+/// Of a package that more require than this, no more paths are told.
+const PATHS_MAX: usize = 100;
+
 /// Lays the chosen packages: depth first, requirements before what requires them.
 ///
 /// Own stack instead of recursion: how deep it goes is the registries' choice.
@@ -77,7 +80,7 @@ fn why(
             let mut path = path.clone();
             path.push(name.clone());
             let paths = why.entry(name.clone()).or_default();
-            if !paths.contains(&path) {
+            if paths.len() < PATHS_MAX && !paths.contains(&path) {
                 paths.push(path.clone());
             }
             if !shortest.contains_key(name.as_str()) {
