@@ -29,12 +29,12 @@ impl Oci {
         control: &Control,
         progress: &dyn Progress,
     ) -> Result<Vec<Entry>, Error> {
-        let repositories = self.repositories(control).await?;
+        let (repositories, told) = self.repositories(control).await?;
         let parallel = self.session.limits().parallel.max(1);
         // The items are owned: futures of borrowed ones cannot be told to be `Send` by those that await this one.
         let mut tags: Vec<(String, String)> = stream::iter(repositories)
             .map(|repository| async move {
-                let tags = self.tags(&repository, control).await?;
+                let tags = self.tags(&repository, told, control).await?;
                 let told: Vec<_> = tags
                     .into_iter()
                     .map(|tag| (repository.clone(), tag))
@@ -55,11 +55,12 @@ impl Oci {
             .map(|entry| (entry.locator.place.as_str(), entry))
             .collect();
         let known = &known;
-        let mut reading = stream::iter(tags)
-            .map(|(repository, tag)| async move {
-                self.entry(&repository, &tag, known, control).await
-            })
-            .buffered(parallel);
+        let mut reading =
+            stream::iter(tags)
+                .map(|(repository, tag)| async move {
+                    self.entry(&repository, &tag, known, control).await
+                })
+                .buffered(parallel);
         let (mut entries, mut done) = (Vec::new(), 0);
         while let Some(entry) = reading.next().await {
             entries.extend(entry?);
@@ -73,7 +74,8 @@ impl Oci {
     }
 
     /// The repositories below the namespace; the namespace itself where the registry does not tell.
-    async fn repositories(&self, control: &Control) -> Result<Vec<String>, Error> {
+    /// With it whether the registry told.
+    async fn repositories(&self, control: &Control) -> Result<(Vec<String>, bool), Error> {
         #[derive(Deserialize)]
         struct Page {
             repositories: Option<Vec<String>>,
@@ -104,25 +106,33 @@ impl Oci {
             })
             .await;
         match told {
-            Ok(true) => Ok(found.into_iter().collect()),
+            Ok(true) => Ok((found.into_iter().collect(), true)),
             // Large public ones do not tell.
             Ok(false)
             | Err(Error::Status {
                 status: 401 | 403 | 405,
                 ..
-            }) if !self.namespace.is_empty() => Ok(vec![self.namespace.clone()]),
-            Ok(false) => Err(Error::Config {
-                registry: self.name.clone(),
-                found: "its server does not tell which repositories it has".to_owned(),
-                remedy:
-                    "Write the repository of a package into its URL: https://HOST/NAMESPACE/NAME."
-                        .to_owned(),
-            }),
+            }) if !self.namespace.is_empty() => Ok((vec![self.namespace.clone()], false)),
+            Ok(false) => Err(self.tells_nothing()),
             Err(error) => Err(error),
         }
     }
 
-    async fn tags(&self, repository: &str, control: &Control) -> Result<BTreeSet<String>, Error> {
+    fn tells_nothing(&self) -> Error {
+        Error::Config {
+            registry: self.name.clone(),
+            found: "its server does not tell which repositories it has".to_owned(),
+            remedy: "Write the repository of a package into its URL: https://HOST/NAMESPACE/NAME."
+                .to_owned(),
+        }
+    }
+
+    async fn tags(
+        &self,
+        repository: &str,
+        told: bool,
+        control: &Control,
+    ) -> Result<BTreeSet<String>, Error> {
         #[derive(Deserialize)]
         struct Page {
             tags: Option<Vec<String>>,
@@ -131,8 +141,7 @@ impl Oci {
         let start = self
             .session
             .url(&format!("{repository}/tags/list?n={PAGE}"))?;
-        let place = shown(&start);
-        let told = self
+        let there = self
             .pages(start, Scope::Pull(repository), control, |page: Page| {
                 found.extend(
                     page.tags
@@ -144,13 +153,8 @@ impl Oci {
             })
             .await?;
         // A repository that the catalogue names and all of whose tags were deleted answers 404 too.
-        if !told && repository == self.namespace {
-            return Err(Error::Status {
-                url: place,
-                status: StatusCode::NOT_FOUND.as_u16(),
-                message: None,
-                with_credentials: false,
-            });
+        if !there && !told {
+            return Err(self.tells_nothing());
         }
         Ok(found)
     }

@@ -224,7 +224,9 @@ impl Manifest {
     pub(super) fn archive(&self) -> Option<&Descriptor> {
         self.layers.iter().find(|layer| {
             layer.media_type == PACKAGE_ARCHIVE
-                || layer.title().is_some_and(|title| title.ends_with(".mpm"))
+                || layer
+                    .title()
+                    .is_some_and(|title| title.strip_suffix(".mpm").is_some())
         })
     }
 

@@ -68,7 +68,7 @@ impl Oci {
             Some(_) => text.to_owned(),
             None => format!("https://{text}"),
         };
-        let base = Url::parse(&text).ok().filter(|url| url.has_host());
+        let base = Url::parse(&text).ok().filter(Url::has_host);
         let base = base.filter(|url| matches!(url.scheme(), "http" | "https"));
         let base = base.ok_or_else(|| wrong("its URL is none", "Write https://HOST/NAMESPACE."))?;
         if !base.username().is_empty() || base.password().is_some() {

@@ -18,10 +18,10 @@ use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use super::manifest;
-use super::session::{CONTENT_DIGEST, Scope, Session, header, same};
+use super::session::{CONTENT_DIGEST, Scope, Session, header, next, same};
 use crate::http::{Ask, Payload, shown};
 use crate::publish::TAKE_BACK;
-use crate::{Control, Error, Sha256};
+use crate::{Control, Error, Network, Sha256};
 
 /// One part: a try that fails costs as much, and progress is told after each.
 const PART_BYTES: u64 = 8 << 20;
@@ -164,7 +164,7 @@ impl Session {
         let response = self.send(ask, Scope::Push(repository), control).await?;
         let least = header(response.headers(), &CHUNK_MINIMUM).and_then(|text| text.parse().ok());
         Ok(Upload {
-            url: self.next(&start, response.headers(), LOCATION)?,
+            url: next(&start, response.headers(), &LOCATION)?,
             part_bytes: least
                 .unwrap_or(PART_BYTES)
                 .clamp(PART_BYTES, PART_MAX_BYTES),
@@ -189,12 +189,22 @@ impl Session {
             let ask = Ask::new(Method::PATCH, at.clone())
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header(CONTENT_RANGE, &format!("{offset}-{last}"))
-                .payload(content.part(offset, length));
-            let mut response = self.ask(ask, scope, control).await?;
-            if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-                // It has more or less of it than we think: an earlier try came through in part.
-                response = self.ask(Ask::get(at.clone()), scope, control).await?;
-            }
+                .payload(content.part(offset, length))
+                .once();
+            let response = match self.ask(ask, scope, control).await {
+                Ok(response) if response.status() != StatusCode::RANGE_NOT_SATISFIABLE => response,
+                // It has more or less of it than we think: an earlier try came through in part, or in silence.
+                Ok(_) => self.how_far(at, scope, control).await?,
+                Err(Error::Network {
+                    problem: Network::Cut | Network::Slow,
+                    ..
+                }) if standstills < STANDSTILLS_MAX => {
+                    let pause = self.limits().backoff * 2_u32.saturating_pow(standstills);
+                    control.until(tokio::time::sleep(pause)).await?;
+                    self.how_far(at, scope, control).await?
+                }
+                Err(error) => return Err(error),
+            };
             match response.status().as_u16() {
                 200..=299 => {}
                 404 => return Ok(Parts::Lost),
@@ -209,12 +219,12 @@ impl Session {
                 None => Some(last),
             };
             if response.headers().contains_key(LOCATION) {
-                *at = self.next(at, response.headers(), LOCATION)?;
+                *at = next(at, response.headers(), &LOCATION)?;
             }
             // `0-0` is also what some say of an upload that has nothing yet.
-            let next = kept.filter(|kept| *kept < size).map_or(0, |kept| kept + 1);
-            let next = if next == 1 { 0 } else { next };
-            if next <= offset {
+            let after = kept.filter(|kept| *kept < size).map_or(0, |kept| kept + 1);
+            let after = if after == 1 { 0 } else { after };
+            if after <= offset {
                 standstills += 1;
                 if standstills > STANDSTILLS_MAX {
                     return Err(Error::malformed(
@@ -223,10 +233,20 @@ impl Session {
                     ));
                 }
             }
-            offset = next;
+            offset = after;
             sent(offset);
         }
         Ok(Parts::Done(at.clone()))
+    }
+
+    /// How much of an upload there is, as the answer's range says.
+    async fn how_far(
+        &self,
+        at: &Url,
+        scope: Scope<'_>,
+        control: &Control,
+    ) -> Result<Response, Error> {
+        self.ask(Ask::get(at.clone()), scope, control).await
     }
 
     async fn finish(

@@ -106,35 +106,6 @@ impl Session {
         })
     }
 
-    /// Where the server says that something goes on. Never out of a secure connection.
-    pub(super) fn next(
-        &self,
-        from: &Url,
-        headers: &HeaderMap,
-        name: HeaderName,
-    ) -> Result<Url, Error> {
-        let place = || shown(from);
-        let text = headers.get(&name).and_then(|value| value.to_str().ok());
-        let url = text.and_then(|text| from.join(text).ok()).ok_or_else(|| {
-            Error::malformed(place(), format!("the answer has no `{name}` that is a URL"))
-        })?;
-        self.guard(from, url)
-    }
-
-    fn guard(&self, from: &Url, url: Url) -> Result<Url, Error> {
-        match (from.scheme(), url.scheme()) {
-            ("http", "http" | "https") | ("https", "https") => Ok(url),
-            ("https", "http") => Err(Error::Redirect {
-                url: shown(from),
-                found: "it sends on from a secure connection to one that is not".to_owned(),
-            }),
-            _ => Err(Error::Redirect {
-                url: shown(from),
-                found: "it sends on to what is no web server".to_owned(),
-            }),
-        }
-    }
-
     /// Asks, logs in where that is wanted, and takes any answer that is not passing trouble.
     pub(super) async fn ask(
         &self,
@@ -263,9 +234,9 @@ impl Session {
             expires_in: Option<u64>,
         }
         let place = url
-            .join(&realm.realm)
+            .join(&realm.url)
             .map_err(|_| Error::malformed(shown(url), "it wants a login at what is no URL"))?;
-        let mut place = self.guard(url, place)?;
+        let mut place = guard(url, place)?;
         let asked = match (scope, &realm.scope) {
             // How the right to list is called differs.
             (Scope::Catalogue, Some(scope)) => scope.clone(),
@@ -429,6 +400,31 @@ impl fmt::Display for Scope<'_> {
     }
 }
 
+/// Where the server says that something goes on. Never out of a secure connection.
+pub(super) fn next(from: &Url, headers: &HeaderMap, name: &HeaderName) -> Result<Url, Error> {
+    let place = || shown(from);
+    let text = headers.get(name).and_then(|value| value.to_str().ok());
+    let url = text.and_then(|text| from.join(text).ok()).ok_or_else(|| {
+        Error::malformed(place(), format!("the answer has no `{name}` that is a URL"))
+    })?;
+    guard(from, url)
+}
+
+/// A URL that a server sends one on to, if it may.
+fn guard(from: &Url, url: Url) -> Result<Url, Error> {
+    match (from.scheme(), url.scheme()) {
+        ("http", "http" | "https") | ("https", "https") => Ok(url),
+        ("https", "http") => Err(Error::Redirect {
+            url: shown(from),
+            found: "it sends on from a secure connection to one that is not".to_owned(),
+        }),
+        _ => Err(Error::Redirect {
+            url: shown(from),
+            found: "it sends on to what is no web server".to_owned(),
+        }),
+    }
+}
+
 /// The digest of what is sent, as the server says it.
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -462,7 +458,7 @@ enum Challenge {
 /// Where tokens are had.
 #[derive(Debug, PartialEq, Eq)]
 struct Realm {
-    realm: String,
+    url: String,
     service: Option<String>,
     scope: Option<String>,
 }
@@ -486,9 +482,9 @@ impl Challenge {
                 let (_, value) = values.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
                 Some(value.to_unescaped())
             };
-            if let Some(realm) = value("realm") {
+            if let Some(url) = value("realm") {
                 return Some(Self::Bearer(Realm {
-                    realm,
+                    url,
                     service: value("service"),
                     scope: value("scope"),
                 }));
@@ -513,7 +509,7 @@ mod tests {
         };
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
         let expected = Challenge::Bearer(Realm {
-            realm: "https://auth.docker.io/token".to_owned(),
+            url: "https://auth.docker.io/token".to_owned(),
             service: Some("registry.docker.io".to_owned()),
             scope: Some("repository:a/b:pull,push".to_owned()),
         });

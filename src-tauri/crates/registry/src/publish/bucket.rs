@@ -5,6 +5,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html>
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -224,11 +225,11 @@ async fn put_archive(
     for (name, value) in &headers {
         begin = begin.header(name.clone(), value);
     }
-    let begun = bucket
+    let answer = bucket
         .client()
         .text(begin.payload(Payload::Bytes(Bytes::new())), control)
         .await?;
-    let id = element(&begun, "UploadId")
+    let id = element(&answer, "UploadId")
         .ok_or_else(|| Error::malformed(shown(&url), "its answer names no upload"))?;
     let sent = put_parts(bucket, &url, &id, path, ready, control, progress).await;
     if sent.is_err() {
@@ -284,7 +285,11 @@ async fn put_parts(
         let etag = etag
             .filter(|etag| !etag.contains(['<', '&']))
             .ok_or_else(|| Error::malformed(shown(url), "its answer to a part has no ETag"))?;
-        list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        // Writing to a text does not fail.
+        let _ = write!(
+            list,
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        );
         offset += length;
         number += 1;
     }
@@ -342,9 +347,12 @@ fn whole(place: &str, text: &str, wanted: &str) -> Result<(), Error> {
     if text.contains(wanted) {
         return Ok(());
     }
-    let said = element(text, "Message")
-        .unwrap_or_else(|| "its answer does not say that it did".to_owned());
-    Err(Error::malformed(place, said))
+    Err(Error::Status {
+        url: place.to_owned(),
+        status: 200,
+        message: element(text, "Message").or(Some("it does not say that it did".to_owned())),
+        with_credentials: true,
+    })
 }
 
 /// The text of the first element of this name, where it is plain.
