@@ -66,7 +66,7 @@ pub struct RegistryConfig {
     /// The minisign public key (its base64 line) that everything here has to be signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minisign_key: Option<String>,
-    /// Whether anyone may read it: credentials are for publishing only.
+    /// Whether anyone may read it, so that nobody has to be asked for a login.
     #[serde(default)]
     pub public: bool,
 }

@@ -362,6 +362,9 @@ fn network_hint(problem: Network) -> &'static str {
 
 fn status_hint(status: u16, with_credentials: bool) -> Option<&'static str> {
     Some(match status {
+        300..=399 => {
+            "Check the registry's URL: the server says that what is asked for is elsewhere."
+        }
         401 | 403 if with_credentials => {
             "Check the login of the registry, and that it may do this."
         }

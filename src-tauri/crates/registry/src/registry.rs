@@ -1,5 +1,6 @@
 //! A registry that is open: asked, fetched from, published to.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -185,7 +186,7 @@ impl Registry {
     }
 
     /// Fetches several entries' files into a folder, some at once, and says of each what came of it, in their order.
-    /// Progress is in bytes of all.
+    /// Progress is in bytes of all. Of several files with one name all but the first get a folder of their own in it.
     pub async fn fetch_all(
         &self,
         entries: &[&Entry],
@@ -197,12 +198,20 @@ impl Registry {
         let sum = Sum::of(entries, progress);
         let sum = &sum;
         // Made before they are waited for, as a stream's closure may not borrow what moves between threads.
+        let mut names = HashSet::new();
         let fetches: Vec<_> = entries
             .iter()
             .enumerate()
-            .map(|(at, entry)| async move {
-                let share = Share { sum, at };
-                self.fetch(entry, folder, trust, control, &share).await
+            .map(|(at, entry)| {
+                let folder = if names.insert(entry.file_name()) {
+                    folder.to_path_buf()
+                } else {
+                    folder.join(at.to_string())
+                };
+                async move {
+                    let share = Share { sum, at };
+                    self.fetch(entry, &folder, trust, control, &share).await
+                }
             })
             .collect();
         futures_util::stream::iter(fetches)

@@ -149,3 +149,77 @@ impl Catalogue {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn catalogue(names: Vec<(String, Option<String>)>) -> Catalogue {
+        let entry = |(name, version): (String, Option<String>)| Entry {
+            version,
+            ..Entry::new(EntryKind::Package, name, Locator::at("packages/x.mpm"))
+        };
+        let mut entries: Vec<Entry> = names.into_iter().map(entry).collect();
+        Catalogue::sort(&mut entries);
+        Catalogue {
+            registry: "r".into(),
+            identity: "folder /r".into(),
+            refreshed: Timestamp::UNIX_EPOCH,
+            entries,
+        }
+    }
+
+    #[test]
+    fn the_newest_version_of_a_name_comes_first() {
+        let versions =
+            ["1.9", "1.10", "2.0-rc1", "2.0", "odd"].map(|version| Some(version.to_owned()));
+        let names = versions
+            .into_iter()
+            .chain([None])
+            .map(|version| ("a".to_owned(), version));
+        let catalogue = catalogue(names.chain([("b".to_owned(), None)]).collect());
+        let order: Vec<_> = catalogue
+            .named("a")
+            .map(|entry| entry.version.as_deref().unwrap_or("-"))
+            .collect();
+        assert_eq!(order, ["2.0", "2.0-rc1", "1.10", "1.9", "odd", "-"]);
+    }
+
+    #[test]
+    fn a_damaged_file_is_known_by_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalogue");
+        assert_eq!(Catalogue::load(&path).unwrap(), None);
+        catalogue(vec![("a".into(), None), ("b".into(), None)])
+            .save(&path)
+            .unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let damaged = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            match Catalogue::load(&path) {
+                Err(Error::Damaged { line, .. }) => line,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(damaged(""), 1);
+        assert_eq!(damaged("hello\n"), 1);
+        assert_eq!(damaged(&text.replace("\"format\":1", "\"format\":2")), 1);
+        assert_eq!(damaged(&text.replace("\"name\":\"b\"", "\"name\":7")), 3);
+        // Cut in a line, and after one.
+        assert_eq!(damaged(&text[..text.len() - 1]), 3);
+        let last = text.trim_end().rfind('\n').unwrap() + 1;
+        assert_eq!(damaged(&text[..last]), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_saved_is_loaded_the_same(names in proptest::collection::vec((".*", any::<Option<String>>()), 0..20)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("catalogue");
+            let catalogue = catalogue(names);
+            catalogue.save(&path).unwrap();
+            prop_assert_eq!(Catalogue::load(&path).unwrap(), Some(catalogue));
+        }
+    }
+}

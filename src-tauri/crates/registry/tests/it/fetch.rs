@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use windlass_registry::{
-    Control, Credentials, Entry, Error, Limits, Registry, RegistryKind, Sha256, Trust, TrustFile,
+    Control, Credentials, Entry, EntryKind, Error, Limits, Registry, RegistryKind, Sha256, Trust,
+    TrustFile,
 };
 
 use crate::support::{
@@ -448,9 +449,13 @@ async fn what_comes_compressed_is_unpacked_when_it_was_verified() {
     let folder = tempfile::tempdir().unwrap();
     let trust = TrustFile::open(folder.path().join("trust")).unwrap();
     let control = Control::default();
+    let loader = |path: &str| Entry {
+        kind: EntryKind::Loader,
+        ..server.entry(path)
+    };
     let entry = Entry {
         digest: Some(Sha256::of(&packed)),
-        ..server.entry("/osv-loader/osv-loader.qemu.gz")
+        ..loader("/osv-loader/osv-loader.qemu.gz")
     };
     let into = folder.path().join("good");
     let fetched = open(&limits)
@@ -472,7 +477,7 @@ async fn what_comes_compressed_is_unpacked_when_it_was_verified() {
     ] {
         let into = folder.path().join("bad");
         let outcome = open(limits)
-            .fetch(&server.entry(path), &into, &trust, &control, &())
+            .fetch(&loader(path), &into, &trust, &control, &())
             .await;
         said.push(server.clean(&tell(&outcome.unwrap_err())));
         assert_eq!(names(&into), "nothing");
