@@ -536,8 +536,8 @@ async fn a_registry_that_does_not_tell_what_it_has_is_asked_for_the_one_reposito
         told(list(&at("")).await.unwrap_err()),
     ];
     insta::assert_snapshot!(errors.join("\n"), @r#"
-    http://server/v2/team/packages/tags/list: the server answered 404
-       hint: Check the registry's URL. If it is right, refresh: the file may have been taken away.
+    the registry test cannot be used: its server does not tell which repositories it has
+       hint: Write the repository of a package into its URL: https://HOST/NAMESPACE/NAME.
     http://server/v2/_catalog: the server answered 401
        hint: Give the registry a login. If it has none, check its URL.
     "#);
