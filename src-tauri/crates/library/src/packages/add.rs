@@ -15,7 +15,7 @@ use std::path::Path;
 use windlass_package::archive::{self, Limits};
 use windlass_package::{Package, Watch, is_valid_name};
 
-use super::record::{self, Record};
+use super::record::Record;
 use super::{FOLDER_DIGITS, InstalledPackage, LIST_FILE, Origin, TREE_FOLDER, open, package_error};
 use crate::care::verify::is_whole;
 use crate::error::{Error, IoContext};
@@ -144,7 +144,7 @@ impl Library {
 
     /// What was there already is what was added last now.
     fn renew(mut there: Record, new: Record, place: &Path) -> Result<InstalledPackage, Error> {
-        there.added = record::now();
+        there.renew();
         there.origin = new.origin.or(there.origin);
         there.write(place)?;
         Ok(there.into_package(place))

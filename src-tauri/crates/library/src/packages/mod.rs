@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use windlass_package::{Package, Requirement, Version, is_valid_name};
+use windlass_package::{Package, Requirement, is_valid_name};
 
 use crate::error::{Error, IoContext};
 use crate::library::{Library, Listing};
@@ -87,21 +87,12 @@ impl InstalledPackage {
         self.path.parent().unwrap_or(&self.path)
     }
 
-    /// Its name and version, and the first digits of its digest where there are several of that version.
+    /// Its name and version.
     pub fn label(&self) -> String {
         match &self.version {
             Some(version) => format!("{} {version}", self.name),
             None => self.name.clone(),
         }
-    }
-
-    /// What the newest of several is found by.
-    fn age(&self) -> (Option<Version>, u64) {
-        let version = self.version.as_deref();
-        (
-            version.and_then(|text| Version::parse(text).ok()),
-            self.added,
-        )
     }
 }
 
@@ -220,15 +211,17 @@ impl Library {
                     .push(old_layout(&self.packages_folder().join(name)));
             } else if is_digits(&entry.file_name().to_string_lossy()) {
                 match Record::read(&folder) {
-                    Ok(record) => found.push(record.into_package(&folder)),
+                    Ok(record) => found.push((record.age(), record.into_package(&folder))),
                     // It was removed while we looked.
                     Err(Error::Io { .. }) if !folder.exists() => {}
                     Err(error) => listing.broken.push(error),
                 }
             }
         }
-        found.sort_by_cached_key(|package| std::cmp::Reverse(package.age()));
-        listing.entries.extend(found);
+        found.sort_by(|(one, _), (other, _)| other.cmp(one));
+        listing
+            .entries
+            .extend(found.into_iter().map(|(_, package)| package));
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! `package.json`: what is known of a package without looking into its tree.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use windlass_package::{Package, Requirement};
+use windlass_package::{Package, Requirement, Version};
 
 use super::{InstalledPackage, Origin, TREE_FOLDER};
 use crate::error::{Error, IoContext};
@@ -29,7 +30,10 @@ pub(crate) struct Record {
     pub(crate) digest: String,
     size_bytes: u64,
     file_count: u64,
-    pub(crate) added: u64,
+    added: u64,
+    /// What of that second had gone by, so that of two that were added in one the last is known.
+    #[serde(default)]
+    added_ns: u32,
     #[serde(default)]
     pub(crate) origin: Option<Origin>,
     #[serde(default)]
@@ -44,6 +48,7 @@ impl Record {
         origin: Option<Origin>,
     ) -> Self {
         let manifest = &package.manifest;
+        let now = now();
         Self {
             format: FORMAT,
             name: manifest.name.clone(),
@@ -53,7 +58,8 @@ impl Record {
             digest: digest.to_hex().to_string(),
             size_bytes: tree.size_bytes(),
             file_count: tree.file_count(),
-            added: now(),
+            added: now.as_secs(),
+            added_ns: now.subsec_nanos(),
             origin,
             pinned: false,
         }
@@ -75,6 +81,19 @@ impl Record {
         write_whole(&path, &text)
     }
 
+    /// Makes this the package that was added last.
+    pub(crate) fn renew(&mut self) {
+        let now = now();
+        (self.added, self.added_ns) = (now.as_secs(), now.subsec_nanos());
+    }
+
+    /// What the newest of several is found by: the version, then when it was added.
+    pub(crate) fn age(&self) -> (Option<Version>, u64, u32) {
+        let version = self.version.as_deref();
+        let version = version.and_then(|text| Version::parse(text).ok());
+        (version, self.added, self.added_ns)
+    }
+
     pub(crate) fn into_package(self, folder: &Path) -> InstalledPackage {
         InstalledPackage {
             name: self.name,
@@ -92,8 +111,8 @@ impl Record {
     }
 }
 
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+/// The time since 1970.
+fn now() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }
