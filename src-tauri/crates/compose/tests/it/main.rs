@@ -8,4 +8,5 @@ mod checks;
 mod plans;
 mod round_trip;
 mod support;
+mod symbols;
 mod updates;

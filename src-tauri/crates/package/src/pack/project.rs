@@ -42,8 +42,8 @@ pub(super) fn plan_node(
     let development = development(path);
     if !development.is_empty() {
         draft.findings.push(Finding::note(format!(
-            "{} that only development needs are left out",
-            count(development.len(), "library", "libraries")
+            "{} left out: only development needs what is in them",
+            count(development.len(), "folder is", "folders are")
         )));
     }
     let is_wanted = |within: &Path| !development.contains(within);
@@ -250,8 +250,8 @@ fn objects(draft: &mut Draft, is_named: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     if let Some(first) = foreign.first() {
         draft.findings.push(
             Finding::note(format!(
-                "{} for other computers in it",
-                count(foreign.len(), "native part is", "native parts are")
+                "{} for other computers",
+                count(foreign.len(), "native part in it is", "native parts in it are")
             ))
             .at(first)
             .remedy("Leave them out, to make the image smaller.")

@@ -11,7 +11,7 @@ use windlass_workshop::machines::MachineState;
 use crate::place::{Place, console, ended, finish, get, has_node, run, until};
 
 /// A place whose library has these kernels; nothing where one is not named.
-async fn with_osv(variables: &[&str]) -> Option<(Place, Arc<Workshop>)> {
+pub(crate) async fn with_osv(variables: &[&str]) -> Option<(Place, Arc<Workshop>)> {
     let mut files = Vec::new();
     for variable in variables {
         let Some(file) = std::env::var_os(variable) else {
