@@ -264,11 +264,11 @@ test("packages", { timeout: 900_000 }, async (t) => {
       const editor = await window.find("textbox", "run.yaml", { within: 60_000 });
       await editor.click();
       await window.chord(Key.CONTROL, Key.END);
-      await window.keys("runntime: native\n");
+      await window.keys("oops: [1, 2");
       await window.reads(/Line \d+/);
       await window.find("list", "Mistakes");
       await window.press("Save");
-      assert.doesNotMatch(readFileSync(join(station(), "meta/run.yaml"), "utf8"), /runntime/);
+      assert.doesNotMatch(readFileSync(join(station(), "meta/run.yaml"), "utf8"), /oops/);
       await window.accessible("a mistake in the YAML");
       await window.screenshot("appliance-yaml-mistake-light");
       await window.theme("dark");

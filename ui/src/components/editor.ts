@@ -122,6 +122,9 @@ export function openEditor(place: HTMLElement, options: EditorOptions): Editor {
     if (!schema) return null;
     const found = completionsAt(schema, context.state.doc.toString(), context.pos);
     if (!found || (found.from === context.pos && !context.explicit)) return null;
+    // Whoever has written a word in full means the line to end with it.
+    const word = context.state.sliceDoc(found.from, context.pos);
+    if (!context.explicit && found.options.some(({ label }) => label === word)) return null;
     return {
       from: found.from,
       options: found.options.map(({ label, detail, info, insert }) => ({
@@ -130,7 +133,6 @@ export function openEditor(place: HTMLElement, options: EditorOptions): Editor {
         apply: insert,
         ...(info === null ? {} : { info }),
       })),
-      validFor: /^[\w$.-]*$/,
     };
   };
 
