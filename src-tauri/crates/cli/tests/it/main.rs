@@ -6,5 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod guest;
+mod registries;
 mod session;
 mod transcripts;

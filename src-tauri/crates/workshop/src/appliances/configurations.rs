@@ -446,7 +446,7 @@ mod tests {
         let text = added(TEXT, "cron", &fields("/cron.js", &["-v"], &[("Q", "x")])).unwrap();
         let text = renamed(&text, "worker", "drone").unwrap();
         let text = removed(&text, "server").unwrap();
-        insta::assert_snapshot!(text, @r"
+        insta::assert_snapshot!(text, @r#"
         # how it runs
         runtime: node
         config_set:
@@ -455,11 +455,11 @@ mod tests {
           cron:
             main: /cron.js
             args:
-              - -v
+              - "-v"
             env:
               Q: x
-        config_set_default: drone # both
-        ");
+        config_set_default: "drone" # both
+        "#);
         let first = added("", "default", &fields("/a.js", &[], &[])).unwrap();
         assert_eq!(parse(&first).unwrap().config_set_default, ["default"]);
         for (wrong, kind) in [("server", ErrorKind::Conflict), ("a/b", ErrorKind::Input)] {

@@ -147,6 +147,10 @@ pub(super) fn with_requirements(text: &str, require: &[Requirement]) -> Result<S
     } else {
         edit::set_texts(text, &["require"], &names)?
     };
+    // A constraint that was written into the list went with its item.
+    let written = Manifest::parse(&text, ManifestFile::Package.path())?
+        .value
+        .versions;
     for requirement in require {
         let name = requirement.name.as_str();
         let wanted = requirement
@@ -154,6 +158,9 @@ pub(super) fn with_requirements(text: &str, require: &[Requirement]) -> Result<S
             .as_deref()
             .filter(|constraint| !matches!(constraint.trim(), "" | "*"));
         text = match wanted {
+            Some(constraint) if written.get(name).map(Constraint::as_str) == Some(constraint) => {
+                text
+            }
             Some(constraint) => edit::set(&text, &["x-versions", name], &constraint.into())?,
             None => without(&text, &["x-versions", name])?,
         };
@@ -261,7 +268,7 @@ mod tests {
             requirement("node-20", Some(">=20, <21")),
             requirement("tools", None),
         ];
-        insta::assert_snapshot!(with_requirements(TEXT, &layers).unwrap(), @r"
+        insta::assert_snapshot!(with_requirements(TEXT, &layers).unwrap(), @r#"
         # my service
         name: app
         title: App # shown
@@ -272,8 +279,8 @@ mod tests {
           - tools
         x-versions:
           libs: ^1.2 # tried
-          node-20: '>=20, <21'
-        ");
+          node-20: ">=20, <21"
+        "#);
         insta::assert_snapshot!(with_requirements(TEXT, &[]).unwrap(), @r"
         # my service
         name: app

@@ -91,14 +91,14 @@ impl Workshop {
                     let lock = library.resolve(&require, None)?.lock();
                     let before = read_lock(&folder)?;
                     write_whole(&folder.join(lock::FILE), lock.to_yaml()?.as_bytes())?;
-                    Ok::<_, AppError>(before.is_none_or(|before| before != lock))
+                    Ok::<_, AppError>(match before {
+                        None => "The lock file was made",
+                        Some(before) if before == lock => "The lock file named these already",
+                        Some(_) => "The lock file names other packages now",
+                    })
                 })
                 .await??;
-                reporter.log(if changed {
-                    "The lock file names other packages now"
-                } else {
-                    "The lock file named these already"
-                });
+                reporter.log(changed);
                 workshop.plans.forget(&record.id);
                 workshop.tell_appliance(&record.id);
                 Ok(Some(record.id))
