@@ -3,6 +3,7 @@
 //!
 //! `cargo bench -p windlass-registry`; the median of all rounds is told, and the worst.
 
+#![expect(clippy::expect_used, reason = "who measures looks on")]
 #![expect(clippy::print_stdout, reason = "figures are what this is for")]
 
 use std::io::{Read, Write};
@@ -148,7 +149,7 @@ fn pull() {
         };
         let (to, from) = (curled.to_str().expect("UTF-8"), format!("{url}big.mpm"));
         curls.extend(rounds(1, || {
-            run("curl", &["-s", "--noproxy", "*", "-o", to, &from])
+            run("curl", &["-s", "--noproxy", "*", "-o", to, &from]);
         }));
         sums.extend(rounds(1, || run("sha256sum", &[to])));
     }

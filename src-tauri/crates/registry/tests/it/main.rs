@@ -16,3 +16,4 @@ mod oci_server;
 mod places;
 mod publish;
 mod support;
+mod verify;
