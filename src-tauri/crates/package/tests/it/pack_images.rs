@@ -1,7 +1,8 @@
 //! OCI images, flattened: made here as their makers would, and as an attacker would.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -166,7 +167,7 @@ fn hostile_layers_write_nowhere_else() {
             Ok(packed) => format!("{} files", packed.file_count),
             Err(error) => error.to_string(),
         };
-        told += &format!("{name}: {said}\n");
+        writeln!(told, "{name}: {said}").unwrap();
     }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     insta::assert_snapshot!(told);
@@ -182,7 +183,10 @@ fn an_image_that_lies_is_refused() {
     let mut told = String::new();
     let mut tell = |what: &str| {
         let error = plan(&image).map(|_| ()).unwrap_err();
-        told += &format!("{what}: {error}\n").replace(&folder.path().display().to_string(), "…");
+        let error = error
+            .to_string()
+            .replace(&folder.path().display().to_string(), "…");
+        writeln!(told, "{what}: {error}").unwrap();
     };
     tell("a layer that is no tar");
     fs::write(

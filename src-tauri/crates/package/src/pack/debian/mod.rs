@@ -381,12 +381,8 @@ fn provide(
         draft.link(Path::new(path), Path::new(target), &reason)?;
     }
     if guest == GuestOs::Osv {
-        for (path, target) in service.osv_links {
-            let reason = "because OSv's root is read-only but for /tmp";
-            draft.link(Path::new(path), Path::new(target), reason)?;
-        }
         for (path, text) in service.osv_files {
-            let reason = "because OSv has no version 6 of the Internet's protocol";
+            let reason = "because OSv has one process and a root that is read-only";
             draft.write(Path::new(path), text.as_bytes(), reason)?;
         }
     }

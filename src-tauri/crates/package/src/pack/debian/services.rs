@@ -15,9 +15,8 @@ pub(super) struct Service {
     pub osv_command: Option<&'static str>,
     /// Links that the installation would make: path and target.
     pub links: &'static [(&'static str, &'static str)],
-    /// Links for OSv, whose root is read-only but for `/tmp`.
-    pub osv_links: &'static [(&'static str, &'static str)],
-    /// Files for OSv, which has no version 6 of the Internet's protocol.
+    /// Files for OSv, whose root is read-only but for `/tmp`, and which has no version 6 of the
+    /// Internet's protocol.
     pub osv_files: &'static [(&'static str, &'static str)],
     /// Files that the installation would make: path and text.
     pub files: &'static [(&'static str, &'static str)],
@@ -33,7 +32,6 @@ const PLAIN: Service = Service {
     command: "",
     osv_command: None,
     links: &[],
-    osv_links: &[],
     osv_files: &[],
     files: &[],
     folders: &[],
@@ -45,21 +43,12 @@ const SERVICES: [Service; 4] = [
         package: "nginx",
         configuration: "nginx",
         command: r#"/usr/sbin/nginx -e stderr -g "daemon off;""#,
-        // It would fork for its workers.
-        osv_command: Some(r#"/usr/sbin/nginx -e stderr -g "daemon off; master_process off;""#),
+        osv_command: Some("/usr/sbin/nginx -e stderr -c /etc/nginx/osv.conf"),
         links: &[(
             "/etc/nginx/sites-enabled/default",
             "/etc/nginx/sites-available/default",
         )],
-        osv_links: &[
-            ("/var/lib/nginx", "/tmp"),
-            ("/var/log/nginx", "/tmp"),
-            ("/run/nginx.pid", "/tmp/nginx.pid"),
-        ],
-        osv_files: &[(
-            "/etc/nginx/sites-available/default",
-            "server {\n\tlisten 80 default_server;\n\troot /var/www/html;\n\tindex index.html;\n}\n",
-        )],
+        osv_files: &[("/etc/nginx/osv.conf", include_str!("nginx-osv.conf"))],
         files: &[(
             "/var/www/html/index.html",
             "<!DOCTYPE html>\n<title>nginx</title>\n<h1>nginx runs</h1>\n<p>Its pages are in /var/www/html.\n",
@@ -71,15 +60,11 @@ const SERVICES: [Service; 4] = [
         package: "redis-server",
         configuration: "redis",
         command: "/usr/bin/redis-server --bind 0.0.0.0 --protected-mode no --save \"\"",
-        osv_command: None,
-        links: &[],
-        osv_links: &[],
-        osv_files: &[],
-        files: &[],
         folders: &["/var/lib/redis", "/tmp"],
         note: Some(
             "redis answers everyone who reaches its port, and keeps its data in memory alone",
         ),
+        ..PLAIN
     },
     Service {
         package: "python3",
