@@ -77,12 +77,22 @@ pub enum TreeError {
 }
 
 /// Files, directories and symlinks by path: sorted, parents before what is in them, root implied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Tree {
     nodes: BTreeMap<GuestPath, Node>,
     root_mode: u32,
     total_bytes: u64,
+    /// The directory that the last node was put into, which is there: mostly it is the next one's, too.
+    last_parent: GuestPath,
 }
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.root_mode == other.root_mode && self.nodes == other.nodes
+    }
+}
+
+impl Eq for Tree {}
 
 impl Default for Tree {
     fn default() -> Self {
@@ -97,6 +107,7 @@ impl Tree {
             nodes: BTreeMap::new(),
             root_mode: IMPLIED_MODE,
             total_bytes: 0,
+            last_parent: GuestPath::root(),
         }
     }
 
@@ -113,17 +124,27 @@ impl Tree {
             self.root_mode = mode;
             return Ok(());
         }
-        match self.nodes.get_mut(&path) {
-            Some(Node::Directory { mode }) if matches!(node, Node::Directory { .. }) => {
-                if let Node::Directory { mode: new } = node {
-                    *mode = new;
+        // Trees are mostly made in their order, where nothing has to be looked for.
+        let is_behind = self
+            .nodes
+            .last_key_value()
+            .is_none_or(|(last, _)| *last < path);
+        if !is_behind {
+            match self.nodes.get_mut(&path) {
+                Some(Node::Directory { mode }) if matches!(node, Node::Directory { .. }) => {
+                    if let Node::Directory { mode: new } = node {
+                        *mode = new;
+                    }
+                    return Ok(());
                 }
-                return Ok(());
+                Some(_) => return Err(TreeError::Occupied { path }),
+                None => {}
             }
-            Some(_) => return Err(TreeError::Occupied { path }),
-            None => {}
         }
-        self.imply_parents(&path)?;
+        if path.parent_bytes() != self.last_parent.as_bytes() {
+            self.imply_parents(&path)?;
+            self.last_parent = path.parent().unwrap_or_default();
+        }
         if let Node::File { size_bytes, .. } = node {
             self.total_bytes = self.total_bytes.saturating_add(size_bytes);
         }

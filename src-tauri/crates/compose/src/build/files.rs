@@ -87,39 +87,60 @@ pub fn files_path(image: &Path) -> PathBuf {
     journal::companion(image, SUFFIX)
 }
 
-impl FileList {
-    pub(super) fn new(
-        plan: &Plan,
-        tree: &Tree,
-        digests: &FileDigests,
-        digest: &blake3::Hash,
-        size_bytes: u64,
-        command_line: &str,
-    ) -> Self {
-        let mut files: Vec<FileRecord> = Vec::with_capacity(tree.len());
-        let mut planned = plan.entries().enumerate().peekable();
+/// A list that is written straight from what it is about, line by line.
+#[derive(Debug)]
+pub(super) struct ListOf<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) tree: &'a Tree,
+    pub(super) digests: &'a FileDigests,
+    /// Of the image.
+    pub(super) digest: blake3::Hash,
+    pub(super) size_bytes: u64,
+    pub(super) command_line: &'a str,
+}
+
+impl ListOf<'_> {
+    /// How many files and symlinks there are.
+    pub(super) fn file_count(&self) -> usize {
+        let nodes = self.tree.iter();
+        nodes
+            .filter(|(_, node)| !matches!(node, Node::Directory { .. }))
+            .count()
+    }
+
+    /// Writes it, a line for each path, so that two of them can be compared by any tool.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let head = FileList {
+            format: FORMAT,
+            guest: self.plan.guest().to_string(),
+            root_fs: self.plan.root_fs().to_string(),
+            digest: self.digest.to_hex().to_string(),
+            size_bytes: self.size_bytes,
+            command_line: self.command_line.to_owned(),
+            files: Vec::new(),
+        };
+        let head = serde_json::to_string(&head)?;
+        let head = head.strip_suffix("]}").unwrap_or(&head);
+        out.write_all(head.as_bytes())?;
+        let mut planned = self.plan.entries().enumerate().peekable();
         // The tree has what the plan has, and what the build adds; both are sorted.
-        for (path, node) in tree {
-            let (file_digest, layer) = match planned.next_if(|(_, (planned, _))| *planned == path) {
+        for (place, (path, node)) in self.tree.iter().enumerate() {
+            let (digest, layer) = match planned.next_if(|(_, (planned, _))| *planned == path) {
                 Some((index, (_, entry))) => (
-                    digests.get(&index).copied(),
-                    Some(plan.layers()[entry.layer].name.clone()),
+                    self.digests.get(&index).copied(),
+                    Some(self.plan.layers()[entry.layer].name.clone()),
                 ),
                 None => (made_digest(node), None),
             };
-            files.push(record(path, node, file_digest, layer));
+            out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut *out, &record(path, node, digest, layer))?;
         }
-        Self {
-            format: FORMAT,
-            guest: plan.guest().to_string(),
-            root_fs: plan.root_fs().to_string(),
-            digest: digest.to_hex().to_string(),
-            size_bytes,
-            command_line: command_line.to_owned(),
-            files,
-        }
+        out.write_all(b"\n]}\n")?;
+        out.flush()
     }
+}
 
+impl FileList {
     /// Reads the list beside an image.
     ///
     /// # Errors
@@ -142,35 +163,6 @@ impl FileList {
             .iter()
             .filter(|file| file.kind != FileKind::Directory)
             .count()
-    }
-
-    /// Writes it, a line for each path, so that two of them can be compared by any tool.
-    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let head = Self {
-            files: Vec::new(),
-            ..self.clone_head()
-        };
-        let head = serde_json::to_string(&head)?;
-        let head = head.strip_suffix("]}").unwrap_or(&head);
-        out.write_all(head.as_bytes())?;
-        for (index, file) in self.files.iter().enumerate() {
-            out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut *out, file)?;
-        }
-        out.write_all(b"\n]}\n")?;
-        out.flush()
-    }
-
-    fn clone_head(&self) -> Self {
-        Self {
-            format: self.format,
-            guest: self.guest.clone(),
-            root_fs: self.root_fs.clone(),
-            digest: self.digest.clone(),
-            size_bytes: self.size_bytes,
-            command_line: self.command_line.clone(),
-            files: Vec::new(),
-        }
     }
 }
 

@@ -179,7 +179,14 @@ fn build_anew(
         .map_err(explain)?;
     let digest = subtree::whole(&parts, size_bytes);
     report.at(Step::Finish, total_bytes);
-    let list = files::FileList::new(plan, &tree, &known, &digest, size_bytes, &command_line);
+    let list = files::ListOf {
+        plan,
+        tree: &tree,
+        digests: &known,
+        digest,
+        size_bytes,
+        command_line: &command_line,
+    };
     let head = update::head(plan, recipe, &command_line, digests, output.file(), cancel)?;
     let stamps = update::stamps(plan, &tree, &known, started);
     let record = Record {

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 use windlass_image::journal;
 
-use super::files::{FileList, SUFFIX as FILES_SUFFIX, files_path};
+use super::files::{ListOf, SUFFIX as FILES_SUFFIX, files_path};
 use super::folder_of;
 use super::record::{Record, SUFFIX as RECORD_SUFFIX, record_path};
 use crate::error::{Error, IoContext};
@@ -54,7 +54,7 @@ impl Output {
     /// by the caller.
     pub(super) fn finish(
         self,
-        list: &FileList,
+        list: &ListOf<'_>,
         record: &Record,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {

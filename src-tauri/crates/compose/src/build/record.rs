@@ -17,7 +17,7 @@
 //! its times showing it.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,7 @@ use crate::stamp::Stamp;
 
 const MAGIC: &[u8] = b"windlass record 1\n";
 pub(super) const SUFFIX: &str = "record";
+const BUFFER_BYTES: usize = 256 << 10;
 
 /// Where the record of an image is: `<image>.record`.
 pub fn record_path(image: &Path) -> PathBuf {
@@ -194,14 +195,13 @@ impl Record {
     }
 
     pub(super) fn write(&self, file: &File) -> io::Result<()> {
-        let mut out = file;
-        out.write_all(&self.to_bytes()?)
+        self.write_to(&mut BufWriter::with_capacity(BUFFER_BYTES, file))
     }
 
-    fn to_bytes(&self) -> io::Result<Vec<u8>> {
+    fn write_to(&self, file: &mut impl Write) -> io::Result<()> {
         let head = serde_json::to_vec(&self.head)?;
+        let mut hasher = blake3::Hasher::new();
         let mut out = MAGIC.to_vec();
-        out.reserve(self.parts.len() * 32 + self.entries.len() * 192);
         let length = |length: usize| u32::try_from(length).map_err(io::Error::other);
         out.extend(length(head.len())?.to_le_bytes());
         out.extend(head);
@@ -209,6 +209,11 @@ impl Record {
         out.extend(self.parts.as_flattened());
         out.extend((self.entries.len() as u64).to_le_bytes());
         for Known { path, what } in &self.entries {
+            if out.len() > BUFFER_BYTES {
+                hasher.update(&out);
+                file.write_all(&out)?;
+                out.clear();
+            }
             // No guest path is longer than 4 KiB.
             out.extend(
                 u16::try_from(path.as_bytes().len())
@@ -248,8 +253,10 @@ impl Record {
                 }
             }
         }
-        out.extend(blake3::hash(&out).as_bytes());
-        Ok(out)
+        hasher.update(&out);
+        out.extend(hasher.finalize().as_bytes());
+        file.write_all(&out)?;
+        file.flush()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -387,7 +394,8 @@ mod tests {
                 })
                 .to_vec(),
         };
-        let bytes = record.to_bytes().unwrap();
+        let mut bytes = Vec::new();
+        record.write_to(&mut bytes).unwrap();
         assert_eq!(Record::from_bytes(&bytes), Some(record));
         for at in 0..bytes.len() {
             assert_eq!(Record::from_bytes(&bytes[..at]), None);

@@ -30,7 +30,7 @@ use windlass_image::{Tree, journal, osv, subtree};
 
 use super::changes::{Changes, Manner, merge};
 use super::digests::{self, FileDigests};
-use super::files::{self, FileList, files_path};
+use super::files::{self, FileList, ListOf, files_path};
 use super::record::{self, Head, ImageStamp, Known, Record};
 use super::write::{Writing, ext4_options, image_error, osv_root};
 use super::{Build, Recipe, Throttled, folder_of, image_command_line, image_tree, parts, space};
@@ -427,14 +427,14 @@ impl Update<'_> {
         }
         let digest = subtree::whole(&parts, patch.size_bytes);
         let line = &self.head.command_line;
-        let list = FileList::new(
-            self.plan,
+        let list = ListOf {
+            plan: self.plan,
             tree,
-            &compared.digests,
-            &digest,
-            patch.size_bytes,
-            line,
-        );
+            digests: &compared.digests,
+            digest,
+            size_bytes: patch.size_bytes,
+            command_line: line,
+        };
         let modified = now_in_whole_nanoseconds();
         let mut head = self.head.clone();
         head.image.size_bytes = patch.size_bytes;
@@ -480,7 +480,7 @@ impl Update<'_> {
 
 fn write_companions(
     waiting: &[std::path::PathBuf; 2],
-    list: &FileList,
+    list: &ListOf<'_>,
     record: &Record,
 ) -> Result<(), Error> {
     let [list_path, record_path] = waiting;

@@ -9,13 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use windlass_image::disk::{Raw, SharedDisk};
 use windlass_image::ext4::Ext4Options;
-use windlass_image::osv::{Root, root_partition, write_disk};
+use windlass_image::osv::{Root, root_partition, update_disk, write_disk};
+use windlass_image::update::Updated;
 use windlass_image::{GuestPath, Node, Section, Source, Tree, Unwatched};
 
 use crate::trees::{Content, contents_of_tree, path, sampler};
@@ -289,6 +293,57 @@ fn disk(
     (folder, image)
 }
 
+/// A disk of another tree and command line that was updated, in two steps.
+fn updated_disk(
+    loader: Option<PathBuf>,
+    command_line: &str,
+    root: &Root,
+    tree: &Tree,
+) -> (TempDir, PathBuf) {
+    let older = |step: usize| {
+        let mut older = Tree::new();
+        for (number, (at, node)) in tree.iter().enumerate() {
+            let node = match node {
+                Node::File { .. } if (number + step).is_multiple_of(9) => continue,
+                Node::File { .. } if (number + step).is_multiple_of(7) => {
+                    Node::bytes(noise(number * 7 * step % 3000), 0o600)
+                }
+                node => node.clone(),
+            };
+            older.insert(at.clone(), node).unwrap();
+        }
+        let gone = path(&format!("tree/gone-{step}/with/folders"));
+        older
+            .insert(gone, Node::bytes(noise(70_000), 0o644))
+            .unwrap();
+        older
+    };
+    let trees = [older(1), older(2), tree.clone()];
+    let (folder, image) = disk(loader, "/other", root, &trees[0]);
+    let mut file = File::options().read(true).write(true).open(&image).unwrap();
+    for pair in trees.windows(2) {
+        let old: SharedDisk = Arc::new(Raw::new(file.try_clone().unwrap()).unwrap());
+        let changes = crate::updates::changes(&pair[0], &pair[1]);
+        let updated = update_disk(
+            &old,
+            command_line,
+            root,
+            &pair[1],
+            &changes,
+            &mut file,
+            &mut Unwatched,
+        );
+        let Updated::Patch(patch) = updated.unwrap() else {
+            panic!("the disk was not updated");
+        };
+        for (&at, bytes) in &patch.writes {
+            file.write_all_at(bytes, at).unwrap();
+        }
+        file.set_len(patch.size_bytes).unwrap();
+    }
+    (folder, image)
+}
+
 fn kernel(kernel: PathBuf, command_line: &str) -> [OsString; 4] {
     [
         "-kernel".into(),
@@ -338,6 +393,30 @@ fn a_bootable_disk_is_read_by_a_kernel_too() {
     let (_folder, image) = disk(Some(loader), "/nothing", &Root::Rofs, &tree);
     let console = boot(&image, &kernel(elf, READ));
     compare(&expected(&tree), &console);
+}
+
+#[test]
+fn a_disk_that_was_updated_boots_and_all_of_it_is_read() {
+    let Some(loader) = set("WINDLASS_OSV_LOADER") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let tree = guest_tree(folder.path(), false);
+    let (_folder, image) = updated_disk(Some(loader), READ, &Root::Rofs, &tree);
+    let console = boot(&image, &[]);
+    compare(&expected(&tree), &console);
+}
+
+#[test]
+fn an_ext4_disk_that_was_updated_boots_is_read_and_written() {
+    let Some(loader) = set("WINDLASS_OSV_EXT_LOADER") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let tree = guest_tree(folder.path(), true);
+    let root = Root::Ext4(Ext4Options::default());
+    let (_folder, image) = updated_disk(Some(loader), READ_AND_WRITE, &root, &tree);
+    ext4_is_read_and_written(&image, &tree, &[]);
 }
 
 /// The guest writes to its root, which is sound afterwards.
