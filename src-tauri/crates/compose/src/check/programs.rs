@@ -204,6 +204,7 @@ fn check_libraries(
             if linker.find(path, elf, library).is_none()
                 && !(is_of_osv && may_be_supplied(library))
                 && !is_linker
+                && (is_started || !is_beneath(plan, path, library))
             {
                 let missing = missing.entry(library).or_default();
                 missing.needed_by.push(path.clone());
@@ -214,6 +215,18 @@ fn check_libraries(
     for (library, missing) in missing {
         findings.push(missing_library(plan, library, &missing, is_of_osv));
     }
+}
+
+/// Whether a library lies beneath the folder of what needs it: parts of a whole, such as Java's, are loaded by another
+/// part, which has loaded that before.
+fn is_beneath(plan: &Plan, path: &GuestPath, library: &str) -> bool {
+    let folder = format!("{}/", path.parent().unwrap_or_default());
+    plan.entries().any(|(other, entry)| {
+        other.name() == library.as_bytes()
+            && entry.kind != EntryKind::Directory
+            && !path.parent().unwrap_or_default().is_root()
+            && other.to_string().starts_with(&folder)
+    })
 }
 
 fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker: bool) -> Finding {

@@ -105,3 +105,29 @@ fn a_missing_library_of_this_computer_can_be_taken_along() {
     let guest = host.to_str().unwrap().to_owned();
     assert_eq!(missing.unwrap().fix, Some(Fix::AddFile { host, guest }));
 }
+
+#[test]
+fn parts_of_a_whole_find_one_another() {
+    let mut workshop = workshop("lib/x86_64-linux-gnu");
+    // As in Java: a part needs another, which lies deeper and is loaded before it.
+    let runtime = workshop.path("service/usr/lib/jvm");
+    let libc = workshop.path("service/lib/x86_64-linux-gnu/libc.so.6");
+    copy(&libc, &runtime.join("server/libc.so.6"));
+    copy(
+        &find_library("libm.so.6").unwrap(),
+        &runtime.join("libjava.so"),
+    );
+    fs::remove_file(&libc).unwrap();
+    workshop.take("service");
+    let found = findings(&workshop, GuestOs::Linux, RootFs::Ext4);
+    let missing: Vec<&Finding> = found
+        .iter()
+        .filter(|finding| finding.message.contains("libc.so.6"))
+        .collect();
+    // The program itself misses it all the same.
+    let [missing] = missing.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(!missing.message.contains("others"), "{missing}");
+    assert_eq!(missing.severity, Severity::Error);
+}
