@@ -22,7 +22,7 @@ use crate::{Error, Finding, Manifest, RunFile, Watch};
 const ENTRIES_MAX: usize = 1_000_000;
 /// A guest's own limit, so that links which lead in a circle end.
 const SYMLINKS_MAX: usize = 40;
-/// So much of the system's temporary space is asked about before each copy of a tree.
+/// Deeper folders are not looked into; whoever proposes a manifest says so.
 const TREE_DEPTH_MAX: usize = 200;
 
 /// Who a package is: its names, and the texts of its `meta/`.

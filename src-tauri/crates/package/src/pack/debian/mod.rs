@@ -150,7 +150,7 @@ fn check_names(names: &[String]) -> Result<(), Error> {
     };
     let found = match names.iter().find(|name| !is_good(name)) {
         Some(name) => (name.as_str(), "is no name of a package"),
-        None if names.is_empty() => ("", "names no package"),
+        None if names.is_empty() => ("this", "names no package"),
         None => return Ok(()),
     };
     Err(Error::Unsuitable {
