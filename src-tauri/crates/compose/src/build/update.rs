@@ -237,7 +237,9 @@ impl Update<'_> {
         let total_bytes = put_bytes + subtree::BYTES;
         let mut report = Throttled::new(total_bytes, progress);
         report.at(Step::Write, 0);
-        let patch = match self.write(&tree, &compared, &mut report)? {
+        let explain = |error| space::explain(error, image, put_bytes + list_bytes);
+        let written = self.write(&tree, &compared, &mut report);
+        let patch = match written.map_err(explain)? {
             Updated::Patch(patch) => patch,
             Updated::Rebuild { reason } => return Ok(Outcome::anew(reason, Some(self.record))),
         };

@@ -299,6 +299,51 @@ fn cancelled_at_any_step_the_guest_sees_the_old_image() {
 }
 
 #[test]
+fn on_a_disk_that_gets_full_the_guest_sees_the_old_image() {
+    let Some(disk) = crate::bad_input::SmallDisk::mount() else {
+        eprintln!("skipped: only root can mount a small file system");
+        return;
+    };
+    let mut workshop = Workshop::new();
+    let root = workshop.layer("service", &["a = 1"]);
+    fs::write(root.join("data"), vec![1; 600 << 10]).unwrap();
+    let mut recipe = workshop.recipe("/a");
+    recipe.destination = disk.0.path().join("disk.img");
+    let filler = disk.0.path().join("filler");
+    let update = |progress: &mut dyn FnMut(windlass_compose::Progress)| {
+        let plan = workshop.plan(GuestOs::Osv, RootFs::Rofs).unwrap();
+        build_or_update(
+            &plan,
+            &recipe,
+            &DigestCache::default(),
+            progress,
+            &CancellationToken::new(),
+        )
+    };
+    update(&mut |_| ()).unwrap();
+    for step in [Step::Write, Step::Finish] {
+        let before = contents(&recipe.destination);
+        fs::write(root.join("data"), format!("{step:?}!").repeat(100_000)).unwrap();
+        // Somebody else takes all the room that there was.
+        let result = update(&mut |progress| {
+            if progress.step == step && !filler.exists() {
+                let _ = fs::write(&filler, vec![0; 4 << 20]);
+            }
+        });
+        assert!(
+            matches!(result, Err(Error::NoSpace { .. })),
+            "{step:?}: {result:?}"
+        );
+        assert_eq!(contents(&recipe.destination), before);
+        fs::remove_file(&filler).unwrap();
+        update(&mut |_| ()).unwrap();
+        let files = ["disk.img", "disk.img.files.json", "disk.img.record"];
+        assert_eq!(names_in(disk.0.path()), files);
+        assert_ne!(contents(&recipe.destination), before);
+    }
+}
+
+#[test]
 fn two_updates_at_once_end_as_one_of_the_two() {
     let mut workshop = Workshop::new();
     let root = workshop.layer("service", &["a = 1", "b = 2"]);
