@@ -115,7 +115,7 @@ pub async fn appliance_fix(
     id: String,
     fix: FindingFix,
 ) -> Result<()> {
-    workshop.inner().fix_finding(&id, fix).await
+    workshop.fix_finding(&id, fix)
 }
 
 /// Changes a run configuration.

@@ -21,6 +21,7 @@ use tauri::Runtime;
 use tauri_specta::{Builder, collect_commands};
 
 /// The one list of commands and events, from which the handler and the TypeScript bindings come.
+#[expect(clippy::too_many_lines, reason = "it is one list")]
 pub fn list<R: Runtime>() -> Builder<R> {
     Builder::<R>::new()
         // Sizes are bytes of this computer's disks: far below 2^53.

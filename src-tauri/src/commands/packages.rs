@@ -170,5 +170,5 @@ pub async fn pack_make(
 ) -> Result<Job> {
     workshop
         .inner()
-        .start_pack(source, options, package_yaml, run_yaml)
+        .start_pack(&source, options, package_yaml, run_yaml)
 }

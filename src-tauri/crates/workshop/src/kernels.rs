@@ -190,7 +190,7 @@ impl Workshop {
                         .fetch_one(&file, &control, reporter.bytes())
                         .await?;
                     let path = fetched.path.clone();
-                    let kernels = workshop.add_kernels(&[path.clone()]).await;
+                    let kernels = workshop.add_kernels(std::slice::from_ref(&path)).await;
                     // It was added, or is of no use.
                     let _ = std::fs::remove_file(path);
                     let kernel = kernels?.into_iter().next();

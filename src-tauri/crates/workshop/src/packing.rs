@@ -288,7 +288,7 @@ impl Workshop {
     /// `Input` when a manifest has a mistake.
     pub fn start_pack(
         self: &Arc<Self>,
-        source: PackSource,
+        source: &PackSource,
         options: PackOptions,
         package_yaml: String,
         run_yaml: Option<String>,

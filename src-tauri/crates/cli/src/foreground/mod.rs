@@ -262,6 +262,11 @@ async fn tail(console: &mut Console, buffer: &mut [u8]) -> Result<Vec<u8>, Failu
     Ok(tail)
 }
 
+/// Lets what is typed not be shown until the value is dropped; nothing where there is no terminal.
+pub(crate) fn hidden() -> Option<impl Drop> {
+    Terminal::engage(Mode::Hidden)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,9 +279,4 @@ mod tests {
         assert_eq!(as_status(256), 1);
         assert_eq!(as_status(-1), 255);
     }
-}
-
-/// Lets what is typed not be shown until the value is dropped; nothing where there is no terminal.
-pub(crate) fn hidden() -> Option<impl Drop> {
-    Terminal::engage(Mode::Hidden)
 }

@@ -16,6 +16,10 @@ use crate::signals::Signals;
 
 /// Lay a package over those it requires.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Collect {
     /// The package's folder
     #[arg(long, default_value = ".", value_name = "FOLDER")]

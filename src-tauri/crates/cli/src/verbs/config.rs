@@ -1,6 +1,7 @@
 //! `config print`: where things are, and what is never part of an image.
 
 use serde::Serialize;
+use std::fmt::Write as _;
 
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -76,7 +77,7 @@ pub(crate) fn print(context: &Context) -> Outcome {
         for (name, value) in &config.capstan {
             let meaning = CAPSTAN.iter().find(|(it, _)| it == name);
             let meaning = meaning.map_or("", |(_, meaning)| *meaning);
-            text.push_str(&format!("{name}={value}: {meaning}\n"));
+            let _ = writeln!(text, "{name}={value}: {meaning}");
         }
         text
     })?;

@@ -165,7 +165,7 @@ pub(crate) async fn fix(context: &Context, name: &str, number: Option<usize>) ->
         )
         .into());
     };
-    workshop.fix_finding(&id, fix).await?;
+    workshop.fix_finding(&id, fix)?;
     context
         .output
         .show(&finding, |finding| format!("Mended: {finding}"))?;

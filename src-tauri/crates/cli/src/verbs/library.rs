@@ -1,5 +1,6 @@
 //! `library` and `capstan`: what is on this computer as a whole, and taking over what Capstan left.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -94,7 +95,7 @@ impl CapstanVerb {
         match self {
             Self::Look { folder } => {
                 let home = workshop.capstan_home(folder.as_deref()).await?;
-                context.output.show(&home, look)?;
+                context.output.show(&home, |home| look(home.as_ref()))?;
                 Ok(0)
             }
             Self::Import { folder } => {
@@ -134,12 +135,12 @@ fn plan(plan: &PrunePlan) -> String {
         "Nothing is superfluous",
     );
     if !rows.is_empty() {
-        text.push_str(&format!("\n{} in all\n", size(plan.total_bytes)));
+        let _ = write!(text, "\n{} in all\n", size(plan.total_bytes));
     }
     text
 }
 
-fn look(home: &Option<CapstanHome>) -> String {
+fn look(home: Option<&CapstanHome>) -> String {
     let Some(home) = home else {
         return "Capstan left nothing here".to_owned();
     };

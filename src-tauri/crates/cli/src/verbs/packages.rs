@@ -563,7 +563,7 @@ impl Pack {
             return Ok(0);
         }
         let job = workshop.start_pack(
-            source,
+            &source,
             options,
             preview.package_yaml.clone(),
             preview.run_yaml.clone(),
@@ -674,7 +674,7 @@ pub(crate) fn schema(context: &Context, file: &str) -> Outcome {
 }
 
 /// Check the manifests of the package in a folder.
-pub(crate) async fn check(context: &Context, folder: &Path) -> Outcome {
+pub(crate) fn check(context: &Context, folder: &Path) -> Outcome {
     use windlass_workshop::appliances::{ManifestFile, Severity};
     let mut wrong = false;
     let mut all = Vec::new();

@@ -1,5 +1,6 @@
 //! `registry`: where packages and guest kernels come from.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Read, Write};
 
 use clap::{Args, Subcommand};
@@ -374,7 +375,7 @@ fn list(registries: &[Registry]) -> String {
     );
     for registry in registries {
         if let (true, Some(problem)) = (registry.enabled, &registry.problem) {
-            text.push_str(&format!("{}: {}\n", registry.name, problem.message));
+            let _ = writeln!(text, "{}: {}", registry.name, problem.message);
         }
     }
     text
@@ -385,7 +386,7 @@ fn steps(check: &RegistryCheck) -> String {
         let mark = if step.ok { "ok    " } else { "wrong " };
         let mut line = format!("{mark} {}: {}", step.what, step.said);
         if let Some(hint) = &step.hint {
-            line.push_str(&format!("\n       {hint}"));
+            let _ = write!(line, "\n       {hint}");
         }
         line
     })

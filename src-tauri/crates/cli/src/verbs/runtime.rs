@@ -114,16 +114,13 @@ impl Template {
             ));
         };
         let keep = |line: &&str| !self.plain || !line.trim_start().starts_with('#');
-        Ok(text
-            .lines()
-            .filter(keep)
-            .map(|line| format!("{line}\n"))
-            .collect())
+        let lines: Vec<_> = text.lines().filter(keep).collect();
+        Ok(lines.join("\n") + "\n")
     }
 }
 
 impl Verb {
-    pub(crate) async fn run(self, context: &Context) -> Outcome {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
         let workshop = &context.workshop;
         match self {
             Self::List => {
@@ -142,9 +139,7 @@ impl Verb {
             }
             Self::Init { template, force } => {
                 let text = template.text()?;
-                workshop
-                    .write_run_file(Path::new("."), &text, force)
-                    .await?;
+                workshop.write_run_file(Path::new("."), &text, force)?;
                 context
                     .output
                     .show("meta/run.yaml", |path| format!("Wrote {path}"))?;

@@ -247,11 +247,11 @@ fn answer(
     if line.starts_with("HEAD") {
         return None;
     }
-    if path.ends_with(".mpm") {
+    if std::path::Path::new(&path).extension() == Some("mpm".as_ref()) {
         log.lock().ok()?.push(from);
         if slow.load(Ordering::SeqCst) {
             stream.write_all(&part[..part.len() / 2]).ok()?;
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
             return None;
         }
     }

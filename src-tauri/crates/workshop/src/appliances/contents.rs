@@ -254,10 +254,11 @@ impl Workshop {
             return Ok(Vec::new());
         };
         let require = package.manifest.requirements();
-        let changes = match self.library.lock_changes(&require, &lock) {
-            Ok(changes) | Err(windlass_library::Error::Stale { changes }) => changes,
+        let (Ok(changes) | Err(windlass_library::Error::Stale { changes })) =
+            self.library.lock_changes(&require, &lock)
+        else {
             // Told where packages are looked for.
-            Err(_) => return Ok(Vec::new()),
+            return Ok(Vec::new());
         };
         let finding = |change: windlass_library::LockChange| Finding {
             severity: Severity::Warning,

@@ -156,7 +156,7 @@ impl Workshop {
     ///
     /// # Errors
     /// `Conflict` when it has one and `replace` is not set; `Input` when the text has a mistake.
-    pub async fn write_run_file(&self, folder: &Path, text: &str, replace: bool) -> Result<()> {
+    pub fn write_run_file(&self, folder: &Path, text: &str, replace: bool) -> Result<()> {
         let folder = fs::canonicalize(folder).doing("find the folder", folder)?;
         windlass_package::RunFile::parse(text, windlass_package::run_file::FILE)?;
         let path = folder.join(windlass_package::run_file::FILE);

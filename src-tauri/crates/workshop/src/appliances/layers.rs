@@ -63,7 +63,7 @@ impl Workshop {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it was done already, or cannot be done here.
-    pub async fn fix_finding(self: &Arc<Self>, id: &str, fix: FindingFix) -> Result<()> {
+    pub fn fix_finding(&self, id: &str, fix: FindingFix) -> Result<()> {
         let record = self.appliance_record(id)?;
         match fix {
             FindingFix::AddPackage { name } => {

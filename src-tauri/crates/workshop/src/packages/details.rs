@@ -326,7 +326,7 @@ fn versions(offer: &Offer, name: &str) -> Vec<PackageVersion> {
         let text = version.version.as_deref()?;
         windlass_package::Version::parse(text).ok()
     };
-    all.sort_by(|one, other| age(other).cmp(&age(one)));
+    all.sort_by_key(|version| std::cmp::Reverse(age(version)));
     all
 }
 

@@ -175,7 +175,7 @@ impl Workshop {
         if wanted.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = wanted.iter().map(|it| it.label()).collect();
+        let names: Vec<_> = wanted.iter().map(ToFetch::label).collect();
         reporter.step(&format!("Fetching {}", names.join(", ")));
         reporter.set_pausable(true);
         let control = reporter.control();

@@ -157,7 +157,9 @@ impl Workshop {
             Err(windlass_registry::Error::Cancelled) => return Err(AppError::cancelled()),
             Err(error) => (None, Some(error)),
         };
-        let offline = problem.as_ref().is_some_and(|error| error.is_offline());
+        let offline = problem
+            .as_ref()
+            .is_some_and(windlass_registry::Error::is_offline);
         let problem = problem.map(AppError::from);
         store::answered(
             &self.database,
@@ -165,18 +167,16 @@ impl Workshop {
             refreshed.as_ref().map(|(at, count)| (at.as_str(), *count)),
             problem.as_ref().map(|error| (error, offline)),
         )?;
-        match problem {
-            Some(error) => Err(error),
-            None => {
-                if let Some((_, count)) = refreshed {
-                    reporter.log(&format!(
-                        "{} has {count} packages and kernels",
-                        record.name()
-                    ));
-                }
-                Ok(())
-            }
+        if let Some(error) = problem {
+            return Err(error);
         }
+        if let Some((_, count)) = refreshed {
+            reporter.log(&format!(
+                "{} has {count} packages and kernels",
+                record.name()
+            ));
+        }
+        Ok(())
     }
 }
 
