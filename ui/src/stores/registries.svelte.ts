@@ -20,6 +20,12 @@ class Registries {
   /** What a check of a registry found, by its id; "checking" while it runs. */
   checks = $state.raw<ReadonlyMap<number, RegistryCheck | "checking">>(new Map());
 
+  /** Those that are asked and could not say what they have. */
+  readonly troubled = $derived(
+    this.items
+      .filter(({ enabled, state }) => enabled && (state === "offline" || state === "failed"))
+      .map(({ name }) => name),
+  );
   readonly publishable = $derived(this.items.filter((one) => one.publishable && one.enabled));
 
   get(id: number): Registry | undefined {
