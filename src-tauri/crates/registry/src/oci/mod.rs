@@ -15,6 +15,7 @@
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 
+mod challenge;
 mod image;
 mod list;
 mod manifest;

@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{
     ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE,
-    WWW_AUTHENTICATE,
 };
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
+use super::challenge::{Challenge, Realm};
 use super::manifest::{self, Descriptor, Tagged};
 use crate::http::{Ask, Client, basic, bearer, shown};
 use crate::kinds::Opened;
@@ -445,85 +445,5 @@ pub(super) fn same(place: &str, expected: &str, found: Sha256) -> Result<(), Err
             found,
         }),
         _ => Ok(()),
-    }
-}
-
-/// How a server wants one to log in.
-#[derive(Debug, PartialEq, Eq)]
-enum Challenge {
-    Basic,
-    Bearer(Realm),
-}
-
-/// Where tokens are had.
-#[derive(Debug, PartialEq, Eq)]
-struct Realm {
-    url: String,
-    service: Option<String>,
-    scope: Option<String>,
-}
-
-impl Challenge {
-    /// The first that is understood, tokens before passwords.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let texts = headers.get_all(WWW_AUTHENTICATE).iter();
-        let challenges: Vec<_> = texts
-            .filter_map(|text| http_auth::parse_challenges(text.to_str().ok()?).ok())
-            .flatten()
-            .collect();
-        let called = |scheme: &str| {
-            challenges
-                .iter()
-                .find(|challenge| challenge.scheme.eq_ignore_ascii_case(scheme))
-        };
-        if let Some(challenge) = called("Bearer") {
-            let value = |wanted: &str| {
-                let mut values = challenge.params.iter();
-                let (_, value) = values.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
-                Some(value.to_unescaped())
-            };
-            if let Some(url) = value("realm") {
-                return Some(Self::Bearer(Realm {
-                    url,
-                    service: value("service"),
-                    scope: value("scope"),
-                }));
-            }
-        }
-        called("Basic").map(|_| Self::Basic)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn challenges_are_read_as_registries_write_them() {
-        let of = |texts: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for text in texts {
-                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(text));
-            }
-            Challenge::of(&headers)
-        };
-        let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
-        let expected = Challenge::Bearer(Realm {
-            url: "https://auth.docker.io/token".to_owned(),
-            service: Some("registry.docker.io".to_owned()),
-            scope: Some("repository:a/b:pull,push".to_owned()),
-        });
-        assert_eq!(of(&[hub]), Some(expected));
-        assert_eq!(
-            of(&[r#"Basic realm="x", charset="UTF-8""#]),
-            Some(Challenge::Basic)
-        );
-        assert!(matches!(
-            of(&[r#"basic realm="x""#, r#"bearer REALM="/t""#]),
-            Some(Challenge::Bearer(Realm { service: None, .. }))
-        ));
-        assert_eq!(of(&["Bearer", "Digest realm=\"x\""]), None);
-        assert_eq!(of(&["Bearer realm=\"unfinished"]), None);
-        assert_eq!(of(&[]), None);
     }
 }

@@ -13,6 +13,7 @@ mod network;
 mod oci;
 mod oci_images;
 mod oci_server;
+mod oci_weather;
 mod places;
 mod publish;
 mod support;
