@@ -71,22 +71,21 @@ pub(super) async fn run(
             break;
         }
         let before = length;
-        // Opening has tries of its own; what fails here has failed.
-        let opened = reach(job, part, &mut hasher, &mut length).await?;
-        resumed |= length > 0;
-        let outcome = once(job, part, opened, &mut hasher, &mut length, &mut said).await;
+        let outcome = match reach(job, part, &mut hasher, &mut length).await {
+            Ok(opened) => {
+                resumed |= length > 0;
+                once(job, part, opened, &mut hasher, &mut length, &mut said).await
+            }
+            // Opening has tries of its own; but a network that was there a moment ago may come back.
+            Err(error) if length == 0 || !error.is_offline() => return Err(error),
+            Err(error) => Err(error),
+        };
         let error = match outcome {
             Ok(Ended::Whole) => break,
             Ok(Ended::Held) => continue,
             Err(error) => error,
         };
-        let passing = matches!(
-            error,
-            Error::Network {
-                problem: Network::Cut | Network::Slow,
-                ..
-            }
-        );
+        let passing = matches!(error, Error::Network { .. });
         if !trusted(part) {
             part.clear()?;
             (hasher, length) = (sha2::Sha256::new(), 0);

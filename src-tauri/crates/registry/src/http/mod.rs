@@ -135,8 +135,8 @@ impl Client {
             }
             let passing = match &error {
                 Error::Network { problem, .. } => {
-                    !ask.once
-                        && matches!(problem, Network::Cut | Network::Slow | Network::Unreachable)
+                    // Where nobody answers, whoever waits is told at once: the computer may be offline.
+                    !ask.once && matches!(problem, Network::Cut | Network::Slow)
                 }
                 Error::Status { .. } => true,
                 _ => false,

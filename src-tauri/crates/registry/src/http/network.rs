@@ -70,14 +70,14 @@ fn problem(error: &reqwest::Error, by_proxy: bool) -> Network {
         }
         cause = this.source();
     }
-    if error.is_timeout() {
-        Network::Slow
-    } else if error.is_connect() && by_proxy {
+    if error.is_connect() && by_proxy {
         Network::Proxy
     } else if error.is_dns() {
         Network::Name
     } else if error.is_connect() {
         Network::Unreachable
+    } else if error.is_timeout() {
+        Network::Slow
     } else {
         Network::Cut
     }
