@@ -12,14 +12,17 @@
 //!     ├─ list           one directory, for a tree that is unfolded step by step
 //!     │ build           tree -> writer -> temporary file -> renamed     [build]
 //!     v
-//!   <image>  +  <image>.files.json
+//!   <image>  +  <image>.files.json  +  <image>.record
+//!     ^                                   │
+//!     └── build_or_update: only what differs from the last build is read and written
 //! ```
 //!
 //! Invariants:
 //! - **Same layers, same bytes.** Times, owners, the order in which a folder lists its files and the place where it lies
 //!   do not get into an image.
 //! - **Old or new.** An image and its list of files get their names when they are complete and on the disk; a build that is
-//!   cancelled, fails or is killed leaves at most a temporary file, which the next build to the same place removes.
+//!   cancelled, fails or is killed leaves at most a temporary file, which the next build to the same place removes. An update that is stopped leaves
+//!   an image in which the guest sees the old tree, or one that [`windlass_image::journal::recover`] makes the new one.
 //! - **What was scanned is what was written.** A file that changes between the scan and the end of the build is an error.
 //! - A file is digested once for each time that it changes: the [`DigestCache`] knows it by path, size, time of change and inode.
 
