@@ -102,7 +102,8 @@ describe("packages", () => {
 
   test("say what they need, as a drawing and as a list", async () => {
     const { user } = open(busyWorld(), { at: "packages", name: "node", tab: "needs" });
-    expect(await button(/^ghost/)).toBeVisible();
+    // The drawing waits for its layout, which is loaded then.
+    await screen.findByRole("button", { name: /^ghost/ }, { timeout: 10_000 });
     await user.click(screen.getByRole("radio", { name: "List" }));
     expect(await screen.findByText(/Needs ghost\./)).toBeVisible();
   });
