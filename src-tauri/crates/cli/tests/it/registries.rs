@@ -45,24 +45,24 @@ fn packages_come_from_a_folder() {
     insta::assert_snapshot!(session.transcript(&[
         &["registry", "add", "team", "registry"],
         &["registry", "add", "TEAM", "registry"],
-        &["registry", "refresh"],
+        &["-q", "registry", "refresh"],
         &["registry", "check", "team"],
         &["search"],
         &["package", "search", "tool"],
         &["package", "describe", "tool"],
         &["package", "graph", "tool"],
-        &["package", "pull", "nothing"],
-        &["pull", "tool"],
+        &["-q", "package", "pull", "nothing"],
+        &["-q", "pull", "tool"],
         &["package", "list"],
         &["package", "update", "--plan"],
-        &["package", "update"],
+        &["-q", "package", "update"],
         &["package", "list"],
         &["package", "graph", "tool"],
         &["package", "remove", "libs", "--version", "1.0"],
         &["package", "remove", "libs", "--version", "1.0"],
-        &["package", "export", "tool", "."],
+        &["-q", "package", "export", "tool", "."],
         &["package", "publish", "tool", "OSv"],
-        &["library", "verify"],
+        &["-q", "library", "verify"],
         &["library", "prune", "--plan"],
         &["registry", "remove", "team"],
         &["registry", "list"],
@@ -103,7 +103,7 @@ fn an_appliance_is_edited_without_losing_a_comment() {
         &["appliance", "layers", "app", "--set", "libs >=1, <2"],
         &["package", "collect", "--path", "app", "--conflicts"],
         &["appliance", "lock", "app"],
-        &["appliance", "lock", "app", "--update"],
+        &["-q", "appliance", "lock", "app", "--update"],
         &["package", "check", "app"],
         &["appliance", "fix", "app"],
         &["package", "graph", "app"],
@@ -116,7 +116,7 @@ fn an_appliance_is_edited_without_losing_a_comment() {
     title: App # shown
     author: Jane Doe
     require:
-      - libs
+    - libs
     x-versions:
       libs: ">=1, <2"
     "#

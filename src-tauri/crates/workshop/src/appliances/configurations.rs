@@ -455,7 +455,7 @@ mod tests {
           cron:
             main: /cron.js
             args:
-              - "-v"
+            - "-v"
             env:
               Q: x
         config_set_default: "drone" # both

@@ -52,7 +52,7 @@ async fn an_archive_that_escapes_its_folder_is_refused_whole() {
     let damaged = place.write("damaged.zip", b"PK\x03\x04 and no more");
     insta::assert_snapshot!(place.shown(&workshop.inspect(&damaged).await.unwrap_err()), @"
     Input: the archive …/damaged.zip was refused
-    because: it is damaged
+    because: it is damaged at byte 0
     because: invalid Zip archive: Could not find EOCD
     hint: Fetch or make it again: it is cut off or changed.
     ");

@@ -260,12 +260,14 @@ async fn a_package_that_is_nowhere_is_named() {
     );
     assert_eq!(workshop.appliance(&appliance.id).unwrap().problem, None);
     insta::assert_snapshot!(place.findings(&workshop, &appliance.id).await, @"
-    there is no package fortran-77 in the library
-    hint: Pack or import fortran-77, or check how it is spelled.
+    Because you ask for fortran-77, and there is no package fortran-77, it cannot be done.
+    hint: Fetch or make fortran-77.
     ");
     insta::assert_snapshot!(refused(&place, &workshop, &appliance).await, @"
-    Unavailable: there is no package fortran-77 in the library
-    hint: Pack or import fortran-77, or check how it is spelled.
+    NotFound: Because you ask for fortran-77, and there is no package fortran-77, it cannot be done.
+    hint: Fetch or make fortran-77.
+    hint: OSv was not asked yet: `windlassctl registry refresh` does it
+    hint: MIKELANGELO was not asked yet: `windlassctl registry refresh` does it
     ");
 }
 
