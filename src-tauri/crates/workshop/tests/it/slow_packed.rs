@@ -16,7 +16,7 @@ use windlass_workshop::guests::{GuestOs, Protocol};
 use windlass_workshop::machines::MachineState;
 
 use crate::osv::with_osv;
-use crate::place::{Place, console, ended, finish, is, run, until};
+use crate::place::{Place, console, ended, is, run, until};
 
 /// Something to be packed, and how it is asked.
 struct Service {
