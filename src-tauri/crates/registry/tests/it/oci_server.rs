@@ -24,7 +24,7 @@ fn program() -> PathBuf {
     let path = unpacked.unwrap_or_else(|| "/usr/bin/docker-registry".into());
     assert!(
         path.is_file(),
-        "{} is not there: run ./dev setup, or apt-get install docker-registry",
+        "{} is not there: ./dev test unpacks it; without ./dev, name it in WINDLASS_TEST_OCI_REGISTRY",
         path.display()
     );
     path
