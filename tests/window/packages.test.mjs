@@ -18,10 +18,10 @@ function write(folder, files) {
 }
 
 /** A package as Capstan keeps it: NAME.mpm with its manifest beside it. */
-function shelve(shelf, name, { version = "1.0.0", require = [], files = {}, meta = {}, more = "" }) {
+function shelve(shelf, name, { version = "1.0.0", title = `The ${name}`, require = [], files = {}, meta = {}, more = "" }) {
   const manifest = [
     `name: ${name}`,
-    `title: The ${name}`,
+    `title: "${title}"`,
     "author: Somebody",
     `version: ${version}`,
     `require: [${require.join(", ")}]`,
@@ -58,9 +58,30 @@ function stock(shelf) {
     ].join("\n"),
   });
   shelve(shelf, "motd", { version: "2.0.0", files: { "etc/motd": "The message of the day\n" } });
-  for (let number = 0; number < 300; number++)
-    shelve(shelf, `extra-${number}`, { files: { [`opt/extra-${number}`]: `${number}\n` } });
+  for (const [name, version, title, require = []] of WARES)
+    shelve(shelf, name, { version, title, require, files: { [`opt/${name}`]: title } });
+  for (let number = WARES.length; number < 300; number++)
+    shelve(shelf, `zone-${number}`, { title: `Time zone ${number}`, files: { [`opt/zone-${number}`]: `${number}\n` } });
 }
+
+/** What a well-kept registry might have. */
+const WARES = [
+  ["erlang", "26.2.5", "Erlang/OTP"],
+  ["hadoop-hdfs", "3.3.6", "Hadoop distributed file system", ["openjdk"]],
+  ["mysql", "8.0.39", "MySQL server"],
+  ["nginx", "1.22.1", "nginx web server"],
+  ["node", "20.20.2", "Node.js"],
+  ["openfoam.core", "2.4.0", "OpenFOAM: core libraries"],
+  ["openfoam.pimplefoam", "2.4.0", "OpenFOAM: pimpleFoam", ["openfoam.core"]],
+  ["openfoam.simplefoam", "2.4.0", "OpenFOAM: simpleFoam", ["openfoam.core"]],
+  ["openjdk", "17.0.15", "OpenJDK, reduced"],
+  ["openmpi", "1.10.7", "Open MPI"],
+  ["osv.cli", "0.57.0", "OSv command line"],
+  ["osv.httpserver-api", "0.57.0", "OSv REST API"],
+  ["python", "3.11.2", "Python"],
+  ["redis", "7.0.15", "Redis"],
+  ["spark", "3.5.1", "Apache Spark", ["openjdk"]],
+];
 
 /** Writes into a field, in place of what is there. */
 async function fill(window, role, name, text) {
@@ -140,6 +161,7 @@ test("packages", { timeout: 900_000 }, async (t) => {
         await window.invoke("registry_enable", { id, enabled: false });
       await window.theme("light");
       await window.go("Packages");
+      await window.find("heading", "Packages");
       await window.reads("No packages yet");
       await window.accessible("packages, empty");
       await window.screenshot("packages-empty-light");
@@ -168,10 +190,10 @@ test("packages", { timeout: 900_000 }, async (t) => {
       await window.go("Packages");
       await window.reads("303 found");
       await window.accessible("packages, full");
-      await window.screenshot("packages-full-light");
+      await window.screenshot("packages-light");
       await window.theme("dark");
       await window.accessible("packages, full, dark");
-      await window.screenshot("packages-full-dark");
+      await window.screenshot("packages-dark");
       await window.theme("light");
       await fill(window, "searchbox", "Search packages", "greet");
       await window.reads("1 found");

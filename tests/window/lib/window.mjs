@@ -250,6 +250,10 @@ export class Window {
   /** A picture of the window in target/window/, or at a path of one's own. */
   async screenshot(name) {
     await this.#settled();
+    // What was changed last has been drawn when the second frame begins.
+    await this.#driver.executeAsyncScript(
+      "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));",
+    );
     const path = name.startsWith("/") ? name : join(RESULTS, `${name}.png`);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, await this.#driver.takeScreenshot(), "base64");
