@@ -28,11 +28,12 @@ fn disk_file(folder: &Path, size_bytes: u64) -> std::path::PathBuf {
     })
     .take(300_000)
     .collect();
+    let zeros = vec![0; 200_000];
     let text = "windlass raises the anchor\n".repeat(20_000);
     for (at, bytes) in [
         (0, text.as_bytes()),
         (5 * MIB + 1, &noise),
-        (7 * MIB, &[0; 200_000]),
+        (7 * MIB, &zeros),
         (size_bytes / 2 + 77, text.as_bytes()),
         (size_bytes - 100_000, &noise[..100_000]),
     ] {
@@ -165,7 +166,8 @@ proptest! {
         for (at, length, seed, noisy) in pieces {
             let end = (at + length).min(bytes.len());
             for (index, byte) in bytes.get_mut(at..end).unwrap_or_default().iter_mut().enumerate() {
-                *byte = if noisy { (index.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed } else { seed };
+                let noise = index.wrapping_mul(2_654_435_761).to_le_bytes()[1];
+                *byte = if noisy { noise ^ seed } else { seed };
             }
         }
         let mut out = std::io::Cursor::new(Vec::new());

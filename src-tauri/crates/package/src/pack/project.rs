@@ -251,7 +251,11 @@ fn objects(draft: &mut Draft, is_named: impl Fn(&str) -> bool) -> Vec<PathBuf> {
         draft.findings.push(
             Finding::note(format!(
                 "{} for other computers",
-                count(foreign.len(), "native part in it is", "native parts in it are")
+                count(
+                    foreign.len(),
+                    "native part in it is",
+                    "native parts in it are"
+                )
             ))
             .at(first)
             .remedy("Leave them out, to make the image smaller.")
