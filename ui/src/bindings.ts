@@ -113,6 +113,8 @@ export const commands = {
 	packageGraph: (name: string, version: string | null) => typedError<Graph, AppError>(__TAURI_INVOKE("package_graph", { name, version })),
 	/**  Fetches a package with all that it needs. */
 	packagePull: (name: string, version: string | null, registryId: number | null) => typedError<Job, AppError>(__TAURI_INVOKE("package_pull", { name, version, registryId })),
+	/**  Accepts that a registry's package is another one than that seen first. */
+	packageAcceptDigest: (registryId: number, name: string, version: string | null) => typedError<AcceptedDigest, AppError>(__TAURI_INVOKE("package_accept_digest", { registryId, name, version })),
 	/**  Removes a package, or one version of it, from the library. */
 	packageRemove: (name: string, version: string | null) => typedError<null, AppError>(__TAURI_INVOKE("package_remove", { name, version })),
 	/**  Gives a package of the library to a registry. */
@@ -230,6 +232,20 @@ export type About = {
 	version: string,
 	/**  The folder with all state. */
 	home: string,
+};
+
+/**  A digest that is not insisted on any more. */
+export type AcceptedDigest = {
+	/**  The registry's name. */
+	registry: string,
+	/**  The package. */
+	name: string,
+	/**  Its version. */
+	version: string | null,
+	/**  The SHA-256 that it had when it was first fetched; forgotten now. */
+	old: string,
+	/**  The SHA-256 that is insisted on from now on. Where the registry says none, the next fetch's is. */
+	new: string | null,
 };
 
 /**  A failure as it is shown: what happened, what to do, and why. */

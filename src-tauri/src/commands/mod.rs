@@ -82,6 +82,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             packages::package_tree,
             packages::package_graph,
             packages::package_pull,
+            packages::package_accept_digest,
             packages::package_remove,
             packages::package_publish,
             packages::package_export,

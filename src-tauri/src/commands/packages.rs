@@ -9,7 +9,7 @@ use windlass_workshop::appliances::TreeEntry;
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
 use windlass_workshop::packages::{
-    Graph, PackageDetails, PackageFilter, PackagePage, PackageUpdate,
+    AcceptedDigest, Graph, PackageDetails, PackageFilter, PackagePage, PackageUpdate,
 };
 use windlass_workshop::packing::{PackKind, PackOptions, PackPreview, PackSource};
 
@@ -93,6 +93,21 @@ pub async fn package_remove(
     version: Option<String>,
 ) -> Result<()> {
     workshop.remove_package(&name, version.as_deref()).await
+}
+
+/// Accepts that a registry's package is another one than that seen first.
+#[tauri::command]
+#[specta::specta]
+pub async fn package_accept_digest(
+    workshop: State<'_, Arc<Workshop>>,
+    registry_id: u32,
+    name: String,
+    version: Option<String>,
+) -> Result<AcceptedDigest> {
+    workshop
+        .inner()
+        .accept_digest(registry_id, &name, version.as_deref())
+        .await
 }
 
 /// Gives a package of the library to a registry.

@@ -71,6 +71,10 @@ pub const VERBS: &[Verb] = &[
     verb("package_tree", With("package describe NAME --files")),
     verb("package_graph", With("package graph NAME")),
     verb("package_pull", With("package pull NAME")),
+    verb(
+        "package_accept_digest",
+        With("registry accept REGISTRY PACKAGE"),
+    ),
     verb("package_remove", With("package remove NAME")),
     verb("package_publish", With("package publish NAME REGISTRY")),
     verb("package_export", With("package export NAME FILE")),

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read, Write};
 
 use clap::{Args, Subcommand};
 use windlass_workshop::error::{AppError, ErrorKind};
+use windlass_workshop::packages::AcceptedDigest;
 use windlass_workshop::registries::{
     CredentialsForm, Registry, RegistryCheck, RegistryForm, RegistryKind, RegistryState,
 };
@@ -93,6 +94,16 @@ pub(crate) enum Verb {
         /// Its name; all, when nothing is said
         name: Option<String>,
     },
+    /// Accept a package that was replaced under its version, after its keeper said that this is meant
+    Accept {
+        /// The registry's name
+        registry: String,
+        /// The package
+        package: String,
+        /// Its version; the newest, when nothing is said
+        #[arg(long, short)]
+        version: Option<String>,
+    },
     /// Keep the credentials of a registry; the secret is read from the terminal or stdin, never from the command line
     Login(Login),
     /// Forget the credentials of a registry
@@ -116,6 +127,21 @@ pub(crate) struct Login {
     /// The region of an S3 service
     #[arg(long, default_value = "us-east-1")]
     region: String,
+}
+
+fn accepted_lines(accepted: &AcceptedDigest) -> String {
+    let version = accepted.version.as_deref().unwrap_or_default();
+    let label = format!("{} {version}", accepted.name);
+    let new = match &accepted.new {
+        Some(new) => format!("sha256 {new}"),
+        None => "what the next fetch brings".to_owned(),
+    };
+    format!(
+        "{} of {}\n  was  sha256 {}\n  now  {new}\n",
+        label.trim_end(),
+        accepted.registry,
+        accepted.old
+    )
 }
 
 impl Verb {
@@ -149,6 +175,17 @@ impl Verb {
                 context
                     .output
                     .show(&registry, |it| list(std::slice::from_ref(it)))?;
+            }
+            Self::Accept {
+                registry,
+                package,
+                version,
+            } => {
+                let id = workshop.registry(&registry)?.id;
+                let accepted = workshop
+                    .accept_digest(id, &package, version.as_deref())
+                    .await?;
+                context.output.show(&accepted, accepted_lines)?;
             }
             Self::Remove { name } => {
                 let id = workshop.registry(&name)?.id;

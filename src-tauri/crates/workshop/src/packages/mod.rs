@@ -1,5 +1,6 @@
 //! The library's packages, as the window and the command line show them.
 
+mod accept;
 mod details;
 mod fetch;
 mod graph;
@@ -18,6 +19,7 @@ use windlass_package::Package;
 use crate::Workshop;
 use crate::error::{AppError, IoContext, Result};
 
+pub use accept::AcceptedDigest;
 pub use model::{
     EnvironmentVariable, Graph, GraphEdge, GraphNode, GraphNodeKind, NeededBy, NeederKind,
     PackageDetails, PackageFilter, PackageKind, PackagePage, PackageRow, PackageSource,

@@ -43,7 +43,11 @@ impl From<windlass_registry::Error> for AppError {
             Error::Replaced { .. } | Error::Busy { .. } => ErrorKind::Conflict,
             _ => ErrorKind::Unavailable,
         };
-        Self::from_error(kind, &error, error.hint())
+        let shown = Self::from_error(kind, &error, error.hint());
+        if matches!(error, Error::Replaced { .. }) {
+            return shown.hinted("`windlassctl registry accept REGISTRY PACKAGE` accepts it");
+        }
+        shown
     }
 }
 
