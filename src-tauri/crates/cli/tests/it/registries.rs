@@ -320,3 +320,28 @@ fn on_disk(folder: &std::path::Path) -> u64 {
     }
     size
 }
+
+#[test]
+fn a_replaced_package_is_accepted_on_purpose_only() {
+    let session = at_home();
+    offer(&session, "libs", "1.0", "");
+    session.done(&["registry", "add", "team", "registry"]);
+    session.done(&["-q", "pull", "libs"]);
+    session.write("made/libs-1.0/opt/libs", "another under the same version");
+    session.done(&[
+        "package",
+        "build",
+        "made/libs-1.0",
+        "--out",
+        "registry/1.0/libs.mpm",
+    ]);
+    session.done(&["package", "remove", "libs"]);
+    session.done(&["-q", "registry", "refresh"]);
+    insta::assert_snapshot!(session.transcript(&[
+        &["-q", "pull", "libs"],
+        &["registry", "accept", "team", "tool"],
+        &["registry", "accept", "team", "libs"],
+        &["-q", "pull", "libs"],
+        &["registry", "accept", "team", "libs"],
+    ]));
+}
