@@ -83,6 +83,28 @@ describe("the layers of an appliance", () => {
     );
   });
 
+  test("that are added while they are being read are neither forgotten nor alone", async () => {
+    world.shelf.packageYaml = "require: [a, b]\n";
+    const contents = new ApplianceContents("a0");
+    const reading = contents.load();
+    await contents.add("c");
+    await reading;
+    expect(contents.require.map(({ name }) => name)).toEqual(["a", "b", "c"]);
+    expect(contents.value?.layers.map(({ name }) => name)).toContain("c");
+
+    const answers: (() => void)[] = [];
+    const text = world.shelf.packageYaml;
+    world.override["appliance_manifest_text"] = () =>
+      new Promise((resolve) => answers.push(() => resolve({ text, digest: "before" })));
+    const again = contents.load();
+    await vi.waitFor(() => expect(answers).toHaveLength(1));
+    await contents.add("d");
+    delete world.override["appliance_manifest_text"];
+    answers[0]?.();
+    await again;
+    expect(contents.require.map(({ name }) => name)).toEqual(["a", "b", "c", "d"]);
+  });
+
   test("that stay where they are are not written", async () => {
     world.shelf.packageYaml = "require: [a, b]\n";
     const contents = new ApplianceContents("a0");

@@ -64,6 +64,8 @@ export class ApplianceContents {
   /** What the appliance asks for, in its order. */
   require = $state.raw<Requirement[]>([]);
   #undoable: number | null = null;
+  /** Grows when a change begins and when it is done. */
+  #changes = 0;
 
   constructor(id: string) {
     this.id = id;
@@ -79,13 +81,17 @@ export class ApplianceContents {
 
   async load(): Promise<void> {
     this.reading = true;
+    const changes = this.#changes;
     try {
       const [contents, { text }] = await Promise.all([
         backend.applianceContents(this.id),
         backend.applianceManifestText(this.id, "package"),
       ]);
       // Reading YAML takes a large library.
-      this.require = (await import("./require")).readRequire(text);
+      const { readRequire } = await import("./require");
+      // What was changed meanwhile must not be shown as it was before.
+      if (changes !== this.#changes) return await this.load();
+      this.require = readRequire(text);
       this.#show(contents);
     } catch (thrown) {
       this.error = toAppError(thrown);
@@ -95,7 +101,10 @@ export class ApplianceContents {
   }
 
   /** Adds a package before the layer that is at a place now, and fetches it where it is not here yet. */
-  async add(name: string, at = this.require.length): Promise<void> {
+  async add(name: string, place?: number): Promise<void> {
+    // What is not known yet would be lost.
+    if (this.value === null) await this.load();
+    const at = place ?? this.require.length;
     if (this.require.some((one) => one.name === name)) return this.move(name, at);
     await this.#set(
       this.require.toSpliced(at, 0, { name, constraint: null }),
@@ -151,7 +160,10 @@ export class ApplianceContents {
 
   async #set(require: Requirement[], said: string): Promise<void> {
     await dialogs.attempt(m.error_changing_layers(), async () => {
-      const { contents, undo, digest } = await backend.applianceLayersSet(this.id, require);
+      this.#changes += 1;
+      const { contents, undo, digest } = await backend
+        .applianceLayersSet(this.id, require)
+        .finally(() => (this.#changes += 1));
       this.require = require;
       this.#show(contents);
       // Only the last change can be undone: what was before it is gone from the file.
