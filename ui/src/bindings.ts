@@ -1140,7 +1140,7 @@ export type PackPreview = {
 export type PackSource = {
 	/**  What it is packed as. */
 	kind: PackKind,
-	/**  Its path; for Debian, names of packages separated by spaces. */
+	/**  Its path; for an OCI image its name, such as `debian:12`, too; for Debian, names of packages separated by spaces. */
 	value: string,
 	/**  The guest that it is to run in. */
 	guest: GuestOs,

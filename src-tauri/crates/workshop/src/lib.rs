@@ -23,6 +23,7 @@ pub mod events;
 pub mod files;
 pub mod guests;
 pub mod home;
+mod images;
 pub mod jobs;
 pub mod kernels;
 pub mod library;

@@ -10,11 +10,13 @@ use specta::Type;
 use tokio_util::sync::CancellationToken;
 use windlass_library::{InstalledPackage, Origin};
 use windlass_package::{Manifest, RunFile, Watch, manifest, pack, run_file};
+use windlass_registry::Control;
 
 use crate::Workshop;
 use crate::appliances::Finding;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::GuestOs;
+use crate::images;
 use crate::jobs::{Job, JobKind, Reporter};
 
 /// The most files of a preview.
@@ -48,7 +50,7 @@ pub enum PackKind {
 pub struct PackSource {
     /// What it is packed as.
     pub kind: PackKind,
-    /// Its path; for Debian, names of packages separated by spaces.
+    /// Its path; for an OCI image its name, such as `debian:12`, too; for Debian, names of packages separated by spaces.
     pub value: String,
     /// The guest that it is to run in.
     pub guest: GuestOs,
@@ -165,6 +167,14 @@ impl PackSource {
         Ok(pack::Kind::from(self.kind).source(&self.value))
     }
 
+    /// The same, at another place.
+    fn at(self, path: &Path) -> Self {
+        Self {
+            value: path.display().to_string(),
+            ..self
+        }
+    }
+
     fn title(&self) -> String {
         let name = match self.kind {
             PackKind::Debian => Some(self.value.as_str()),
@@ -274,6 +284,15 @@ impl Workshop {
     ) -> Result<PackPreview> {
         let abandoned = CancellationToken::new();
         let _guard = abandoned.clone().drop_guard();
+        let (source, options) = match source.remote_image()? {
+            None => (source, options),
+            Some(image) => {
+                let control = Control::with(abandoned.clone());
+                let options = images::named_after(&image, options);
+                let layout = self.image_layout(&image, control, ()).await?;
+                (source.at(&layout), options)
+            }
+        };
         let (wanted, options) = (source.source()?, source.options(options));
         crate::blocking(move || {
             let plan = pack::plan(&wanted, &options, &mut Abandoned(abandoned))?;
@@ -299,9 +318,24 @@ impl Workshop {
             RunFile::parse(text, run_file::FILE)?;
         }
         let workshop = Arc::clone(self);
-        let (title, wanted) = (source.title(), source.source()?);
-        let options = source.options(options);
+        let title = source.title();
+        // What makes no sense is refused before there is a job.
+        let image = source.remote_image()?;
+        source.source()?;
+        let source = source.clone();
         self.start_job(JobKind::Pack, title, None, None, async move |reporter| {
+            let (source, options, fetched) = match image {
+                None => (source, options, None),
+                Some(image) => {
+                    reporter.set_pausable(true);
+                    let (control, progress) = (reporter.control(), reporter.bytes());
+                    let layout = workshop.image_layout(&image, control, progress).await?;
+                    reporter.set_pausable(false);
+                    let options = images::named_after(&image, options);
+                    (source.at(&layout), options, Some(layout))
+                }
+            };
+            let (wanted, options) = (source.source()?, source.options(options));
             let (library, telling) = (workshop.library.clone(), reporter.clone());
             let added = crate::blocking(move || {
                 let mut watching = telling.watching();
@@ -318,6 +352,10 @@ impl Workshop {
                 Ok::<_, AppError>(library.install_package(&packed.root)?)
             })
             .await??;
+            if let Some(layout) = fetched {
+                // It is in the package; what cannot be removed is cleaned up with other downloads.
+                let _ = std::fs::remove_dir_all(layout);
+            }
             reporter.log(&format!("Added {}", added.label()));
             workshop.library_changed();
             Ok(Some(added.name))

@@ -467,7 +467,7 @@ impl Build {
 /// Make a package from a folder, an archive, a program, a project, or packages of the distribution.
 #[derive(Debug, Args)]
 pub(crate) struct Pack {
-    /// A path; with `--as debian`, names of packages
+    /// A path; with `--as debian`, names of packages; with `--as oci`, an image such as debian:12, too
     #[arg(required = true)]
     what: Vec<String>,
     /// What it is packed as; told from what it is, when nothing is said
@@ -537,16 +537,27 @@ impl Pack {
                     .hinted("Say what it is with --as")
                 })?,
         };
-        let value = if kind == PackKind::Debian {
-            value
-        } else {
-            std::path::absolute(&value)?.display().to_string()
-        };
-        let source = PackSource {
+        let mut source = PackSource {
             kind,
             value,
             guest: GuestOs::from(self.guest),
         };
+        if let Some(image) = source.remote_image()? {
+            let host = |url: &str| url.split("://").last().unwrap_or(url).to_owned();
+            let wants_login = workshop
+                .registries()?
+                .iter()
+                .any(|it| it.enabled && it.needs_login && host(&it.url).starts_with(&image.host));
+            if wants_login {
+                unlock(context).await?;
+            }
+        }
+        if let Some(job) = workshop.start_fetch_image(&source)? {
+            let mut signals = Signals::listen()?;
+            progress::wait(context, &job, &mut signals).await?;
+        } else if kind != PackKind::Debian {
+            source.value = std::path::absolute(&source.value)?.display().to_string();
+        }
         let options = PackOptions {
             name: self.name,
             version: self.version,

@@ -100,7 +100,7 @@ impl Workshop {
     }
 
     /// What a registry is logged in to with.
-    pub(super) async fn login(&self, id: u32) -> Result<Credentials> {
+    pub(crate) async fn login(&self, id: u32) -> Result<Credentials> {
         let store = self.secrets().await?;
         crate::blocking(move || {
             let Some(text) = store.get(KIND, &id.to_string())? else {

@@ -36,9 +36,10 @@ impl From<windlass_registry::Error> for AppError {
         use windlass_registry::Error;
         let kind = match &error {
             Error::Cancelled => ErrorKind::Cancelled,
-            Error::Config { .. } | Error::Unsupported { .. } | Error::Package { .. } => {
-                ErrorKind::Input
-            }
+            Error::Config { .. }
+            | Error::Unsupported { .. }
+            | Error::Package { .. }
+            | Error::Image { .. } => ErrorKind::Input,
             Error::Status { status: 404, .. } => ErrorKind::NotFound,
             Error::Replaced { .. } | Error::Busy { .. } => ErrorKind::Conflict,
             _ => ErrorKind::Unavailable,
