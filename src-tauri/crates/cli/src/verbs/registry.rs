@@ -129,6 +129,18 @@ pub(crate) struct Login {
     region: String,
 }
 
+async fn accept(
+    context: &Context,
+    registry: &str,
+    package: &str,
+    version: Option<&str>,
+) -> Result<(), Failure> {
+    let id = context.workshop.registry(registry)?.id;
+    let accepted = context.workshop.accept_digest(id, package, version).await?;
+    context.output.show(&accepted, accepted_lines)?;
+    Ok(())
+}
+
 fn accepted_lines(accepted: &AcceptedDigest) -> String {
     let version = accepted.version.as_deref().unwrap_or_default();
     let label = format!("{} {version}", accepted.name);
@@ -181,11 +193,7 @@ impl Verb {
                 package,
                 version,
             } => {
-                let id = workshop.registry(&registry)?.id;
-                let accepted = workshop
-                    .accept_digest(id, &package, version.as_deref())
-                    .await?;
-                context.output.show(&accepted, accepted_lines)?;
+                accept(context, &registry, &package, version.as_deref()).await?;
             }
             Self::Remove { name } => {
                 let id = workshop.registry(&name)?.id;
