@@ -9,7 +9,7 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, collect, compose, config, doctor, image, info, job, kernel, library, machine,
+    appliance, collect, compose, config, doctor, image, info, job, kernel, library, machine, pack,
     package, packages, registry, run, runtime, sample, settings,
 };
 
@@ -135,7 +135,7 @@ pub(crate) enum PackageVerb {
     /// Show what a package or an appliance needs, and what that needs
     Graph(packages::ShowGraph),
     /// Make a package from a folder, archive, program, project, .jar, OCI image, or packages of the distribution
-    Pack(packages::Pack),
+    Pack(pack::Pack),
     /// Add archives and folders of packages to the library
     Import(packages::Import),
     /// Write the package in a folder as one file

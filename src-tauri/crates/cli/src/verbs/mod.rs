@@ -12,6 +12,7 @@ pub(crate) mod kernel;
 pub(crate) mod layers;
 pub(crate) mod library;
 pub(crate) mod machine;
+pub(crate) mod pack;
 pub(crate) mod package;
 pub(crate) mod packages;
 pub(crate) mod registry;
