@@ -10,6 +10,8 @@ import { listen } from "@tauri-apps/api/event";
 import { commands, events, type AppError } from "./bindings";
 
 export type * from "./bindings";
+// The core calls it by a word that is taken here.
+export type { Backend as SecretKeeper } from "./bindings";
 
 /** An error of the core: what happened, what to try, and the chain of causes. */
 export class BackendError extends Error implements AppError {

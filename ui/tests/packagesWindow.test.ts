@@ -313,3 +313,21 @@ describe("axe finds nothing in", () => {
     expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ""}`)).toEqual([]);
   });
 });
+
+describe("secrets without a secret service", () => {
+  test("are unlocked in Settings, and a wrong passphrase is told", async () => {
+    const world = busyWorld();
+    world.shelf.secrets = { kind: "file", why: "There is no secret service", locked: true };
+    const { user, called } = open(world, { at: "settings" });
+    const field = await screen.findByLabelText("Passphrase for passwords and keys");
+    await user.type(field, "open barley{Enter}");
+    await screen.findByText("That is not the passphrase");
+    await user.clear(field);
+    await user.type(field, "open sesame{Enter}");
+    await waitFor(() =>
+      expect(screen.queryByLabelText("Passphrase for passwords and keys")).toBeNull(),
+    );
+    await screen.findByText(/a file that a passphrase encrypts/);
+    expect(called("secrets_unlock")).toHaveLength(2);
+  });
+});

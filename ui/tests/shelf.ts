@@ -14,6 +14,7 @@ import type {
   Registry,
   RegistryForm,
   Requirement,
+  SecretKeeper,
   SizeNode,
   TextMistake,
 } from "../src/backend";
@@ -21,6 +22,7 @@ import type {
 export interface Shelf {
   packages: PackageRow[];
   registries: Registry[];
+  secrets: SecretKeeper;
   offline: string[];
   environment: EnvironmentVariable[];
   capstan: CapstanHome | null;
@@ -113,6 +115,7 @@ export function emptyShelf(): Shelf {
   return {
     packages: [],
     registries: [],
+    secrets: { kind: "desktop", why: "The desktop has a secret service", locked: false },
     offline: [],
     environment: [],
     capstan: null,
@@ -333,6 +336,12 @@ export function shelfHandlers(
     opened_paths: () => [],
     kernel_fetch_osv: () => begin("job-osv", { kind: "fetchKernel", title: "Fetch OSv" }),
     registry_list: () => shelf.registries,
+    secrets_backend: () => shelf.secrets,
+    secrets_unlock: ({ passphrase }) => {
+      if (passphrase !== "open sesame")
+        throw { kind: "input", message: "That is not the passphrase", hints: [], chain: [] };
+      return (shelf.secrets = { ...shelf.secrets, locked: false });
+    },
     registry_add: (args) => {
       const form = args["form"] as RegistryForm;
       const added = registry(shelf.registries.length + 1, form.name, formed(form));
