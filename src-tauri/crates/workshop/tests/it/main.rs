@@ -26,3 +26,4 @@ mod place;
 mod processes;
 mod registries;
 mod slow_packed;
+mod slow_readback;
