@@ -39,6 +39,7 @@ pub mod deb;
 pub mod edit;
 mod error;
 mod finding;
+pub mod helper;
 pub mod ignore;
 pub mod index;
 pub mod lock;

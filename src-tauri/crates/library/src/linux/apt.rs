@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tokio_util::sync::CancellationToken;
+use windlass_package::helper::Output;
 
-use super::child::{self, Output};
+use super::child;
 use super::error::AptError;
 use crate::error::{Error, IoContext};
 use crate::progress::{Progress, Step};

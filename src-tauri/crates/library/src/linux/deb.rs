@@ -1,15 +1,16 @@
-//! Package files of Debian and Ubuntu.
+//! What is taken out of the package files of Debian and Ubuntu: the kernel, and some of its modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use tar::{Archive, EntryType};
+use tar::EntryType;
 use tokio_util::sync::CancellationToken;
+use windlass_package::deb::{self, DebError};
 
-use super::child::{Reaped, guarded, start_error};
+use super::AptError;
+use super::child::until;
 use super::modules::{
     Module, Modules, WANTED, depends, in_load_order, missing, module_name, read_module,
 };
@@ -20,9 +21,6 @@ const KERNEL_BYTES_MAX: u64 = 256 << 20;
 
 /// The list of drivers that are built in is a few kilobytes long.
 const BUILTIN_BYTES_MAX: u64 = 4 << 20;
-
-/// More of what `dpkg-deb` says than this is of no use.
-const SAID_BYTES_MAX: u64 = 4096;
 
 /// How often dependencies are followed by reading the packages again. Once suffices but for kernels yet unseen.
 const PASSES_MAX: usize = 8;
@@ -41,7 +39,6 @@ pub(super) struct Unpacked {
 /// What is known while packages are read.
 struct Search<'a> {
     folder: &'a Path,
-    cancel: &'a CancellationToken,
     wanted: BTreeSet<String>,
     kernel: Option<PathBuf>,
     release: Option<String>,
@@ -57,7 +54,6 @@ pub(super) fn unpack(
 ) -> Result<Unpacked, Error> {
     let mut search = Search {
         folder,
-        cancel,
         wanted: WANTED.iter().map(|name| (*name).to_owned()).collect(),
         kernel: None,
         release: None,
@@ -67,7 +63,7 @@ pub(super) fn unpack(
     for _ in 0..PASSES_MAX {
         let known = search.modules.len();
         for package in packages {
-            search.read(package)?;
+            search.read(package, cancel)?;
         }
         let missing = missing(&search.modules);
         if missing.is_empty() || search.modules.len() == known {
@@ -92,83 +88,42 @@ pub(super) fn unpack(
 
 impl Search<'_> {
     /// Reads one package from its beginning to its end.
-    fn read(&mut self, package: &Path) -> Result<(), Error> {
-        let mut command = Command::new("dpkg-deb");
-        command
-            .env("LC_ALL", "C")
-            .arg("--fsys-tarfile")
-            .arg(package);
-        let mut command = guarded(&command);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = Reaped(
-            command
-                .spawn()
-                .map_err(|error| start_error(command.get_program(), error))?,
-        );
-        let stdout = child.0.stdout.take();
-        let stderr = child.0.stderr.take();
-        // It says a line or two at most, which never fills the pipe.
-        let read = stdout.map_or(Ok(()), |stdout| self.read_tar(stdout, package));
-        if matches!(read, Err(Error::Cancelled)) {
-            return read;
-        }
-        let mut said = String::new();
-        if let Some(stderr) = stderr {
-            // It has ended, or ends now: nobody reads what it writes any more.
-            let read = stderr.take(SAID_BYTES_MAX).read_to_string(&mut said);
-            read.context("unpack", package)?;
-        }
-        let status = child.0.wait().context("unpack", package)?;
-        // Its own words are better than ours about a stream that ended too soon. Killed, it says nothing: then it was us who
-        // stopped reading, and know why.
-        if let Some(line) = said.lines().next()
-            && !status.success()
-        {
-            let line = line.trim().trim_start_matches("dpkg-deb: error: ");
-            return Err(Error::NotAKernelPackage {
-                path: package.to_path_buf(),
-                found: format!("cannot be unpacked: {line}"),
-            });
-        }
-        read
-    }
-
-    fn read_tar(&mut self, tar: impl Read, package: &Path) -> Result<(), Error> {
-        let mut archive = Archive::new(tar);
-        for entry in archive.entries().context("unpack", package)? {
-            if self.cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let mut entry = entry.context("unpack", package)?;
+    fn read(&mut self, package: &Path, cancel: &CancellationToken) -> Result<(), Error> {
+        deb::read(package, &mut until(cancel), |entry| {
             if entry.header().entry_type() != EntryType::Regular {
-                continue;
+                return Ok(());
             }
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            self.take(&path, &mut entry, package)?;
-        }
-        // An archive goes on behind its end. Who writes it would fail if nobody read that.
-        let mut rest = archive.into_inner();
-        let mut buffer = [0; 8192];
-        while rest.read(&mut buffer).context("unpack", package)? > 0 {
-            if self.cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-        }
-        Ok(())
+            self.take(&path, entry.size(), entry, package)
+        })
     }
 
     /// Keeps a file if it is one of those that are looked for.
-    fn take(&mut self, path: &str, file: &mut impl Read, package: &Path) -> Result<(), Error> {
+    fn take(
+        &mut self,
+        path: &str,
+        size_bytes: u64,
+        file: &mut impl Read,
+        package: &Path,
+    ) -> Result<(), Error> {
+        let at_most = |limit_bytes: u64, what: &str| {
+            if size_bytes <= limit_bytes {
+                return Ok(());
+            }
+            Err(Error::NotAKernelPackage {
+                path: package.to_path_buf(),
+                found: format!(
+                    "has {what} of {size_bytes} bytes, more than the {limit_bytes} that one may have"
+                ),
+            })
+        };
         let path = path.trim_start_matches("./").trim_start_matches('/');
         if path.starts_with("boot/vmlinuz-") {
             if self.kernel.is_none() {
+                at_most(KERNEL_BYTES_MAX, "a kernel")?;
                 let kernel = self.folder.join("vmlinuz");
                 let mut copy = File::create(&kernel).context("write", &kernel)?;
-                std::io::copy(&mut file.take(KERNEL_BYTES_MAX), &mut copy)
-                    .context("unpack", package)?;
+                std::io::copy(file, &mut copy).context("unpack", package)?;
                 self.kernel = Some(kernel);
             }
             return Ok(());
@@ -182,10 +137,9 @@ impl Search<'_> {
         };
         self.release.get_or_insert_with(|| release.to_owned());
         if inside == "modules.builtin" {
+            at_most(BUILTIN_BYTES_MAX, "a list of built-in modules")?;
             let mut list = String::new();
-            file.take(BUILTIN_BYTES_MAX)
-                .read_to_string(&mut list)
-                .context("unpack", package)?;
+            file.read_to_string(&mut list).context("unpack", package)?;
             self.builtin
                 .extend(list.lines().filter_map(module_name).map(|(name, _)| name));
             return Ok(());
@@ -213,5 +167,29 @@ impl Search<'_> {
             },
         );
         Ok(())
+    }
+}
+
+impl From<DebError> for Error {
+    fn from(error: DebError) -> Self {
+        let program = || deb::READER.to_owned();
+        match error {
+            DebError::NoReader => AptError::NoApt { program: program() }.into(),
+            DebError::Start(source) => AptError::Start {
+                program: program(),
+                source,
+            }
+            .into(),
+            DebError::Refused { path, said } => Self::NotAKernelPackage {
+                path,
+                found: format!("cannot be unpacked: {said}"),
+            },
+            DebError::Io { path, source } => Self::Io {
+                doing: "unpack",
+                path,
+                source,
+            },
+            DebError::Cancelled => Self::Cancelled,
+        }
     }
 }

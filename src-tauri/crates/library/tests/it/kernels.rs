@@ -302,6 +302,60 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// A package file around an archive that is not compressed.
+fn debian_container(data: &[u8]) -> Vec<u8> {
+    let control = tar::Builder::new(Vec::new()).into_inner().unwrap();
+    let mut package = b"!<arch>\n".to_vec();
+    for (name, content) in [
+        ("debian-binary", b"2.0\n".as_slice()),
+        ("control.tar", &control),
+        ("data.tar", data),
+    ] {
+        let size = content.len();
+        package.extend(format!("{name:<16}0           0     0     100644  {size:<10}`\n").bytes());
+        package.extend(content);
+    }
+    package
+}
+
+#[test]
+fn what_is_larger_than_any_kernel_is_refused_and_not_cut() {
+    let place = Place::new();
+    let said: Vec<String> = [
+        ("boot/vmlinuz-6.1.0", (256 << 20) + 1),
+        ("lib/modules/6.1.0/modules.builtin", (4 << 20) + 1),
+    ]
+    .into_iter()
+    .filter_map(|(path, size)| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        // What is behind it does not matter: it is not read.
+        let mut data = header.as_bytes().to_vec();
+        data.resize(1 << 20, 0);
+        let package = place.write("linux-image.deb", &debian_container(&data));
+        match place.add(&package) {
+            Err(Error::Apt(error)) => {
+                eprintln!("skipped: {error}");
+                None
+            }
+            Err(error) => Some(show_error(&error, place.folder.path())),
+            Ok(kernel) => panic!("{kernel:?}"),
+        }
+    })
+    .collect();
+    if !said.is_empty() {
+        insta::assert_snapshot!(said.join("\n"), @"
+        error: …/linux-image.deb has a kernel of 268435457 bytes, more than the 268435456 that one may have
+        hint: Choose the linux-image-….deb of a kernel, such as linux-image-6.1.0-56-cloud-amd64, or fetch the distribution's own.
+        error: …/linux-image.deb has a list of built-in modules of 4194305 bytes, more than the 4194304 that one may have
+        hint: Choose the linux-image-….deb of a kernel, such as linux-image-6.1.0-56-cloud-amd64, or fetch the distribution's own.
+        ");
+    }
+}
+
 #[test]
 fn a_package_whose_archive_goes_on_behind_its_end_is_read() {
     let place = Place::new();
@@ -317,17 +371,7 @@ fn a_package_whose_archive_goes_on_behind_its_end_is_read() {
     let mut data = data.into_inner().unwrap();
     // Much more than a pipe holds.
     data.resize(data.len() + (4 << 20), 0);
-    let control = tar::Builder::new(Vec::new()).into_inner().unwrap();
-    let mut package = b"!<arch>\n".to_vec();
-    for (name, content) in [
-        ("debian-binary", b"2.0\n".as_slice()),
-        ("control.tar", &control),
-        ("data.tar", &data),
-    ] {
-        let size = content.len();
-        package.extend(format!("{name:<16}0           0     0     100644  {size:<10}`\n").bytes());
-        package.extend(content);
-    }
+    let package = debian_container(&data);
     let package = place.write("linux-image.deb", &package);
     match place.add(&package) {
         Ok(kernel) => assert_eq!(kernel.version.as_deref(), Some(version)),

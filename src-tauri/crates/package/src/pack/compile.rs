@@ -7,7 +7,7 @@ use std::time::Duration;
 use walkdir::WalkDir;
 
 use super::Staging;
-use super::child::{self, Failure};
+use crate::helper::{self, Failure};
 use crate::{Error, Watch};
 
 /// Compiling the standard library takes a second or two.
@@ -39,7 +39,7 @@ impl Compile {
             .arg(staging.root())
             .args(["-p", "/"])
             .arg(&within);
-        if let Err(Failure::Cancelled) = child::run(&mut command, TIMEOUT, watch) {
+        if let Err(Failure::Cancelled) = helper::run(&mut command, Some(TIMEOUT), watch) {
             return Err(Error::Cancelled);
         }
         let compiled = WalkDir::new(&within).into_iter().filter_map(Result::ok);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::child;
+use crate::helper;
 
 /// An interpreter that does not say its version within this time is none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,7 +108,12 @@ pub(super) fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
 }
 
 fn ask_within(timeout: Duration, program: &Path, arguments: &[&str]) -> Option<String> {
-    let output = child::run(Command::new(program).args(arguments), timeout, &mut ()).ok()?;
+    let output = helper::run(
+        Command::new(program).args(arguments),
+        Some(timeout),
+        &mut (),
+    )
+    .ok()?;
     output.status.success().then_some(output.stdout)
 }
 

@@ -33,7 +33,6 @@
 //! for it (interpreters, `jlink`, `apt-get`) run in groups of their own, for a bounded time, and end
 //! with the plan that they were run for.
 
-mod child;
 mod compile;
 mod debian;
 mod draft;

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::child::Group;
 use crate::closure::Elf;
 use crate::error::IoContext;
+use crate::helper::Group;
 use crate::watch::advance;
 use crate::{Error, Finding, Watch};
 
@@ -77,7 +77,7 @@ pub(super) fn observe(
     let deadline = Instant::now() + TIMEOUT;
     while !group.has_ended() && Instant::now() < deadline && log_bytes(&logs) < LOG_MAX_BYTES {
         advance(watch, 0)?;
-        for process in group_members(group.child.id()) {
+        for process in group_members(group.id()) {
             mapped(process, &mut files);
         }
         std::thread::sleep(POLL);
@@ -104,7 +104,7 @@ pub(super) fn observe(
     Ok(seen)
 }
 
-/// The processes of a group.
+/// The processes of a group, without its guard, which is the first.
 fn group_members(group: u32) -> Vec<u32> {
     let mut members = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -118,7 +118,7 @@ fn group_members(group: u32) -> Vec<u32> {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // The name before it may hold anything, and ends with the last bracket.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        if fields.split_whitespace().nth(2) == Some(&group.to_string()) {
+        if process != group && fields.split_whitespace().nth(2) == Some(&group.to_string()) {
             members.push(process);
         }
         if members.len() >= PROCESSES_MAX {

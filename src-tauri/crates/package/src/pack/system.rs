@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Draft;
-use super::child;
 use crate::closure::{Closure, Symbols};
+use crate::helper;
 use crate::{Error, Watch};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -149,9 +149,13 @@ fn owner(program: &Path, watch: &mut dyn Watch) -> Result<Option<String>, Error>
 
 /// What `dpkg-query` answers; nothing where it is not there.
 fn ask(arguments: &[&str], watch: &mut dyn Watch) -> Result<String, Error> {
-    match child::run(Command::new("dpkg-query").args(arguments), TIMEOUT, watch) {
+    match helper::run(
+        Command::new("dpkg-query").args(arguments),
+        Some(TIMEOUT),
+        watch,
+    ) {
         Ok(output) => Ok(output.stdout),
-        Err(child::Failure::Cancelled) => Err(Error::Cancelled),
+        Err(helper::Failure::Cancelled) => Err(Error::Cancelled),
         Err(_) => Ok(String::new()),
     }
 }

@@ -8,8 +8,10 @@
 
 mod capstan;
 mod capstan_commands;
+mod deb;
 mod folders;
 mod fuzz_targets;
+mod killed;
 mod pack_images;
 mod pack_plans;
 mod packing;

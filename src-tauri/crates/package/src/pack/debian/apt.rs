@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::pack::child;
+use crate::helper;
 use crate::{Error, Watch};
 
 /// Reading its lists takes apt a second.
@@ -57,7 +57,7 @@ pub(super) fn closure(names: &[String], watch: &mut dyn Watch) -> Result<Vec<Wan
         .args(["depends", "--recurse"])
         .args(kinds.map(|kind| format!("--no-{kind}")))
         .args(names);
-    let output = child::run(&mut command, GRAPH_TIMEOUT, watch)
+    let output = helper::run(&mut command, Some(GRAPH_TIMEOUT), watch)
         .map_err(|failure| failure.of("apt-cache", NO_APT))?;
     let graph = Graph::parse(&output.stdout);
     if let Some(unknown) = names.iter().find(|name| !graph.is_known(name)) {
@@ -117,7 +117,7 @@ pub(super) fn download(
             ])
             .args(["-qq", "download"])
             .args(&names);
-        let output = child::run(&mut command, DOWNLOAD_TIMEOUT, watch)
+        let output = helper::run(&mut command, Some(DOWNLOAD_TIMEOUT), watch)
             .map_err(|failure| failure.of("apt-get", NO_APT))?;
         if !output.status.success() {
             let name = without_source(&output.stderr).filter(|name| names.contains(name));
@@ -166,8 +166,12 @@ fn without_source(stderr: &str) -> Option<&str> {
 /// The files of an installed package.
 fn installed(name: &str, watch: &mut dyn Watch) -> Result<Vec<PathBuf>, Error> {
     let mut command = Command::new("dpkg-query");
-    let output = child::run(command.args(["--listfiles", name]), GRAPH_TIMEOUT, watch)
-        .map_err(|failure| failure.of("dpkg-query", NO_APT))?;
+    let output = helper::run(
+        command.args(["--listfiles", name]),
+        Some(GRAPH_TIMEOUT),
+        watch,
+    )
+    .map_err(|failure| failure.of("dpkg-query", NO_APT))?;
     let paths = output.stdout.lines().filter(|line| line.starts_with('/'));
     Ok(paths.map(PathBuf::from).collect())
 }

@@ -11,7 +11,6 @@ use crate::deb::{self, DebEntry, DebError};
 use crate::error::IoContext;
 use crate::pack::draft::Draft;
 use crate::pack::plan::{Content, Entry};
-use crate::watch::advance;
 use crate::{Error, Finding, Watch};
 
 /// Read by people, or by programs that a guest does not have.
@@ -53,22 +52,26 @@ pub(super) struct Unpacker {
 impl From<DebError> for Error {
     fn from(error: DebError) -> Self {
         match error {
-            DebError::Start(source) if source.kind() == io::ErrorKind::NotFound => {
-                Self::NoProgram {
-                    program: "dpkg-deb".into(),
-                    remedy: "Install the package dpkg, and try again.".into(),
-                }
-            }
-            DebError::Start(source) | DebError::Io(source) => Self::Io {
-                doing: "unpack",
-                path: "a package of the distribution".into(),
+            DebError::NoReader => Self::NoProgram {
+                program: deb::READER.into(),
+                remedy: "Install the package dpkg, and try again.".into(),
+            },
+            DebError::Start(source) => Self::Io {
+                doing: "start",
+                path: deb::READER.into(),
                 source,
             },
-            DebError::Refused { said } => Self::Unsuitable {
-                path: "a package of the distribution".into(),
+            DebError::Io { path, source } => Self::Io {
+                doing: "unpack",
+                path,
+                source,
+            },
+            DebError::Refused { path, said } => Self::Unsuitable {
+                path,
                 found: format!("cannot be unpacked: {said}"),
                 remedy: "Download it again.".into(),
             },
+            DebError::Cancelled => Self::Cancelled,
         }
     }
 }
@@ -91,10 +94,7 @@ impl Unpacker {
         file: &Path,
         watch: &mut dyn Watch,
     ) -> Result<(), Error> {
-        deb::read(file, |entry| {
-            advance(watch, 0)?;
-            self.entry(package, entry)
-        })?;
+        deb::read(file, watch, |entry| self.entry(package, entry))?;
         // The disk is needed for what comes next.
         fs::remove_file(file).context("clear up", file)
     }
@@ -136,7 +136,7 @@ impl Unpacker {
         leaves_out
     }
 
-    fn entry(&mut self, package: &Wanted, entry: &mut DebEntry<'_>) -> Result<(), Error> {
+    fn entry(&mut self, package: &Wanted, entry: &mut DebEntry<'_, '_>) -> Result<(), Error> {
         let guest = {
             let path = entry.path().context("unpack", &self.folder)?;
             Path::new("/").join(path.strip_prefix(".").unwrap_or(&path))
@@ -181,7 +181,7 @@ impl Unpacker {
     /// A second name for a file becomes a file of its own.
     fn second_name(
         &mut self,
-        entry: &DebEntry<'_>,
+        entry: &DebEntry<'_, '_>,
         guest: &Path,
         reason: &str,
     ) -> Result<(), Error> {

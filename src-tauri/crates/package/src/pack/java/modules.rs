@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::home::Home;
 use super::jar::Jar;
-use crate::pack::child::{self, Failure};
+use crate::helper::{self, Failure};
 use crate::{Error, Watch};
 
 /// Looking into the hundred libraries of a large application takes half a minute.
@@ -102,7 +102,7 @@ fn known(home: &Home, watch: &mut dyn Watch) -> Result<Vec<String>, Error> {
 
 /// What a program of the JDK prints; or what it complains of.
 fn run(command: &mut Command, watch: &mut dyn Watch) -> Result<Result<String, String>, Error> {
-    match child::run(command, TIMEOUT, watch) {
+    match helper::run(command, Some(TIMEOUT), watch) {
         Ok(output) if output.status.success() => Ok(Ok(output.stdout)),
         Ok(output) => {
             let said = [output.stderr, output.stdout].concat();
