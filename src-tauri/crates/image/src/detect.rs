@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use crate::{Error, ext4, mbr, osv, rofs};
+use crate::{Error, ext4, fat, mbr, osv, rofs};
 
 /// What an image holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum ImageKind {
     Rofs,
     /// An ext2, ext3 or ext4 file system without a disk around it.
     Ext4,
+    /// A FAT file system without a disk around it.
+    Fat,
     /// A disk with a partition table of another system.
     MbrDisk,
     /// A qcow2 disk.
@@ -55,6 +57,10 @@ fn kind_of(start: &[u8]) -> ImageKind {
     // A file system may have a boot sector before it, a partition table has no superblock behind it.
     if ext4::is_magic(start) {
         return ImageKind::Ext4;
+    }
+    // Its boot sector has the mark of a partition table.
+    if fat::is_magic(start) {
+        return ImageKind::Fat;
     }
     let Some(sector) = start.first_chunk() else {
         return ImageKind::Unknown;

@@ -190,6 +190,15 @@ pub enum Limit {
     /// A name that the file system keeps for itself.
     #[error("the file system keeps {0} for itself")]
     NameReserved(&'static str),
+    /// A name that the file system cannot write down.
+    #[error("it {0}")]
+    NameInvalid(&'static str),
+    /// A name that another one differs from by case alone, where case makes no difference.
+    #[error("another name in the same directory differs from it by capitals alone")]
+    NameTaken,
+    /// A symlink, where the file system has none.
+    #[error("it is a symbolic link, which there are none of")]
+    NoSymlinks,
     /// A symlink's target that is too long.
     #[error("its target is {found_bytes} bytes long, at most {limit_bytes} are possible")]
     TargetTooLong {
@@ -229,9 +238,14 @@ impl Error {
                  build again"
             }
             Self::Limit { limit, .. } => match limit {
-                Limit::NameTooLong { .. } | Limit::NameNotUtf8 | Limit::NameReserved(_) => {
+                Limit::NameTooLong { .. }
+                | Limit::NameNotUtf8
+                | Limit::NameReserved(_)
+                | Limit::NameInvalid(_)
+                | Limit::NameTaken => {
                     "rename the file, or leave it out with a line in .capstanignore"
                 }
+                Limit::NoSymlinks => "put the file itself in the place of the link",
                 Limit::TargetTooLong { .. } | Limit::TargetInvalid(_) => {
                     "make the symlink point to a shorter, valid path, or leave it out"
                 }

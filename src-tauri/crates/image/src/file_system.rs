@@ -13,6 +13,8 @@ pub enum FileSystemKind {
     Rofs,
     /// ext2, ext3 or ext4.
     Ext4,
+    /// FAT12, FAT16 or FAT32.
+    Fat,
 }
 
 impl fmt::Display for FileSystemKind {
@@ -20,6 +22,7 @@ impl fmt::Display for FileSystemKind {
         f.write_str(match self {
             Self::Rofs => "ROFS",
             Self::Ext4 => "ext4",
+            Self::Fat => "FAT",
         })
     }
 }

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{self, DiskFormat, Part, ReadAt, SharedDisk, Stream};
 use crate::ext4::Ext4;
+use crate::fat::Fat;
 use crate::file_system::{FileSystem, FileSystemKind};
 use crate::rofs::Rofs;
-use crate::{Error, ImageKind, detect, ext4, gpt, journal, mbr, osv, rofs};
+use crate::{Error, ImageKind, detect, ext4, fat, gpt, journal, mbr, osv, rofs};
 
 /// How a disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Image {
             _ => None,
         };
         let (layout, parts) = match kind {
-            ImageKind::Rofs | ImageKind::Ext4 => {
+            ImageKind::Rofs | ImageKind::Ext4 | ImageKind::Fat => {
                 (Layout::Bare, vec![(0, None, 0, disk.size_bytes())])
             }
             ImageKind::Gzip | ImageKind::Qcow2 | ImageKind::Unknown => {
@@ -203,9 +204,10 @@ impl Image {
         match volume.file_system {
             Some(FileSystemKind::Rofs) => Ok(Box::new(Rofs::open(part)?)),
             Some(FileSystemKind::Ext4) => Ok(Box::new(Ext4::open(part)?)),
+            Some(FileSystemKind::Fat) => Ok(Box::new(Fat::open(part)?)),
             None => Err(Error::WrongKind {
                 expected: "a volume with a file system",
-                found: "it holds neither ROFS nor ext4".to_owned(),
+                found: "it holds neither ROFS nor ext4 nor FAT".to_owned(),
             }),
         }
     }
@@ -236,5 +238,8 @@ fn file_system_of(part: &Part) -> Result<Option<FileSystemKind>, Error> {
     if rofs::is_magic(&start) {
         return Ok(Some(FileSystemKind::Rofs));
     }
-    Ok(ext4::is_magic(&start).then_some(FileSystemKind::Ext4))
+    if ext4::is_magic(&start) {
+        return Ok(Some(FileSystemKind::Ext4));
+    }
+    Ok(fat::is_magic(&start).then_some(FileSystemKind::Fat))
 }

@@ -31,6 +31,7 @@ mod entry;
 mod error;
 pub mod export;
 pub mod ext4;
+pub mod fat;
 pub mod file_system;
 pub mod gpt;
 mod image;

@@ -19,7 +19,7 @@ pub fn tool(name: &str) -> Option<Command> {
         .map(|folder| Path::new(folder).join(name))
         .find(|file| file.exists());
     if found.is_none() {
-        eprintln!("skipped: {name} is not installed (package e2fsprogs)");
+        eprintln!("skipped: {name} is not installed (`./dev setup`)");
     }
     found.map(Command::new)
 }
@@ -60,7 +60,7 @@ pub fn extracted(image: &Path) -> Option<BTreeMap<GuestPath, Content>> {
     Some(found)
 }
 
-fn collect(folder: &Path, at: &GuestPath, found: &mut BTreeMap<GuestPath, Content>) {
+pub fn collect(folder: &Path, at: &GuestPath, found: &mut BTreeMap<GuestPath, Content>) {
     use std::os::unix::ffi::OsStrExt;
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

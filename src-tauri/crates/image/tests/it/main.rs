@@ -10,6 +10,7 @@
 mod corrupt;
 mod export;
 mod ext4;
+mod fat;
 mod readers;
 mod real_osv;
 mod rofs;
