@@ -35,6 +35,7 @@ mod fingerprint;
 mod layer;
 mod plan;
 mod progress;
+pub mod sbom;
 mod scan;
 mod stamp;
 

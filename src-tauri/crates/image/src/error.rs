@@ -164,6 +164,62 @@ pub enum Error {
         found: String,
     },
 
+    /// A file that was to be made is there already.
+    #[error("{} is there already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A file that was to be made cannot be.
+    #[error("{} cannot be written", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// A compressed file that is cut off or damaged.
+    #[error("the {compression} data is cut off or damaged: {offset} bytes could be unpacked")]
+    Packed {
+        /// By what it is compressed: `gzip`, `xz`, `zstd`.
+        compression: &'static str,
+        /// How many bytes came out before.
+        offset: u64,
+        /// What the decoder said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// There is more in a file than may be unpacked from it.
+    #[error("it holds more than the {limit_bytes} bytes that are allowed")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+
+    /// The disk that is written to has too little room.
+    #[error("{} has {free_bytes} bytes free, {needed_bytes} are needed", folder.display())]
+    NoRoom {
+        /// A folder on it.
+        folder: PathBuf,
+        /// What there has to be.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+    },
+
+    /// A disk that cannot get the size that was asked for.
+    #[error("the disk cannot have {size_bytes} bytes: {reason}")]
+    Resize {
+        /// The size that was asked for.
+        size_bytes: u64,
+        /// Why not.
+        reason: String,
+    },
+
     /// There is nothing at this path of the image.
     #[error("there is no {path} in the image")]
     NotFound {
@@ -271,7 +327,19 @@ impl Error {
                 io::ErrorKind::PermissionDenied => "make the file readable for you",
                 _ => "look whether it was moved or deleted",
             },
+            Self::Exists { .. } => "choose another name, or remove that file",
+            Self::Create { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => "free some space on the disk, or choose another one",
+                io::ErrorKind::PermissionDenied => "choose a folder that you may write to",
+                _ => "choose another folder",
+            },
+            Self::Packed { .. } => "fetch it again from where it came",
+            Self::TooLarge { .. } => {
+                "unpack it by hand where you trust it, and import what comes out"
+            }
+            Self::NoRoom { .. } => "free some space on the disk, or choose another one",
             Self::Cancelled
+            | Self::Resize { .. }
             | Self::Ext4 { .. }
             | Self::Write { .. }
             | Self::Read { .. }

