@@ -47,6 +47,14 @@ pub struct RegistriesChanged;
 #[derive(Debug, Clone, Serialize, Type, Event)]
 pub struct PathsOpened;
 
+/// The images that came from elsewhere changed.
+#[derive(Debug, Clone, Serialize, Type, Event)]
+pub struct ImagesChanged;
+
+/// The volumes changed, or which machines have them.
+#[derive(Debug, Clone, Serialize, Type, Event)]
+pub struct VolumesChanged;
+
 /// The settings changed.
 #[derive(Debug, Clone, Serialize, Type, Event)]
 pub struct SettingsChanged(pub Settings);
@@ -74,6 +82,8 @@ pub fn list() -> tauri_specta::Events {
         KernelsChanged,
         LibraryChanged,
         RegistriesChanged,
+        ImagesChanged,
+        VolumesChanged,
         PathsOpened,
         SettingsChanged,
         ReadAnew,
@@ -110,6 +120,8 @@ fn tell<R: Runtime>(app: &AppHandle<R>, change: Change) -> tauri::Result<()> {
         Change::KernelsChanged => KernelsChanged.emit(app),
         Change::LibraryChanged => LibraryChanged.emit(app),
         Change::RegistriesChanged => RegistriesChanged.emit(app),
+        Change::ImagesChanged => ImagesChanged.emit(app),
+        Change::VolumesChanged => VolumesChanged.emit(app),
         Change::SettingsChanged(settings) => SettingsChanged(settings).emit(app),
     }
 }

@@ -71,6 +71,50 @@ export const commands = {
 	applianceBuild: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_build", { id })),
 	/**  Builds where needed and starts a machine; the job's id. */
 	applianceRun: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run", { id })),
+	/**  What an image is. */
+	imageInfo: (image: string) => typedError<ImageInfo, AppError>(__TAURI_INVOKE("image_info", { image })),
+	/**  What is directly in a folder of an image. */
+	imageList: (image: string, volume: number | null, path: string) => typedError<ImageEntry[], AppError>(__TAURI_INVOKE("image_list", { image, volume, path })),
+	/**  The paths of an image that have a text in their names. */
+	imageSearch: (image: string, volume: number | null, text: string, limit: number) => typedError<ImageFound, AppError>(__TAURI_INVOKE("image_search", { image, volume, text, limit })),
+	/**  The text of a file in an image. */
+	imageReadText: (image: string, volume: number | null, path: string) => typedError<ImageText, AppError>(__TAURI_INVOKE("image_read_text", { image, volume, path })),
+	/**  How much each child of a folder holds, largest first. */
+	imageSizes: (image: string, volume: number | null, path: string) => typedError<ImageSize[], AppError>(__TAURI_INVOKE("image_sizes", { image, volume, path })),
+	/**  Copies files and folders of an image into a folder; the job's id. */
+	imageExtract: (image: string, volume: number | null, paths: string[], folder: string) => typedError<string, AppError>(__TAURI_INVOKE("image_extract", { image, volume, paths, folder })),
+	/**  Compares an image with the digests in its list of files; the job's id. */
+	imageVerify: (image: string) => typedError<string, AppError>(__TAURI_INVOKE("image_verify", { image })),
+	/**  What a verification found. */
+	imageVerification: (jobId: string) => typedError<ImageVerification, AppError>(__TAURI_INVOKE("image_verification", { jobId })),
+	/**  Compares an image with another one, or with a folder; the job's id. */
+	imageCompare: (left: string, right: string) => typedError<string, AppError>(__TAURI_INVOKE("image_compare", { left, right })),
+	/**  A page of what a comparison found. */
+	imageComparison: (jobId: string, filter: ComparisonFilter, offset: number, limit: number) => typedError<ImageComparison, AppError>(__TAURI_INVOKE("image_comparison", { jobId, filter, offset, limit })),
+	/**  Sets the boot command line that an image carries. */
+	imageSetCommandLine: (image: string, text: string) => typedError<null, AppError>(__TAURI_INVOKE("image_set_command_line", { image, text })),
+	/**  Gives a file of an image the bytes of a file of this computer. */
+	imageReplaceFile: (image: string, volume: number | null, path: string, from: string) => typedError<null, AppError>(__TAURI_INVOKE("image_replace_file", { image, volume, path, from })),
+	/**  Writes an image in another format; the job's id. */
+	imageConvert: (image: string, destination: string, format: ImageFormat, options: ConvertOptions) => typedError<string, AppError>(__TAURI_INVOKE("image_convert", { image, destination, format, options })),
+	/**  Takes an image of any format into the library; the job's id. */
+	imageImport: (path: string) => typedError<string, AppError>(__TAURI_INVOKE("image_import", { path })),
+	/**  Makes the disk of an image larger or smaller; the job's id. */
+	imageResize: (image: string, sizeBytes: number) => typedError<string, AppError>(__TAURI_INVOKE("image_resize", { image, sizeBytes })),
+	/**  The images that came from elsewhere, newest first. */
+	images: () => typedError<ImportedImage[], AppError>(__TAURI_INVOKE("images")),
+	/**  Deletes an image that came from elsewhere. */
+	imageDelete: (image: string) => typedError<null, AppError>(__TAURI_INVOKE("image_delete", { image })),
+	/**  Writes lists of what is in a build into a folder; the job's id. */
+	buildExportLists: (build: string, folder: string, kinds: ListKind[]) => typedError<string, AppError>(__TAURI_INVOKE("build_export_lists", { build, folder, kinds })),
+	/**  All volumes, by name. */
+	volumes: () => typedError<Volume[], AppError>(__TAURI_INVOKE("volumes")),
+	/**  Makes a volume; the job's id. */
+	volumeCreate: (volume: NewVolume) => typedError<string, AppError>(__TAURI_INVOKE("volume_create", { volume })),
+	/**  Makes a volume larger; the job's id. */
+	volumeResize: (id: string, sizeBytes: number) => typedError<string, AppError>(__TAURI_INVOKE("volume_resize", { id, sizeBytes })),
+	/**  Deletes a volume with all that is on it. */
+	volumeDelete: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("volume_delete", { id })),
 	/**  Looks at QEMU, the accelerator, the kernels and the disk. */
 	doctor: () => typedError<Check[], AppError>(__TAURI_INVOKE("doctor")),
 	/**  The guest kernels of the library. */
@@ -214,6 +258,7 @@ export const events = {
 	applianceChanged: makeEvent<ApplianceChanged, ApplianceChanged>("appliance-changed"),
 	applianceGone: makeEvent<ApplianceGone, ApplianceGone>("appliance-gone"),
 	closeRequested: makeEvent<CloseRequested, CloseRequested>("close-requested"),
+	imagesChanged: makeEvent<ImagesChanged, ImagesChanged>("images-changed"),
 	jobChanged: makeEvent<JobChanged, JobChanged>("job-changed"),
 	kernelsChanged: makeEvent<KernelsChanged, KernelsChanged>("kernels-changed"),
 	libraryChanged: makeEvent<LibraryChanged, LibraryChanged>("library-changed"),
@@ -223,6 +268,7 @@ export const events = {
 	readAnew: makeEvent<ReadAnew, ReadAnew>("read-anew"),
 	registriesChanged: makeEvent<RegistriesChanged, RegistriesChanged>("registries-changed"),
 	settingsChanged: makeEvent<SettingsChanged, SettingsChanged>("settings-changed"),
+	volumesChanged: makeEvent<VolumesChanged, VolumesChanged>("volumes-changed"),
 };
 
 /* Types */
@@ -365,7 +411,38 @@ export type Build = {
 	startedAt: string,
 	/**  How long it took. */
 	durationMs: number,
+	/**  What was different from the build before; none of a build that was made before this was kept. */
+	changes: BuildChanges | null,
+	/**  Whether its image is still there. */
+	hasImage: boolean,
+	/**  The build that was made out of this one's image, by what differed: then this one has none any more. */
+	replacedBy: string | null,
 };
+
+/**  What was different from the build before. Files and symlinks are counted. */
+export type BuildChanges = {
+	/**  How the image was made. */
+	manner: BuildManner,
+	/**  Why it was made anew, in words. */
+	reason: string | null,
+	/**  How many files are new. */
+	added: number,
+	/**  How many have other content, another mode, or are of another kind. */
+	changed: number,
+	/**  How many are no more. */
+	removed: number,
+	/**  How many bytes of the image were written. */
+	bytesWritten: number,
+};
+
+/**  How an image was made. */
+export type BuildManner = 
+/**  From the first byte to the last. */
+"anew" | 
+/**  By writing what differs into the image of the build before, or into a copy of it. */
+"updated" | 
+/**  Nothing had to be written. */
+"unchanged";
 
 /**  A `~/.capstan` folder, looked at. */
 export type CapstanHome = {
@@ -425,6 +502,14 @@ export type CloseRequested = {
 	running: number,
 };
 
+/**  Which rows of a comparison are wanted. */
+export type ComparisonFilter = {
+	/**  Only of these sorts; of all where none is named. */
+	what: ImageChange[],
+	/**  Only paths with this text in them. */
+	text: string,
+};
+
 /**  All fields of a run configuration. */
 export type ConfigurationFields = {
 	/**  What the runtime needs to know. */
@@ -477,6 +562,12 @@ export type Contents = {
 	sizeBytes: number,
 	/**  What is wrong with it, worst first. */
 	findings: Finding[],
+};
+
+/**  How an image is written in another format. */
+export type ConvertOptions = {
+	/**  Compressed: qcow2 and vmdk. */
+	compressed?: boolean,
 };
 
 /**  How a registry is to be logged in to. Only ever on its way into the secret store. */
@@ -684,6 +775,256 @@ export type Health =
 /**  It has to be got before something works. */
 "missing";
 
+/**  How a path differs. */
+export type ImageChange = 
+/**  It is on the right side only. */
+"added" | 
+/**  It is on the left side only. */
+"removed" | 
+/**  It has other bytes, or leads elsewhere. */
+"changed" | 
+/**  It has other permissions. */
+"mode" | 
+/**  It is of another kind: a file here, a directory there. */
+"kind";
+
+/**  What differs between two images, or an image and a folder. */
+export type ImageComparison = {
+	/**  What was on the left. */
+	left: string,
+	/**  What was on the right. */
+	right: string,
+	/**  What is on the right side only. */
+	added: ImageDifferences,
+	/**  What is on the left side only. */
+	removed: ImageDifferences,
+	/**  What is on both and differs. */
+	changed: ImageDifferences,
+	/**  How many paths are the same on both sides. */
+	same: number,
+	/**  How many rows pass the filter. */
+	total: number,
+	/**  Those that were asked for, by path. */
+	rows: ImageDifference[],
+};
+
+/**  One path that differs. */
+export type ImageDifference = {
+	/**  The path, escaped as an entry's. */
+	path: string,
+	/**  How it differs. */
+	what: ImageChange,
+	/**  The size of the file on the left side. */
+	leftBytes: number | null,
+	/**  The size of the file on the right side. */
+	rightBytes: number | null,
+};
+
+/**  How much of one sort differs. */
+export type ImageDifferences = {
+	/**  How many paths. */
+	count: number,
+	/**  How many bytes they have on the right side; on the left where they are no more. */
+	bytes: number,
+};
+
+/**  One path of an image. */
+export type ImageEntry = {
+	/**  Its name, for people. */
+	name: string,
+	/**  Its path, to ask on with: with a leading `/`; `%` and bytes that are not UTF-8 are `%` and two digits. */
+	path: string,
+	/**  What it is. */
+	kind: ImageEntryKind,
+	/**  The size of a file. */
+	sizeBytes: number | null,
+	/**  Permission bits, where the file system has them. */
+	mode: number | null,
+	/**  When it was changed last (RFC 3339), where the file system knows. */
+	modified: string | null,
+	/**  Where a symlink leads. */
+	target: string | null,
+};
+
+/**  What a path of an image is. */
+export type ImageEntryKind = 
+/**  A regular file. */
+"file" | 
+/**  A directory. */
+"directory" | 
+/**  A symbolic link. */
+"symlink" | 
+/**  A device, socket or named pipe. */
+"special";
+
+/**  What is not as the list of files says. */
+export type ImageFault = 
+/**  The list names it, and it is not there. */
+"missing" | 
+/**  It is there, and the list does not name it. */
+"unexpected" | 
+/**  It has other bytes, or leads elsewhere. */
+"content" | 
+/**  It has other permissions. */
+"mode" | 
+/**  It is of another kind. */
+"kind";
+
+/**  One path that is not as the list of files says. */
+export type ImageFinding = {
+	/**  The path, escaped as an entry's. */
+	path: string,
+	/**  What is wrong. */
+	what: ImageFault,
+};
+
+/**  What an image can be written as. */
+export type ImageFormat = 
+/**  The bytes of the disk, with holes. */
+"raw" | 
+/**  QEMU's own format. */
+"qcow2" | 
+/**  VMware's. */
+"vmdk" | 
+/**  VirtualBox'. */
+"vdi" | 
+/**  Hyper-V's. */
+"vhdx" | 
+/**  The files of its root file system, as an archive. */
+"tar" | 
+/**  A folder with the guest kernel and the disk, for a hypervisor that boots by kernel; of a build only. */
+"kernelAndDisk";
+
+/**  What a search found. */
+export type ImageFound = {
+	/**  The first of it, by path. */
+	entries: ImageEntry[],
+	/**  Whether there is more. */
+	more: boolean,
+};
+
+/**  An image, as far as its first sectors tell. */
+export type ImageInfo = {
+	/**  Its file. */
+	path: string,
+	/**  The build that it is. */
+	buildId: string | null,
+	/**  The id of the appliance that it was built from. */
+	applianceId: string | null,
+	/**  The name of that appliance. */
+	appliance: string | null,
+	/**  The format of its file: `raw`, `qcow2` and so on. */
+	format: string,
+	/**  The size of the disk. */
+	sizeBytes: number,
+	/**  What its file takes of this computer's disk. */
+	allocatedBytes: number,
+	/**  How it is divided. */
+	layout: ImageLayout,
+	/**  What OSv finds there, where it is a disk of OSv. */
+	osv: ImageOsv | null,
+	/**  The command line in a file, by which a Linux guest starts. */
+	guestCommandLine: string | null,
+	/**  Its partitions, or the one bare file system. */
+	volumes: ImageVolume[],
+	/**  The number of the volume that is the root: the first with a file system that can be read. */
+	root: number | null,
+	/**  Whether there is a list of its files with their digests. */
+	hasFileList: boolean,
+	/**  The name of a machine that boots from it. */
+	inUseBy: string | null,
+};
+
+/**  How a disk is divided. */
+export type ImageLayout = 
+/**  Not at all: one file system. */
+"bare" | 
+/**  By a master boot record. */
+"mbr" | 
+/**  By a GUID partition table. */
+"gpt";
+
+/**  What OSv finds on a disk of its own. */
+export type ImageOsv = {
+	/**  Whether it boots by itself. */
+	hasLoader: boolean,
+	/**  The boot command line; none where it is damaged. */
+	commandLine: string | null,
+};
+
+/**  How much one child of a directory holds. */
+export type ImageSize = {
+	/**  Its name, for people. */
+	name: string,
+	/**  Its path, to ask on with. */
+	path: string,
+	/**  What it is. */
+	kind: ImageEntryKind,
+	/**  The bytes of all files in it. */
+	sizeBytes: number,
+	/**  How many files are in it; 1 for a file. */
+	fileCount: number,
+};
+
+/**  The text of a file in an image. */
+export type ImageText = {
+	/**  The text; empty where it is none. */
+	text: string,
+	/**  Whether it is something else than text. */
+	isBinary: boolean,
+	/**  Whether the text ends before the file does. */
+	truncated: boolean,
+	/**  The size of the file. */
+	sizeBytes: number,
+};
+
+/**  What the verification of an image found. */
+export type ImageVerification = {
+	/**  What is not as the list says, by path; at most some ten thousand. */
+	differences: ImageFinding[],
+	/**  How many files were read. */
+	checkedFiles: number,
+	/**  How many bytes they have. */
+	checkedBytes: number,
+};
+
+/**  A part of a disk that can hold a file system. */
+export type ImageVolume = {
+	/**  Which partition, from 1; 0 for a file system without a disk around it. */
+	number: number,
+	/**  Its name, where the disk gives it one. */
+	name: string | null,
+	/**  Where it starts on the disk. */
+	startBytes: number,
+	/**  How large it is. */
+	sizeBytes: number,
+	/**  The file system in it: `ROFS`, `ext4`; none where it cannot be read. */
+	fileSystem: string | null,
+};
+
+/**  The images that came from elsewhere changed. */
+export type ImagesChanged = null;
+
+/**  An image that came from elsewhere. */
+export type ImportedImage = {
+	/**  Its name for programs: all commands take it where they take a build's id. */
+	id: string,
+	/**  Its name for people. */
+	name: string,
+	/**  Its file. */
+	path: string,
+	/**  The format of its file. */
+	format: string,
+	/**  The size of the disk. */
+	sizeBytes: number,
+	/**  What its file takes of this computer's disk. */
+	allocatedBytes: number,
+	/**  Where it came from. */
+	source: string,
+	/**  When it came (RFC 3339). */
+	importedAt: string,
+};
+
 /**  A job as it is shown. */
 export type Job = {
 	/**  Its name for programs. */
@@ -756,7 +1097,23 @@ export type JobKind =
 /**  Takes over what Capstan left. */
 "import" | 
 /**  Holds fast the packages that an appliance is built from. */
-"lock";
+"lock" | 
+/**  Copies files out of an image. */
+"extract" | 
+/**  Compares an image with another, or with a folder. */
+"compare" | 
+/**  Reads an image and compares it with its list of files. */
+"verifyImage" | 
+/**  Writes an image in another format. */
+"convert" | 
+/**  Takes an image from elsewhere into the library. */
+"importImage" | 
+/**  Makes an image or volume larger or smaller. */
+"resizeImage" | 
+/**  Makes a volume. */
+"makeVolume" | 
+/**  Writes lists of what is in a build. */
+"exportLists";
 
 /**  Where a job stands. */
 export type JobState = 
@@ -867,6 +1224,15 @@ export type LibraryUsage = {
 	/**  What was fetched in part and can be resumed. */
 	partialBytes: number,
 };
+
+/**  What is written beside an image on request. */
+export type ListKind = 
+/**  The list of files with their digests. */
+"files" | 
+/**  A bill of materials as SPDX. */
+"spdx" | 
+/**  A bill of materials as `CycloneDX`. */
+"cyclonedx";
 
 /**  An appliance's lock file: the packages that each build of it uses. */
 export type LockInfo = {
@@ -1022,6 +1388,18 @@ export type NeederKind =
 "package" | 
 /**  An appliance. */
 "appliance";
+
+/**  A volume to be made. */
+export type NewVolume = {
+	/**  Its name: letters, digits, `-`, `_` and `.`. */
+	name: string,
+	/**  The format of its file. */
+	format: VolumeFormat,
+	/**  How large the disk is; none: what the folder needs, and some room. */
+	sizeBytes: number | null,
+	/**  What it holds. */
+	content: VolumeContent,
+};
 
 /**  What closing the window does with machines that run. */
 export type OnClose = 
@@ -1710,6 +2088,51 @@ export type VariableKind =
 "port" | 
 /**  Something not to be shown. */
 "secret";
+
+/**  A disk that outlives the machines that use it. */
+export type Volume = {
+	/**  Its name for programs. */
+	id: string,
+	/**  Its name for people. */
+	name: string,
+	/**  Its file. */
+	path: string,
+	/**  The format of its file. */
+	format: VolumeFormat,
+	/**  The size of the disk. */
+	sizeBytes: number,
+	/**  What its file takes of this computer's disk. */
+	allocatedBytes: number,
+	/**  The file system on it, where it is one that can be read. */
+	fileSystem: string | null,
+	/**  The names of the machines that have it, whether they run or not. */
+	usedBy: string[],
+	/**  The name of the machine that runs with it. */
+	inUseBy: string | null,
+	/**  When it was made (RFC 3339). */
+	createdAt: string,
+};
+
+/**  What a new volume holds. */
+export type VolumeContent = 
+/**  Zeros; a guest makes a file system in it. */
+{ kind: "empty" } | 
+/**  An ext4 file system without files. */
+{ kind: "ext4" } | 
+/**  An ext4 file system with the files of a folder. */
+{ kind: "folder"; 
+/**  The folder. */
+path: string };
+
+/**  The format of a volume's file. */
+export type VolumeFormat = 
+/**  The bytes of the disk, with holes. */
+"raw" | 
+/**  QEMU's own format, which grows as it is written. */
+"qcow2";
+
+/**  The volumes changed, or which machines have them. */
+export type VolumesChanged = null;
 
 /* Tauri Specta runtime */
 async function typedError<T, E>(result: Promise<T>): Promise<{ status: "ok"; data: T } | { status: "error"; error: E }> {

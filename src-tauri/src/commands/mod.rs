@@ -9,6 +9,7 @@ pub mod appliances;
 pub mod builds;
 pub mod contents;
 pub mod desktop;
+pub mod images;
 pub mod jobs;
 pub mod kernels;
 pub mod library;
@@ -16,6 +17,7 @@ pub mod machines;
 pub mod packages;
 pub mod registries;
 pub mod settings;
+pub mod volumes;
 
 use tauri::Runtime;
 use tauri_specta::{Builder, collect_commands};
@@ -61,6 +63,28 @@ pub fn list<R: Runtime>() -> Builder<R> {
             builds::build_delete,
             builds::appliance_build,
             builds::appliance_run,
+            images::image_info,
+            images::image_list,
+            images::image_search,
+            images::image_read_text,
+            images::image_sizes,
+            images::image_extract,
+            images::image_verify,
+            images::image_verification,
+            images::image_compare,
+            images::image_comparison,
+            images::image_set_command_line,
+            images::image_replace_file,
+            images::image_convert,
+            images::image_import,
+            images::image_resize,
+            images::images,
+            images::image_delete,
+            images::build_export_lists,
+            volumes::volumes,
+            volumes::volume_create,
+            volumes::volume_resize,
+            volumes::volume_delete,
             kernels::doctor,
             kernels::kernel_list,
             kernels::kernel_add,

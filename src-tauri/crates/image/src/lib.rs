@@ -30,6 +30,7 @@ mod detect;
 pub mod disk;
 mod entry;
 mod error;
+pub mod escape;
 pub mod export;
 pub mod ext4;
 pub mod fat;

@@ -84,6 +84,25 @@ const STEPS: &[M<'static>] = &[
         ('OSv', '{"name":"OSv","kind":"gitHub","url":"https://github.com/cloudius-systems/osv","public":true}', 0, 1),
         ('MIKELANGELO', '{"name":"MIKELANGELO","kind":"s3","url":"https://mikelangelo-capstan.s3.amazonaws.com/","public":true}', 1, 1);"#,
     ),
+    // What was different from the build before, as JSON, and which build took the image over.
+    M::up(
+        "ALTER TABLE build ADD COLUMN changes TEXT;
+    ALTER TABLE build ADD COLUMN replaced_by TEXT;
+    CREATE TABLE imported_image (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        source TEXT NOT NULL,
+        imported_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE volume (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        path TEXT NOT NULL,
+        format TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT;",
+    ),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

@@ -26,6 +26,10 @@ pub enum Event {
     RegistriesChanged,
     /// The library's guest kernels changed.
     KernelsChanged,
+    /// The images that came from elsewhere changed.
+    ImagesChanged,
+    /// The volumes changed, or which machines have them.
+    VolumesChanged,
     /// The settings changed.
     SettingsChanged(Settings),
 }

@@ -23,7 +23,7 @@ pub mod events;
 pub mod files;
 pub mod guests;
 pub mod home;
-mod images;
+pub mod images;
 pub mod jobs;
 pub mod kernels;
 pub mod library;
@@ -35,7 +35,9 @@ pub mod samples;
 pub mod secrets;
 pub mod settings;
 pub mod verbs;
+pub mod volumes;
 
+mod container_images;
 mod database;
 mod disk;
 mod processes;
@@ -67,6 +69,7 @@ pub struct Workshop {
     refreshing: registries::Refreshing,
     catalogues: registries::Catalogues,
     offers: packages::Offers,
+    open_images: images::OpenImages,
     secrets: tokio::sync::OnceCell<Arc<secrets::SecretStore>>,
 }
 
@@ -96,6 +99,7 @@ impl Workshop {
             refreshing: registries::Refreshing::default(),
             catalogues: registries::Catalogues::default(),
             offers: packages::Offers::default(),
+            open_images: images::OpenImages::default(),
             secrets: tokio::sync::OnceCell::new(),
         });
         workshop.bury_jobs()?;

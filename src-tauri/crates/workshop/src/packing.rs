@@ -14,9 +14,9 @@ use windlass_registry::Control;
 
 use crate::Workshop;
 use crate::appliances::Finding;
+use crate::container_images;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::GuestOs;
-use crate::images;
 use crate::jobs::{Job, JobKind, Reporter};
 
 /// The most files of a preview.
@@ -288,7 +288,7 @@ impl Workshop {
             None => (source, options),
             Some(image) => {
                 let control = Control::with(abandoned.clone());
-                let options = images::named_after(&image, options);
+                let options = container_images::named_after(&image, options);
                 let layout = self.image_layout(&image, control, ()).await?;
                 (source.at(&layout), options)
             }
@@ -331,7 +331,7 @@ impl Workshop {
                     let (control, progress) = (reporter.control(), reporter.bytes());
                     let layout = workshop.image_layout(&image, control, progress).await?;
                     reporter.set_pausable(false);
-                    let options = images::named_after(&image, options);
+                    let options = container_images::named_after(&image, options);
                     (source.at(&layout), options, Some(layout))
                 }
             };

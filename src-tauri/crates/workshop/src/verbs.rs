@@ -47,6 +47,67 @@ pub const VERBS: &[Verb] = &[
     verb("sample_create", With("sample create hello")),
     verb("build_list", With("images")),
     verb("build_delete", With("rmi BUILD")),
+    verb("image_info", WindowOnly("`image info IMAGE` follows")),
+    verb("image_list", WindowOnly("`image ls IMAGE /FOLDER` follows")),
+    verb(
+        "image_search",
+        WindowOnly("`image search IMAGE TEXT` follows"),
+    ),
+    verb(
+        "image_read_text",
+        WindowOnly("`image cat IMAGE /FILE` follows"),
+    ),
+    verb("image_sizes", WindowOnly("`image sizes IMAGE` follows")),
+    verb(
+        "image_extract",
+        WindowOnly("`image cp IMAGE /FILE FOLDER` follows"),
+    ),
+    verb("image_verify", WindowOnly("`image verify IMAGE` follows")),
+    verb(
+        "image_verification",
+        WindowOnly("`image verify IMAGE` follows"),
+    ),
+    verb(
+        "image_compare",
+        WindowOnly("`image diff IMAGE OTHER` follows"),
+    ),
+    verb(
+        "image_comparison",
+        WindowOnly("`image diff IMAGE OTHER` follows"),
+    ),
+    verb(
+        "image_set_command_line",
+        WindowOnly("`image set-cmdline IMAGE TEXT` follows"),
+    ),
+    verb(
+        "image_replace_file",
+        WindowOnly("`image replace IMAGE /FILE FILE` follows"),
+    ),
+    verb(
+        "image_convert",
+        WindowOnly("`image convert IMAGE FILE` follows"),
+    ),
+    verb("image_import", WindowOnly("`image import FILE` follows")),
+    verb(
+        "image_resize",
+        WindowOnly("`image resize IMAGE 1G` follows"),
+    ),
+    verb("images", WindowOnly("`image imported` follows")),
+    verb("image_delete", WindowOnly("`image rm IMAGE` follows")),
+    verb(
+        "build_export_lists",
+        WindowOnly("`image lists BUILD FOLDER` follows"),
+    ),
+    verb("volumes", WindowOnly("`volume ls` follows")),
+    verb(
+        "volume_create",
+        WindowOnly("`volume create NAME --size 1G` follows"),
+    ),
+    verb(
+        "volume_resize",
+        WindowOnly("`volume resize NAME 2G` follows"),
+    ),
+    verb("volume_delete", WindowOnly("`volume rm NAME` follows")),
     verb("doctor", With("doctor")),
     verb("kernel_list", With("kernel list")),
     verb("kernel_add", With("kernel add FILE")),

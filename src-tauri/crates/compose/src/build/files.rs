@@ -9,11 +9,11 @@
 //! A line for each path, sorted. By it an image is compared, verified and updated without being opened. It says the same
 //! for the same image, wherever that was built.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use windlass_image::escape::escape;
 use windlass_image::{GuestPath, Node, Source, Tree, journal};
 
 use super::digests::FileDigests;
@@ -206,35 +206,5 @@ pub(super) fn made_digest(node: &Node) -> Option<blake3::Hash> {
             ..
         } => Some(blake3::hash(bytes)),
         _ => None,
-    }
-}
-
-/// Text that any bytes can be told from: what is not UTF-8, and `%` itself, becomes `%` and two digits.
-fn escape(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for part in chunk.valid().split_inclusive('%') {
-            match part.strip_suffix('%') {
-                Some(before) => text.extend([before, "%25"]),
-                None => text.push_str(part),
-            }
-        }
-        for byte in chunk.invalid() {
-            // Writing to a string never fails.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_bytes_become_text() {
-        assert_eq!(escape("usr/größe".as_bytes()), "usr/größe");
-        assert_eq!(escape(b"100%/\xff\xfe"), "100%25/%FF%FE");
-        assert_eq!(escape(b"%%"), "%25%25");
     }
 }

@@ -143,6 +143,9 @@ impl Workshop {
             digest: composed.digest,
             started_at,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            changes: Some(composed.changes.into()),
+            has_image: true,
+            replaced_by: None,
         };
         reporter.log(&format!(
             "{} files, {} bytes, in {} ms",

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use specta::Type;
 
 use self::make::Making;
@@ -35,7 +35,7 @@ use crate::jobs::{Job, JobKind, Request};
 const BUILDS_KEPT: usize = 5;
 
 const COLUMNS: &str = "id, appliance_id, guest, root_fs, kernel_id, path, size_bytes, \
-                       content_bytes, file_count, digest, started_at, duration_ms";
+                       content_bytes, file_count, digest, started_at, duration_ms, changes, replaced_by";
 
 /// An image, and what is known of how it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
@@ -65,6 +65,42 @@ pub struct Build {
     pub started_at: String,
     /// How long it took.
     pub duration_ms: u64,
+    /// What was different from the build before; none of a build that was made before this was kept.
+    pub changes: Option<BuildChanges>,
+    /// Whether its image is still there.
+    pub has_image: bool,
+    /// The build that was made out of this one's image, by what differed: then this one has none any more.
+    pub replaced_by: Option<String>,
+}
+
+/// How an image was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum BuildManner {
+    /// From the first byte to the last.
+    Anew,
+    /// By writing what differs into the image of the build before, or into a copy of it.
+    Updated,
+    /// Nothing had to be written.
+    Unchanged,
+}
+
+/// What was different from the build before. Files and symlinks are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildChanges {
+    /// How the image was made.
+    pub manner: BuildManner,
+    /// Why it was made anew, in words.
+    pub reason: Option<String>,
+    /// How many files are new.
+    pub added: u64,
+    /// How many have other content, another mode, or are of another kind.
+    pub changed: u64,
+    /// How many are no more.
+    pub removed: u64,
+    /// How many bytes of the image were written.
+    pub bytes_written: u64,
 }
 
 impl Workshop {
@@ -95,6 +131,16 @@ impl Workshop {
             .ok_or_else(|| AppError::not_found("build", id))
     }
 
+    /// The build whose image is this file.
+    pub(crate) fn build_at(&self, path: &Path) -> Result<Option<Build>> {
+        let query = format!("SELECT {COLUMNS} FROM build WHERE path = ?1 ORDER BY id DESC LIMIT 1");
+        Ok(self
+            .database
+            .lock()
+            .query_row(&query, [path.to_string_lossy()], from_row)
+            .optional()?)
+    }
+
     pub(crate) fn last_build(&self, appliance_id: &str) -> Result<Option<Build>> {
         let query =
             format!("SELECT {COLUMNS} FROM build WHERE appliance_id = ?1 ORDER BY id DESC LIMIT 1");
@@ -121,6 +167,7 @@ impl Workshop {
         self.database
             .lock()
             .execute("DELETE FROM build WHERE id = ?1", [id])?;
+        self.open_images.forget(Path::new(&build.path));
         if let Some(folder) = Path::new(&build.path).parent().filter(|folder| {
             // Only what lies in our own folder is ours to remove.
             folder.parent() == Some(&self.home.images())
@@ -168,10 +215,14 @@ impl Workshop {
 
     fn insert_build(&self, build: &Build, fingerprint: &str) -> Result<()> {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let changes = build
+            .changes
+            .as_ref()
+            .and_then(|changes| serde_json::to_string(changes).ok());
         self.database.lock().execute(
             "INSERT INTO build (id, appliance_id, guest, root_fs, kernel_id, path, size_bytes,
-                 content_bytes, file_count, digest, started_at, duration_ms, fingerprint)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 content_bytes, file_count, digest, started_at, duration_ms, fingerprint, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             rusqlite::params![
                 build.id,
                 build.appliance_id,
@@ -186,6 +237,7 @@ impl Workshop {
                 build.started_at,
                 number(build.duration_ms),
                 fingerprint,
+                changes,
             ],
         )?;
         Ok(())
@@ -209,6 +261,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Build> {
     };
     let guest: String = row.get(2)?;
     let root_fs: String = row.get(3)?;
+    let path: String = row.get(5)?;
+    let replaced_by: Option<String> = row.get(13)?;
     Ok(Build {
         id: row.get(0)?,
         appliance_id: row.get(1)?,
@@ -223,12 +277,34 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Build> {
             RootFs::Ext4
         },
         kernel_id: row.get(4)?,
-        path: row.get(5)?,
+        path: path.clone(),
         size_bytes: number(6)?,
         content_bytes: number(7)?,
         file_count: number(8)?,
         digest: row.get(9)?,
         started_at: row.get(10)?,
         duration_ms: number(11)?,
+        changes: row
+            .get::<_, Option<String>>(12)?
+            .and_then(|text| serde_json::from_str(&text).ok()),
+        has_image: replaced_by.is_none() && Path::new(&path).is_file(),
+        replaced_by,
     })
+}
+
+impl From<windlass_compose::Changes> for BuildChanges {
+    fn from(changes: windlass_compose::Changes) -> Self {
+        Self {
+            manner: match changes.manner {
+                windlass_compose::Manner::Updated => BuildManner::Updated,
+                windlass_compose::Manner::Unchanged => BuildManner::Unchanged,
+                _ => BuildManner::Anew,
+            },
+            reason: changes.reason,
+            added: changes.added as u64,
+            changed: changes.changed as u64,
+            removed: changes.removed as u64,
+            bytes_written: changes.bytes_written,
+        }
+    }
 }

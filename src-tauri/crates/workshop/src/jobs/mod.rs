@@ -77,6 +77,22 @@ pub enum JobKind {
     Import,
     /// Holds fast the packages that an appliance is built from.
     Lock,
+    /// Copies files out of an image.
+    Extract,
+    /// Compares an image with another, or with a folder.
+    Compare,
+    /// Reads an image and compares it with its list of files.
+    VerifyImage,
+    /// Writes an image in another format.
+    Convert,
+    /// Takes an image from elsewhere into the library.
+    ImportImage,
+    /// Makes an image or volume larger or smaller.
+    ResizeImage,
+    /// Makes a volume.
+    MakeVolume,
+    /// Writes lists of what is in a build.
+    ExportLists,
 }
 
 /// Where a job stands.

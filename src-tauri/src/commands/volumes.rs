@@ -1,0 +1,43 @@
+//! Volumes: disks that outlive the machines that use them.
+
+use std::sync::Arc;
+
+use tauri::State;
+use windlass_workshop::Workshop;
+use windlass_workshop::error::Result;
+use windlass_workshop::volumes::{NewVolume, Volume};
+
+/// All volumes, by name.
+#[tauri::command]
+#[specta::specta]
+pub async fn volumes(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<Volume>> {
+    workshop.volumes().await
+}
+
+/// Makes a volume; the job's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn volume_create(
+    workshop: State<'_, Arc<Workshop>>,
+    volume: NewVolume,
+) -> Result<String> {
+    Ok(workshop.inner().start_volume_create(volume)?.id)
+}
+
+/// Makes a volume larger; the job's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn volume_resize(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    size_bytes: u64,
+) -> Result<String> {
+    Ok(workshop.inner().start_volume_resize(&id, size_bytes)?.id)
+}
+
+/// Deletes a volume with all that is on it.
+#[tauri::command]
+#[specta::specta]
+pub async fn volume_delete(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.delete_volume(&id).await
+}
