@@ -93,6 +93,17 @@ pub enum Error {
         found: String,
     },
 
+    /// A file that is not the part of GRUB that it is given as.
+    #[error("{what} is not {expected}: {found}")]
+    NotABootLoader {
+        /// The file.
+        what: String,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+
     /// The ext4 writer refused.
     #[error("the ext4 file system cannot be laid out")]
     Ext4 {
@@ -319,6 +330,7 @@ impl Error {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "free some space on the disk, or build to another one"
             }
+            Self::NotABootLoader { .. } => "fetch the boot loader again",
             Self::Corrupt { .. } => "build the image again, or fetch it again from where it came",
             Self::Unsupported { .. } => {
                 "convert it with `qemu-img convert -O raw`, or open it in a guest"

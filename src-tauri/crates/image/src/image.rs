@@ -16,7 +16,7 @@ use crate::fat::Fat;
 use crate::file_system::{FileSystem, FileSystemKind};
 use crate::iso::Iso;
 use crate::rofs::Rofs;
-use crate::{Error, ImageKind, detect, ext4, fat, gpt, journal, mbr, osv, rofs};
+use crate::{Error, ImageKind, detect, ext4, fat, gpt, journal, linux, mbr, osv, rofs};
 
 /// How a disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,22 @@ pub struct OsvDisk {
     pub has_loader: bool,
     /// The boot command line; `None` where it is damaged.
     pub command_line: Option<String>,
+}
+
+/// What a Linux disk of ours has beside its partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinuxDisk {
+    /// The boot command line; `None` where it is damaged.
+    pub command_line: Option<String>,
+}
+
+/// By what firmware a disk is booted without help, as far as can be seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Boots {
+    /// By a BIOS.
+    pub by_bios: bool,
+    /// By UEFI.
+    pub by_uefi: bool,
 }
 
 /// A part of a disk that can hold a file system.
@@ -63,6 +79,8 @@ pub struct Image {
     kind: ImageKind,
     layout: Layout,
     osv: Option<OsvDisk>,
+    linux: Option<LinuxDisk>,
+    boots: Boots,
     volumes: Vec<Volume>,
 }
 
@@ -95,6 +113,11 @@ impl Image {
             }
             _ => None,
         };
+        let mut linux_disk = None;
+        let mut boots = Boots {
+            by_bios: osv.as_ref().is_some_and(|osv| osv.has_loader),
+            by_uefi: false,
+        };
         let (layout, parts) = match kind {
             ImageKind::Rofs | ImageKind::Ext4 | ImageKind::Fat => {
                 (Layout::Bare, vec![(0, None, 0, disk.size_bytes())])
@@ -112,6 +135,12 @@ impl Image {
             }
             _ if gpt::is_present(disk.as_ref())? => {
                 let parts = gpt::read(disk.as_ref())?;
+                boots = linux::boots(&disk, &parts);
+                if linux::recognise(&parts) {
+                    linux_disk = Some(LinuxDisk {
+                        command_line: linux::read_command_line(&disk).ok(),
+                    });
+                }
                 let parts = parts.into_iter().map(|part| {
                     (
                         part.number,
@@ -124,6 +153,10 @@ impl Image {
             }
             _ => {
                 let parts = mbr::read(&mut stream)?;
+                // Others' code is not looked into: it is taken to start what is marked.
+                if osv.is_none() {
+                    boots.by_bios = parts.iter().any(|part| part.active);
+                }
                 let parts = parts.into_iter().map(|part| {
                     (
                         u32::from(part.number),
@@ -155,6 +188,8 @@ impl Image {
             kind,
             layout,
             osv,
+            linux: linux_disk,
+            boots,
             volumes,
         })
     }
@@ -189,6 +224,16 @@ impl Image {
         self.osv.as_ref()
     }
 
+    /// What a Linux disk of ours has, where it is one that boots by itself.
+    pub fn linux(&self) -> Option<&LinuxDisk> {
+        self.linux.as_ref()
+    }
+
+    /// By what firmware it is booted without help.
+    pub fn boots(&self) -> Boots {
+        self.boots
+    }
+
     /// The partitions, or the one bare file system.
     pub fn volumes(&self) -> &[Volume] {
         &self.volumes
@@ -221,15 +266,22 @@ impl Image {
         }
     }
 
-    /// Opens the file system that the guest has as its root: of the first volume that has one.
+    /// Opens the file system that the guest has as its root: of the first volume that has one. What firmware reads is
+    /// not it, where there is another.
     ///
     /// # Errors
     /// [`Error::WrongKind`] where there is none; as [`Image::file_system`].
     pub fn root(&self) -> Result<Box<dyn FileSystem>, Error> {
-        let volume = self
-            .volumes
-            .iter()
-            .find(|volume| volume.file_system.is_some());
+        let is_root = |volume: &&Volume| {
+            volume
+                .file_system
+                .is_some_and(|kind| kind != FileSystemKind::Fat)
+        };
+        let volume = self.volumes.iter().find(is_root).or_else(|| {
+            self.volumes
+                .iter()
+                .find(|volume| volume.file_system.is_some())
+        });
         let volume = volume.ok_or_else(|| Error::WrongKind {
             expected: "an image with a file system",
             found: "none that is known is on it".to_owned(),

@@ -7,7 +7,9 @@
 //!                 ┌─ rofs::write ──────────────────────┐
 //!   Tree ─────────┤                                    ├──> Write + Seek
 //!     │           └─ ext4::write ──────────────────────┤
-//!     └─ osv::write_disk = loader + command line + MBR + one of the two
+//!     ├─ osv::write_disk = loader + command line + MBR + one of the two
+//!     ├─ linux::write_disk = GPT + GRUB + EFI system partition (FAT) + ext4
+//!     └─ fat::write: what firmware and cloud-init read
 //! ```
 //!
 //! What the writers keep to:
@@ -40,6 +42,7 @@ mod image;
 pub mod import;
 pub mod iso;
 pub mod journal;
+pub mod linux;
 pub mod mbr;
 pub mod osv;
 mod output;
@@ -56,7 +59,7 @@ pub use detect::{ImageKind, detect};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Limit};
 pub use file_system::{FileSystem, FileSystemKind, Stat, StatKind};
-pub use image::{Image, Layout, OsvDisk, Volume};
+pub use image::{Boots, Image, Layout, LinuxDisk, OsvDisk, Volume};
 pub use path::{GuestPath, PathError};
 pub use section::Section;
 pub use tree::{Node, Source, Tree, TreeError};

@@ -23,6 +23,8 @@ pub const SECTOR_BYTES: u64 = 512;
 
 /// Where the table is in the first sector.
 pub(crate) const TABLE_OFFSET: usize = 446;
+/// The code of a BIOS's boot sector ends here; a serial number and the table follow.
+pub(crate) const BOOT_CODE_BYTES: usize = 440;
 const ENTRY_BYTES: usize = 16;
 const ENTRIES: usize = 4;
 const SIGNATURE_OFFSET: usize = 510;

@@ -27,7 +27,7 @@ fn written(tree: &Tree, options: &FatOptions) -> (TempDir, PathBuf) {
 }
 
 /// Whether `fsck.fat -n` has nothing to say.
-fn check(image: &Path) {
+pub fn check(image: &Path) {
     let Some(mut fsck) = tool("fsck.fat") else {
         return;
     };

@@ -11,6 +11,7 @@ mod corrupt;
 mod export;
 mod ext4;
 mod fat;
+mod linux;
 mod readers;
 mod real_osv;
 mod rofs;
