@@ -7,18 +7,20 @@
 //! ```
 //!
 //! It is started without arguments, input, or a display, and killed with all that it started when
-//! the time is over.
+//! the time is over. Where this computer lets anybody have process numbers of their own, that goes
+//! for daemons too, which leave the group.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::closure::Elf;
 use crate::error::IoContext;
-use crate::helper::Group;
+use crate::helper::{self, Group};
 use crate::watch::advance;
 use crate::{Error, Finding, Watch};
 
@@ -30,6 +32,17 @@ const LOG_MAX_BYTES: u64 = 16 << 20;
 const LOGS_MAX: usize = 64;
 const MAPS_MAX_BYTES: u64 = 4 << 20;
 const PROCESSES_MAX: usize = 64;
+
+const SHELL: &str = "/bin/sh";
+/// Gives a program process numbers of its own, as the first of them: all that it starts end with it.
+const APART: &str = "/usr/bin/unshare";
+const APART_SWITCHES: [&str; 5] = [
+    "--user",
+    "--map-current-user",
+    "--pid",
+    "--kill-child=KILL",
+    "--",
+];
 
 /// What was seen.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,36 +67,47 @@ pub(super) fn observe(
     for folder in [&home, &logs] {
         fs::create_dir_all(folder).context("create", folder)?;
     }
-    let mut command = Command::new(&program);
+    let mut command = Command::new(if can_be_apart() { APART } else { SHELL });
+    if can_be_apart() {
+        command.args(APART_SWITCHES).arg(SHELL);
+    }
+    // Set by the shell: what is started before it need not tell what it loads.
+    let script = "export LD_DEBUG=files LD_DEBUG_OUTPUT=\"$1\"; exec \"$2\"";
     command
+        .args(["-c", script, SHELL])
+        .arg(logs.join("log"))
+        .arg(&program)
         .current_dir(&home)
         .env("HOME", &home)
-        .env("LD_DEBUG", "files")
-        .env("LD_DEBUG_OUTPUT", logs.join("log"))
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut seen = Seen::default();
-    let Ok(mut group) = Group::start(&mut command) else {
-        seen.findings.push(
-            Finding::note("it could not be started here, so that libraries which it opens by name are not known")
-                .remedy("Add them by hand, if there are any."),
-        );
-        return Ok(seen);
-    };
+    let mut group = Group::start(&mut command).map_err(|failure| failure.of(SHELL, ""))?;
+    let starters = [APART, SHELL].map(|path| fs::canonicalize(path).unwrap_or_default());
     let mut files = BTreeSet::new();
     let deadline = Instant::now() + TIMEOUT;
     while !group.has_ended() && Instant::now() < deadline && log_bytes(&logs) < LOG_MAX_BYTES {
         advance(watch, 0)?;
         for process in group_members(group.id()) {
-            mapped(process, &mut files);
+            if !is_one_of(process, &starters) {
+                mapped(process, &mut files);
+            }
         }
         std::thread::sleep(POLL);
     }
     let is_over = group.has_ended();
-    group.end().context("run", &program)?;
+    let status = group.end().context("run", &program)?;
+    // As shells say it.
+    if matches!(status.code(), Some(126 | 127)) {
+        seen.findings.push(
+            Finding::note("it could not be started here, so that libraries which it opens by name are not known")
+                .remedy("Add them by hand, if there are any."),
+        );
+        return Ok(seen);
+    }
     logged(&logs, &mut files);
     if !is_over {
         seen.findings.push(Finding::note(format!(
@@ -102,6 +126,22 @@ pub(super) fn observe(
         }
     }
     Ok(seen)
+}
+
+/// Whether this computer lets us give a program process numbers of its own.
+fn can_be_apart() -> bool {
+    static CAN: LazyLock<bool> = LazyLock::new(|| {
+        let mut command = Command::new(APART);
+        command.args(APART_SWITCHES).args([SHELL, "-c", ":"]);
+        helper::run(&mut command, Some(TIMEOUT), &mut ())
+            .is_ok_and(|output| output.status.success())
+    });
+    *CAN
+}
+
+/// Whether a process runs one of these programs, or has ended.
+fn is_one_of(process: u32, programs: &[PathBuf]) -> bool {
+    fs::read_link(format!("/proc/{process}/exe")).map_or(true, |path| programs.contains(&path))
 }
 
 /// The processes of a group, without its guard, which is the first.
@@ -189,23 +229,57 @@ mod tests {
         assert_eq!(seen.findings, []);
     }
 
-    #[test]
-    fn what_does_not_end_is_ended_with_all_that_it_started() {
+    /// Observes a script, in which `SLEEPER` is a program that nobody else runs; fails when that goes on.
+    fn observe_script(text: &str) -> Seen {
         let scratch = tempfile::tempdir().unwrap();
+        let sleeper = scratch.path().canonicalize().unwrap().join("sleeper");
+        fs::copy("/usr/bin/sleep", &sleeper).unwrap();
         let script = scratch.path().join("service");
-        let pid = scratch.path().join("pid");
-        let text = format!("#!/bin/sh\nsleep 60 &\necho $! > {}\nwait\n", pid.display());
-        fs::write(&script, text).unwrap();
+        let text = text.replace("SLEEPER", sleeper.to_str().unwrap());
+        fs::write(&script, format!("#!/bin/sh\n{text}\n")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&script, mode).unwrap();
         let seen = observe(&script, scratch.path(), &mut ()).unwrap();
+        let goes_on = || {
+            let mut processes = fs::read_dir("/proc").unwrap().flatten();
+            processes.any(|entry| {
+                fs::read_link(entry.path().join("exe")).is_ok_and(|path| path == sleeper)
+            })
+        };
+        let start = Instant::now();
+        while goes_on() {
+            assert!(start.elapsed() < Duration::from_mins(1), "it goes on");
+            std::thread::sleep(POLL);
+        }
+        seen
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended_with_all_that_it_started() {
+        let seen = observe_script("SLEEPER 600 &\nwait");
         assert_eq!(seen.findings.len(), 1, "{seen:?}");
-        let sleeping = fs::read_to_string(pid).unwrap();
-        let state = fs::read_to_string(format!("/proc/{}/stat", sleeping.trim()));
-        assert!(
-            !state.is_ok_and(|state| state.contains(") S")),
-            "it goes on"
-        );
+    }
+
+    #[test]
+    fn a_daemon_ends_too() {
+        if !can_be_apart() {
+            println!("skipped: nobody may have process numbers of their own here");
+            return;
+        }
+        // It leaves the group, and who started it ends.
+        observe_script("setsid SLEEPER 600 &\nsleep 1");
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_said() {
+        let scratch = tempfile::tempdir().unwrap();
+        let program = scratch.path().join("program");
+        fs::write(&program, b"\x7fELF of another machine").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&program, mode).unwrap();
+        let seen = observe(&program, scratch.path(), &mut ()).unwrap();
+        assert_eq!(seen.findings.len(), 1, "{seen:?}");
+        assert!(seen.findings[0].message.contains("could not be started"));
     }
 
     #[test]
