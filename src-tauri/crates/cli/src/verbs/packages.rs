@@ -418,7 +418,7 @@ fn branch(
 /// Add archives and folders of packages to the library.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// Folders, or archives (.mpm, .tar.gz, .zip); the current folder, when nothing is said
+    /// Folders, or archives (.mpm, .tar.gz, .tar.xz, .tar.zst, .zip); the current folder, when nothing is said
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
     /// Accepted for Capstan's scripts

@@ -38,6 +38,9 @@ const ESSENTIAL: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "ext4"];
 /// A module larger than this is not one of ours.
 pub(super) const MODULE_BYTES_MAX: u64 = 64 << 20;
 
+/// The kernel's own build packs modules with 1 MiB; `xz -9` needs 65 MiB.
+const XZ_MAX_KIBIBYTES: u32 = 128 << 10;
+
 /// The modules of a kernel, in load order, in some temporary folder.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
@@ -110,38 +113,14 @@ pub(super) fn read_module(file: &mut impl Read, compression: Compression) -> io:
             .map_err(io::Error::other)?
             .take(MODULE_BYTES_MAX + 1)
             .read_to_end(&mut bytes)?,
-        Compression::Xz => {
-            let mut packed = Vec::new();
-            file.take(MODULE_BYTES_MAX).read_to_end(&mut packed)?;
-            let mut limited = Limited { bytes: &mut bytes };
-            lzma_rs::xz_decompress(&mut packed.as_slice(), &mut limited)
-                .map_err(io::Error::other)?;
-            bytes.len()
-        }
+        Compression::Xz => lzma_rust2::XzReader::new_mem_limit(file, true, XZ_MAX_KIBIBYTES)
+            .take(MODULE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)?,
     };
     if count as u64 > MODULE_BYTES_MAX {
         return Err(io::Error::other("a module of more than 64 MiB"));
     }
     Ok(bytes)
-}
-
-/// Takes at most [`MODULE_BYTES_MAX`].
-struct Limited<'a> {
-    bytes: &'a mut Vec<u8>,
-}
-
-impl io::Write for Limited<'_> {
-    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
-        if (self.bytes.len() + more.len()) as u64 > MODULE_BYTES_MAX {
-            return Err(io::Error::other("a module of more than 64 MiB"));
-        }
-        self.bytes.extend_from_slice(more);
-        Ok(more.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The modules that a module depends on: the field `depends=a,b` of its section `.modinfo`.

@@ -30,7 +30,7 @@ use crate::workplace::Workplace;
 const GROWING: &str = "package";
 
 impl Library {
-    /// Adds the package in a folder, which stays as it is, or in an archive (`.mpm`, `.tar.gz`, `.zip`). One that is there
+    /// Adds the package in a folder, which stays as it is, or in an archive (`.mpm`, `.tar.gz`, `.tar.xz`, `.tar.zst`, `.zip`). One that is there
     /// already is found, and is the one added last then.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It is none of the formats that are read.
-    #[error("it is neither a .zip nor a .tar archive, plain, gzip or zstd")]
+    #[error("it is neither a .zip nor a .tar archive, plain, gzip, xz or zstd")]
     UnknownFormat,
 
     /// It cannot be read to its end.
@@ -159,7 +159,7 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<String> {
         Some(
             match self {
-                Self::UnknownFormat => "Take a .zip, .tar, .tar.gz, .tgz, .tar.zst or .mpm file.",
+                Self::UnknownFormat => "Take a .zip, .tar, .tar.gz, .tgz, .tar.xz, .tar.zst or .mpm file.",
                 Self::Damaged { .. } => "Fetch or make it again: it is cut off or changed.",
                 Self::Entry { problem: Problem::Encrypted, .. } => "Unpack it with its password, and take the folder.",
                 Self::Entry { problem: Problem::UnknownMethod, .. } => "Unpack it with another program, and take the folder.",

@@ -1,6 +1,6 @@
 //! Archives from strangers, unpacked whole or refused whole.
 //!
-//! `.zip`, `.tar`, `.tar.gz`, `.tgz`, `.tar.zst`, and Capstan's `.mpm` (a tar, mostly gzip, whose names begin with
+//! `.zip`, `.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.txz`, `.tar.zst`, and Capstan's `.mpm` (a tar, mostly gzip, whose names begin with
 //! a slash). The format is told by the content.
 //!
 //! ```text
@@ -41,7 +41,9 @@ pub use error::{ArchiveError, Problem};
 pub use listen::Listen;
 pub use write::{Written, write_mpm};
 
-const EXTENSIONS: [&str; 6] = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".mpm"];
+const EXTENSIONS: [&str; 8] = [
+    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".mpm",
+];
 const COPY_BYTES: usize = 128 << 10;
 /// So much may come out of any archive, whatever its ratio.
 const RATIO_FREE_BYTES: u64 = 64 << 20;

@@ -1,4 +1,4 @@
-//! Entries of a `.tar`, plain, gzip or zstd.
+//! Entries of a `.tar`, plain, gzip, xz or zstd.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use tar::EntryType;
 
 use super::RATIO_FREE_BYTES;
@@ -17,11 +18,15 @@ use crate::Error;
 /// What describes one entry, long names and attributes with it, is not longer than this.
 const HEADERS_MAX_BYTES: u64 = 4 << 20;
 
+/// The most that is kept in memory to unpack xz: twice what `xz -9` needs.
+const XZ_MAX_KIBIBYTES: u32 = 128 << 10;
+
 /// How a tar is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
     Gzip,
+    Xz,
     Zstd,
 }
 
@@ -30,6 +35,8 @@ impl Compression {
     pub fn of(start: &[u8]) -> Self {
         if start.starts_with(b"\x1f\x8b") {
             Self::Gzip
+        } else if start.starts_with(b"\xfd7zXZ\0") {
+            Self::Xz
         } else if start.starts_with(b"\x28\xb5\x2f\xfd") {
             Self::Zstd
         } else {
@@ -51,6 +58,10 @@ pub(super) fn unpack(
     match compression {
         Compression::None => entries(unpacker, buffered),
         Compression::Gzip => entries(unpacker, MultiGzDecoder::new(buffered)),
+        Compression::Xz => {
+            let decoder = XzReader::new_mem_limit(buffered, true, XZ_MAX_KIBIBYTES);
+            entries(unpacker, decoder)
+        }
         Compression::Zstd => {
             // What a frame makes it keep in memory is bounded by the library, to 128 MiB.
             let decoder = zstd::Decoder::with_buffer(buffered)

@@ -135,7 +135,7 @@ impl Workshop {
                 kind: ErrorKind::Input,
                 message: format!("Windlass cannot use `{}`", path.display()),
                 hints: vec![
-                    "Drop a folder, an archive (.zip, .tar, .tar.gz, .mpm), or a guest kernel"
+                    "Drop a folder, an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .mpm), or a guest kernel"
                         .to_owned(),
                 ],
                 chain: vec![error.to_string()],

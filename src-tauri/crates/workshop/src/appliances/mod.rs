@@ -171,7 +171,9 @@ impl Workshop {
                     ErrorKind::Input,
                     format!("`{}` is not a folder", path.display()),
                 )
-                .hinted("Drop a folder, or an archive (.zip, .tar, .tar.gz, .mpm)"));
+                .hinted(
+                    "Drop a folder, or an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .mpm)",
+                ));
             }
             if let Some(manifests) = manifests {
                 manifests.write(&path)?;

@@ -72,7 +72,12 @@ fn good() -> Tar {
 /// The refusal of a tar in all its formats, which has to be the same in all.
 fn refusal(tar: &[u8]) -> String {
     let told = attempt("evil.tar", tar);
-    for (name, bytes) in [("evil.tar.gz", gzip(tar)), ("evil.tar.zst", zstd(tar))] {
+    let others = [
+        ("evil.tar.gz", gzip(tar)),
+        ("evil.tar.zst", zstd(tar)),
+        ("evil.tar.xz", xz(tar)),
+    ];
+    for (name, bytes) in others {
         assert_eq!(attempt(name, &bytes).replace(name, "evil.tar"), told);
     }
     // Of a package, the names may begin with a slash; nothing else is different.
@@ -312,10 +317,23 @@ fn damaged_and_endless_archives_are_refused() {
     let mut wrong_sum = packed.clone();
     let at = wrong_sum.len() - 6;
     wrong_sum[at] ^= 1;
+    // One that asks for a gigabyte of memory: the size of its dictionary is in the block's header, before its sum.
+    let mut greedy = xz(&tar);
+    assert_eq!(greedy[14..16], [0x21, 1], "the filter LZMA2");
+    greedy[16] = 36;
+    let mut sum = flate2::Crc::new();
+    sum.update(&greedy[12..20]);
+    greedy[20..24].copy_from_slice(&sum.sum().to_le_bytes());
+    let mut wrong_xz = xz(&tar);
+    let at = wrong_xz.len() - 28;
+    wrong_xz[at] ^= 1;
     let told = [
         attempt("cut.tgz", &packed[..packed.len() - 9]),
         attempt("sum.tgz", &wrong_sum),
         attempt("cut.tar.zst", &zstd(&tar)[..60]),
+        attempt("cut.tar.xz", &xz(&tar)[..100]),
+        attempt("wrong.tar.xz", &wrong_xz),
+        attempt("greedy.tar.xz", &greedy),
         attempt("cut-header.tar", &tar[..1024 + 300]),
         attempt("cut-content.tar", &tar[..1024 + 512 + 3]),
         attempt("cut.mpm", &tar[..600]),
@@ -331,6 +349,7 @@ fn damaged_and_endless_archives_are_refused() {
         attempt_within("large.tgz", &gzip(&bomb), &limits),
         attempt("bomb.tgz", &gzip(&bomb)),
         attempt("bomb.tar.zst", &zstd(&bomb)),
+        attempt("bomb.tar.xz", &xz(&bomb)),
         attempt("name.tar", &long_name),
         attempt("name.tgz", &gzip(&long_name)),
         attempt("tail.tgz", &gzip(&tail)),

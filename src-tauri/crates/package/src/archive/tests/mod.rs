@@ -57,6 +57,13 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 19).unwrap()
 }
 
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::XzOptions::with_preset(1);
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// What `find` would print, with kinds.
 fn listing(root: &Path) -> String {
     let mut listing = String::new();
@@ -157,6 +164,7 @@ fn honest_archives_are_unpacked() {
         attempt("app.tar.gz", &gzip(&tar)),
         attempt("app.tar", &tar),
         attempt("app.tar.zst", &zstd(&tar)),
+        attempt("app.tar.xz", &xz(&tar)),
         attempt("app.mpm", &gzip(&mpm)),
         attempt("app.mpm.x86_64", &mpm),
         attempt("app.zip", &zip),
