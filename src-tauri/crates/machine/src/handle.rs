@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::console::{ConsoleFollower, type_into};
 use crate::error::{Error, Result};
+use crate::history::History;
 use crate::lifecycle::Request;
 use crate::machines::Known;
 use crate::probe::Probe;
 use crate::spec::{MachineSpec, Protocol};
 use crate::status::{MachineState, Status};
 use crate::task::{Message, Reply, Shared};
+use crate::usage::{self, Usage};
 
 /// A machine. Cheap to clone; requests go to the machine's own task.
 #[derive(Clone, Debug)]
@@ -189,6 +192,33 @@ impl MachineHandle {
     pub async fn screenshot(&self) -> Result<Vec<u8>> {
         self.must_have_display()?;
         self.ask(|reply| Message::Screenshot { reply }).await
+    }
+
+    /// What it has taken of this computer since it was started; `None` where it does not run.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`] if QEMU does not say what its disks move.
+    pub async fn usage(&self) -> Result<Option<Usage>> {
+        let process = self.shared.record().run.and_then(|run| run.process);
+        let is_live = self.shared.status.borrow().state.is_live();
+        let Some(process) = process.filter(|_| is_live) else {
+            return Ok(None);
+        };
+        let (read_bytes, written_bytes) = self.ask(|reply| Message::DiskBytes { reply }).await?;
+        // Read at the last moment, so that the time is theirs.
+        let of_process = usage::of_process(&process);
+        Ok(of_process.map(|(cpu, memory_bytes)| Usage {
+            at: Instant::now(),
+            cpu,
+            memory_bytes,
+            read_bytes,
+            written_bytes,
+        }))
+    }
+
+    /// What it did in the last days.
+    pub fn history(&self) -> History {
+        History::at(self.shared.folder.history())
     }
 
     /// The file that the guest's console goes to; exists from creation on.

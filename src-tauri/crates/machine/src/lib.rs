@@ -24,6 +24,8 @@ mod control;
 mod error;
 mod failure;
 mod handle;
+mod history;
+mod host;
 mod initramfs;
 mod lifecycle;
 mod machines;
@@ -39,10 +41,13 @@ mod record;
 mod spec;
 mod status;
 mod task;
+mod usage;
 
 pub use console::ConsoleFollower;
 pub use error::{Error, Result};
 pub use handle::{Details, MachineHandle};
+pub use history::{History, MINUTES_MAX, Minute};
+pub use host::HostUsage;
 pub use machines::{Machines, runtime_folder};
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
@@ -51,3 +56,4 @@ pub use spec::{
     Protocol,
 };
 pub use status::{MachineState, Status};
+pub use usage::{Load, Usage};

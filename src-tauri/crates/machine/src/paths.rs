@@ -9,6 +9,7 @@
 //!   disk0.qcow2    overlay over disk 0    input     what that process passes on to the wire
 //!   initramfs      Linux: initramfs and   vnc       the screen
 //!                  command line
+//!   history        what it did, by minutes
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -55,6 +56,9 @@ impl MachineFolder {
     }
     pub(crate) fn overlay(&self, index: usize) -> PathBuf {
         self.0.join(format!("disk{index}.qcow2"))
+    }
+    pub(crate) fn history(&self) -> PathBuf {
+        self.0.join("history")
     }
     pub(crate) fn initramfs(&self) -> PathBuf {
         self.0.join("initramfs")

@@ -123,6 +123,9 @@ pub(crate) enum Message {
     Screenshot {
         reply: Reply<Vec<u8>>,
     },
+    DiskBytes {
+        reply: Reply<(u64, u64)>,
+    },
     /// The record on disk may have changed, or a machine may have lost its driver.
     Look {
         reply: Option<oneshot::Sender<()>>,
@@ -187,6 +190,10 @@ pub(crate) async fn run(
             }
             Message::Screenshot { reply } => {
                 answer(reply, elsewhere::screenshot(&shared).await);
+                None
+            }
+            Message::DiskBytes { reply } => {
+                answer(reply, elsewhere::disk_bytes(&shared).await);
                 None
             }
         };

@@ -63,6 +63,7 @@ pub struct Workshop {
     jobs: jobs::Jobs,
     library: Library,
     machines: Machines,
+    measuring: Arc<machines::Measuring>,
     plans: appliances::Plans,
     probing: tokio::sync::Mutex<()>,
     process: Process,
@@ -93,6 +94,7 @@ impl Workshop {
             jobs: jobs::Jobs::default(),
             library,
             machines,
+            measuring: Arc::default(),
             plans: appliances::Plans::default(),
             probing: tokio::sync::Mutex::new(()),
             process,
@@ -104,6 +106,7 @@ impl Workshop {
         });
         workshop.bury_jobs()?;
         workshop.watch_machines();
+        workshop.keep_measuring();
         Ok(workshop)
     }
 

@@ -54,6 +54,12 @@ pub(crate) enum Verb {
     },
     /// Show the exact QEMU command, and where things are
     Details(Name),
+    /// Show what machines take of this computer
+    Stats {
+        /// Names or ids of machines; all that run when none is named
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Print what a guest said on its console
     Logs {
         /// Name or id of a machine
@@ -114,6 +120,7 @@ impl Verb {
                 context.output.show(&details, describe)?;
                 Ok(0)
             }
+            Self::Stats { names } => super::stats::show(context, names).await,
             Self::Logs { name, follow } => foreground::logs(context, &name, follow).await,
             Self::Console(Name { name }) => foreground::console(context, &name).await,
             Self::Screenshot { name, out } => screenshot(context, &name, out).await,

@@ -20,6 +20,7 @@ pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod sample;
 pub(crate) mod settings;
+pub(crate) mod stats;
 
 mod findings;
 mod target;

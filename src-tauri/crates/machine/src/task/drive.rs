@@ -274,9 +274,14 @@ impl Driver {
             Message::Screenshot { reply } => {
                 let result = match &self.qmp {
                     Some(qmp) => elsewhere::screenshot_through(&self.shared, qmp).await,
-                    None => Err(Error::NoAnswer {
-                        what: "its monitor".to_owned(),
-                    }),
+                    None => Err(no_monitor()),
+                };
+                answer(reply, result);
+            }
+            Message::DiskBytes { reply } => {
+                let result = match &self.qmp {
+                    Some(qmp) => elsewhere::disk_bytes_through(qmp).await,
+                    None => Err(no_monitor()),
                 };
                 answer(reply, result);
             }
@@ -423,6 +428,12 @@ impl Driver {
             }
         });
         record.status != self.status || old_wish != wish
+    }
+}
+
+fn no_monitor() -> Error {
+    Error::NoAnswer {
+        what: "its monitor".to_owned(),
     }
 }
 

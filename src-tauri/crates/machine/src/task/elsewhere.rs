@@ -13,6 +13,7 @@ use crate::qmp::{Command, Qmp};
 use crate::record::{ProcessKey, Record};
 use crate::status::{MachineState, Status};
 use crate::task::{Shared, try_lock};
+use crate::usage;
 
 /// The driving process writes what it saw within milliseconds; where the disk is busy, it takes longer.
 const SEEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,6 +137,28 @@ pub(super) async fn screenshot_through(shared: &Shared, qmp: &Qmp) -> Result<Vec
     let path = screenshot_path(shared);
     let result = qmp.execute(control::screenshot_command(&path)).await;
     take_file(&path, result.map(|_| ()))
+}
+
+/// What a live machine's disks have read and written.
+pub(super) async fn disk_bytes(shared: &Shared) -> Result<(u64, u64)> {
+    let state = shared.record().status.state;
+    if !state.is_live() {
+        return Err(Error::WrongState {
+            request: "measure",
+            state,
+        });
+    }
+    let answers = control::execute(&shared.sockets()?, vec![blockstats()]).await?;
+    Ok(answers.last().map_or((0, 0), usage::disk_bytes))
+}
+
+/// The same through the driving connection.
+pub(super) async fn disk_bytes_through(qmp: &Qmp) -> Result<(u64, u64)> {
+    Ok(usage::disk_bytes(&qmp.execute(blockstats()).await?))
+}
+
+fn blockstats() -> Command {
+    Command::new("query-blockstats")
 }
 
 fn screenshot_path(shared: &Shared) -> std::path::PathBuf {

@@ -4,6 +4,7 @@
 //! gives it the words of the window, and ties it to the appliance and the build that it runs.
 
 mod console;
+mod load;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use windlass_machine::{MachineHandle, Probe, Qemu, Status};
 
 pub use console::{Console, ConsoleInput};
+pub(crate) use load::Measuring;
+pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
 
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};

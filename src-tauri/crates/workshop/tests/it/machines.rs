@@ -211,3 +211,48 @@ async fn slow_a_service_answers_pauses_goes_on_and_is_stopped() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_what_a_machine_takes_is_measured_and_kept() {
+    let (place, workshop) = Place::with_linux().await;
+    let appliance = place.hello(&workshop, "/hello --sleep 60").await;
+    let id = run(&workshop, &appliance.id).await;
+    console_until(&workshop, &id, "Hello").await;
+    let points = until("some seconds of load", async || {
+        let loads = workshop.loads(0.0);
+        assert!(loads.processors > 0 && loads.memory_total_bytes > 1 << 28);
+        let of_machine = loads.machines.into_iter().find(|load| load.id == id)?;
+        (of_machine.points.len() >= 3 && loads.host.len() >= 3).then_some(of_machine.points)
+    })
+    .await;
+    for pair in points.windows(2) {
+        assert!(pair[0].at < pair[1].at, "{points:?}");
+    }
+    let last = points.last().unwrap();
+    assert!(last.memory_bytes > 16 << 20, "{last:?}");
+    assert!(workshop.loads(last.at).machines[0].points.len() < points.len());
+
+    let measured = workshop.measure(std::slice::from_ref(&id)).await.unwrap();
+    assert!(measured[0].load.is_some());
+    workshop.kill_machine(&id).await.unwrap();
+    ended(&workshop, &id).await;
+    // Its last minute is kept with it, and goes with it.
+    let kept = until("the last minute", async || {
+        let _watching = workshop.loads(0.0);
+        let kept = workshop.load_history(Some(&id), 10).unwrap();
+        (!kept.is_empty()).then_some(kept)
+    })
+    .await;
+    assert!(
+        kept.iter()
+            .all(|minute| minute.memory_bytes > 16 << 20 && minute.cpus_most >= minute.cpus)
+    );
+    let measured = workshop.measure(std::slice::from_ref(&id)).await.unwrap();
+    assert_eq!(measured[0].load, None);
+    workshop.delete_machine(&id).await.unwrap();
+    assert!(workshop.load_history(Some(&id), 10).is_err());
+    until("its points to go", async || {
+        workshop.loads(0.0).machines.is_empty().then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,58 @@
+//! `machine stats`: what machines take of this computer.
+
+use windlass_workshop::machines::MachineNow;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::output::{size, table};
+use crate::verbs::machine::is_live;
+
+/// Measures for a second, and shows it.
+pub(crate) async fn show(context: &Context, mut names: Vec<String>) -> Outcome {
+    if names.is_empty() {
+        let machines = context.workshop.machines()?.into_iter();
+        names.extend(
+            machines
+                .filter(|machine| is_live(machine.state))
+                .map(|machine| machine.id),
+        );
+    }
+    let measured = if names.is_empty() {
+        Vec::new()
+    } else {
+        context.workshop.measure(&names).await?
+    };
+    context.output.show(&measured, |measured| {
+        let rows: Vec<_> = measured.iter().map(row).collect();
+        table(
+            ["NAME", "CPU", "MEMORY", "READ", "WRITTEN"],
+            &rows,
+            "No machine runs",
+        )
+    })?;
+    Ok(0)
+}
+
+fn row(machine: &MachineNow) -> [String; 5] {
+    let name = machine.name.clone();
+    let Some(load) = machine.load else {
+        let none = || "-".to_owned();
+        return [name, none(), none(), none(), none()];
+    };
+    [
+        name,
+        format!("{:.0} %", load.cpus * 100.0),
+        size(load.memory_bytes),
+        rate(load.read_rate),
+        rate(load.write_rate),
+    ]
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative, and shown in round numbers"
+)]
+fn rate(bytes_per_second: f64) -> String {
+    format!("{}/s", size(bytes_per_second as u64))
+}
