@@ -207,6 +207,10 @@ export const commands = {
 	machineRename: (id: string, name: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_rename", { id, name })),
 	/**  The exact QEMU command, and where things are. */
 	machineDetails: (id: string) => typedError<MachineDetails, AppError>(__TAURI_INVOKE("machine_details", { id })),
+	/**  What this computer and its machines did after a time, in milliseconds since 1970. */
+	machineLoads: (since: number) => typedError<Loads, AppError>(__TAURI_INVOKE("machine_loads", { since })),
+	/**  What a machine, or this computer, did in the last minutes. */
+	machineLoadHistory: (id: string | null, minutes: number) => typedError<LoadPoint[], AppError>(__TAURI_INVOKE("machine_load_history", { id, minutes })),
 	/**  Saves what the display shows now as a PNG file. */
 	machineScreenshot: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_screenshot", { id, path })),
 	/**  Opens a forwarded port in the browser. */
@@ -1234,6 +1238,34 @@ export type ListKind =
 /**  A bill of materials as `CycloneDX`. */
 "cyclonedx";
 
+/**  What was done up to a moment, since the one before. */
+export type LoadPoint = {
+	/**  When, in milliseconds since 1970. */
+	at: number,
+	/**  Processors kept busy, in thousandths: 1000 is one of them, all the time. */
+	cpuPermille: number,
+	/**  The most processors kept busy in thousandths, where this stands for a minute. */
+	cpuPermilleMost: number,
+	/**  Memory taken, in bytes. */
+	memoryBytes: number,
+	/**  Bytes read from disks in a second. This computer: not measured. */
+	readRate: number,
+	/**  Bytes written to disks in a second. This computer: not measured. */
+	writeRate: number,
+};
+
+/**  What this computer and its machines do now. */
+export type Loads = {
+	/**  How many processors this computer has. */
+	processors: number,
+	/**  How much memory it has. */
+	memoryTotalBytes: number,
+	/**  What it did in the last minutes. */
+	host: LoadPoint[],
+	/**  What its machines did. */
+	machines: MachineLoad[],
+};
+
 /**  An appliance's lock file: the packages that each build of it uses. */
 export type LockInfo = {
 	/**  Whether there is one. */
@@ -1317,6 +1349,14 @@ export type MachineDetails = {
 
 /**  A machine was deleted; its id. */
 export type MachineGone = string;
+
+/**  The last minutes of a machine, oldest first. */
+export type MachineLoad = {
+	/**  The machine. */
+	id: string,
+	/**  What it did. */
+	points: LoadPoint[],
+};
 
 /**  Where a machine is in its life. */
 export type MachineState = 

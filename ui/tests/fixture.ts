@@ -16,6 +16,7 @@ import type {
   EnvValue,
   Job,
   Kernel,
+  LoadPoint,
   Machine,
   MachineState,
   RunConfiguration,
@@ -67,6 +68,9 @@ export function build(appliance: string, number: number): Build {
     digest: digest(number + 7),
     startedAt: ago(120 + number * 5000),
     durationMs: 640 + number * 35,
+    changes: null,
+    hasImage: true,
+    replacedBy: null,
   };
 }
 
@@ -93,6 +97,24 @@ export function appliance(number: number, part: Partial<Appliance> = {}): Applia
     problem: null,
     ...part,
   };
+}
+
+/** A minute of what something did, around so many thousandths of a processor. */
+export function loadPoints(since: number, permille: number): LoadPoint[] {
+  const now = Math.floor(Date.now() / 1000);
+  return Array.from({ length: 60 }, (_, index) => (now - 59 + index) * 1000)
+    .filter((at) => at > since)
+    .map((at, index) => {
+      const cpuPermille = Math.round(permille * (1 + 0.6 * Math.sin(index / 4)));
+      return {
+        at,
+        cpuPermille,
+        cpuPermilleMost: cpuPermille,
+        memoryBytes: (180 + index) * 1024 ** 2,
+        readRate: index % 9 === 0 ? 3_000_000 : 0,
+        writeRate: index % 5 === 0 ? 900_000 : 4096,
+      };
+    });
 }
 
 export function machine(number: number, state: MachineState, part: Partial<Machine> = {}): Machine {
@@ -558,6 +580,16 @@ export function install(world: World) {
       world.machines = world.machines.filter(({ id }) => id !== args["id"]);
       return null;
     },
+    machine_loads: (args) => ({
+      processors: 8,
+      memoryTotalBytes: 16 * 1024 ** 3,
+      host: loadPoints(Number(args["since"]), 2400),
+      machines: world.machines.map(({ id }) => ({
+        id,
+        points: loadPoints(Number(args["since"]), 300),
+      })),
+    }),
+    machine_load_history: () => loadPoints(0, 300),
     machine_rename: () => null,
     machine_details: (args) => ({
       command: [

@@ -7,7 +7,7 @@ use tauri::State;
 use tauri::ipc::{Channel, InvokeBody, Request};
 use windlass_workshop::Workshop;
 use windlass_workshop::error::{AppError, ErrorKind, Result};
-use windlass_workshop::machines::{Machine, MachineDetails};
+use windlass_workshop::machines::{LoadPoint, Loads, Machine, MachineDetails};
 
 use crate::streams::{Bytes, Streams};
 
@@ -173,4 +173,22 @@ pub async fn stream_write(streams: State<'_, Streams>, request: Request<'_>) -> 
             "A stream takes raw bytes and a header that names it",
         )),
     }
+}
+
+/// What this computer and its machines did after a time, in milliseconds since 1970.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_loads(workshop: State<'_, Arc<Workshop>>, since: u64) -> Result<Loads> {
+    Ok(workshop.loads(since))
+}
+
+/// What a machine, or this computer, did in the last minutes.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_load_history(
+    workshop: State<'_, Arc<Workshop>>,
+    id: Option<String>,
+    minutes: u32,
+) -> Result<Vec<LoadPoint>> {
+    workshop.load_history(id.as_deref(), minutes)
 }

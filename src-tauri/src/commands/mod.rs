@@ -131,6 +131,8 @@ pub fn list<R: Runtime>() -> Builder<R> {
             machines::machine_delete,
             machines::machine_rename,
             machines::machine_details,
+            machines::machine_loads,
+            machines::machine_load_history,
             machines::machine_screenshot,
             machines::machine_open_port,
             machines::console_open,

@@ -1,7 +1,7 @@
 /** Which place of the window is open, and how to get back. */
 export type ApplianceTab = "contents" | "run" | "builds";
 export type PackageTab = "readme" | "files" | "needs" | "versions";
-export type MachineTab = "console" | "display" | "ports" | "details";
+export type MachineTab = "console" | "display" | "graphs" | "ports" | "details";
 
 export type Place =
   | { at: "appliances" }

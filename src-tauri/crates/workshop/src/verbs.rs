@@ -203,6 +203,11 @@ pub const VERBS: &[Verb] = &[
     verb("machine_delete", With("machine delete NAME")),
     verb("machine_rename", With("machine rename NAME NEW-NAME")),
     verb("machine_details", With("machine details NAME")),
+    verb("machine_loads", With("machine stats NAME")),
+    verb(
+        "machine_load_history",
+        WindowOnly("curves are for the eye; `windlassctl machine stats` tells the numbers of now"),
+    ),
     verb("machine_screenshot", With("machine screenshot NAME")),
     verb(
         "machine_open_port",

@@ -5,6 +5,7 @@ import { Terminal, type ITheme } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { openConsole, type ByteStream } from "../../backend";
 import { copyText } from "../../clipboard";
+import { colour, cssValue, onThemeChange } from "../../theme";
 
 export interface TerminalEvents {
   onfound: (index: number, count: number) => void;
@@ -66,12 +67,7 @@ export async function openTerminal(
   const sized = new ResizeObserver(fitNow);
   sized.observe(place);
 
-  // The theme follows the window, whether the setting or the system changes.
-  const scheme = window.matchMedia("(prefers-color-scheme: dark)");
-  const recolour = () => (terminal.options.theme = theme());
-  scheme.addEventListener("change", recolour);
-  const root = new MutationObserver(recolour);
-  root.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  const ignoreTheme = onThemeChange(() => (terminal.options.theme = theme()));
 
   terminal.attachCustomKeyEventHandler((event) => {
     if (event.type !== "keydown") return true;
@@ -136,8 +132,7 @@ export async function openTerminal(
     disposed = true;
     clearTimeout(timer);
     sized.disconnect();
-    root.disconnect();
-    scheme.removeEventListener("change", recolour);
+    ignoreTheme();
     stream?.close();
     terminal.dispose();
   }
@@ -165,26 +160,6 @@ export async function openTerminal(
     },
     dispose,
   };
-}
-
-function cssValue(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-/** The colour that a token has just now, as the terminal wants it. */
-function colour(token: string): string {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${token})`;
-  probe.style.display = "none";
-  document.body.append(probe);
-  const computed = getComputedStyle(probe).color;
-  probe.remove();
-  const channels = computed
-    .match(/[\d.]+/g)
-    ?.slice(0, 3)
-    .map(Number);
-  if (!channels || channels.length < 3) return "#808080";
-  return `#${channels.map((channel) => Math.round(channel).toString(16).padStart(2, "0")).join("")}`;
 }
 
 function theme(): ITheme {

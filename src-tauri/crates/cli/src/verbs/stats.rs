@@ -41,18 +41,9 @@ fn row(machine: &MachineNow) -> [String; 5] {
     };
     [
         name,
-        format!("{:.0} %", load.cpus * 100.0),
+        format!("{} %", load.cpu_permille.div_ceil(10)),
         size(load.memory_bytes),
-        rate(load.read_rate),
-        rate(load.write_rate),
+        format!("{}/s", size(load.read_rate)),
+        format!("{}/s", size(load.write_rate)),
     ]
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate is not negative, and shown in round numbers"
-)]
-fn rate(bytes_per_second: f64) -> String {
-    format!("{}/s", size(bytes_per_second as u64))
 }

@@ -28,25 +28,25 @@ const POINTS_MAX: usize = 600;
 const HOST: &str = "host";
 
 /// What was done up to a moment, since the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadPoint {
-    /// When, in seconds since 1970.
-    pub at: f64,
-    /// Processors kept busy: 1 is one of them, all the time.
-    pub cpus: f64,
-    /// The most processors kept busy, where this stands for a minute.
-    pub cpus_most: f64,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Processors kept busy, in thousandths: 1000 is one of them, all the time.
+    pub cpu_permille: u32,
+    /// The most processors kept busy in thousandths, where this stands for a minute.
+    pub cpu_permille_most: u32,
     /// Memory taken, in bytes.
     pub memory_bytes: u64,
     /// Bytes read from disks in a second. This computer: not measured.
-    pub read_rate: f64,
+    pub read_rate: u64,
     /// Bytes written to disks in a second. This computer: not measured.
-    pub write_rate: f64,
+    pub write_rate: u64,
 }
 
 /// The last minutes of a machine, oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Type)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineLoad {
     /// The machine.
@@ -56,7 +56,7 @@ pub struct MachineLoad {
 }
 
 /// What a machine does now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineNow {
     /// The machine.
@@ -68,7 +68,7 @@ pub struct MachineNow {
 }
 
 /// What this computer and its machines do now.
-#[derive(Debug, Clone, PartialEq, Serialize, Type)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Loads {
     /// How many processors this computer has.
@@ -201,9 +201,9 @@ impl Measuring {
 }
 
 impl Workshop {
-    /// What this computer and its machines did in the last minutes, after `since` (in seconds since 1970). As long as
+    /// What this computer and its machines did in the last minutes, after `since` (in milliseconds since 1970). As long as
     /// somebody asks, it is measured every second.
-    pub fn loads(&self, since: f64) -> Loads {
+    pub fn loads(&self, since: u64) -> Loads {
         let usage = HostUsage::now();
         let mut inner = self.measuring.lock();
         let was_watched = inner
@@ -375,27 +375,39 @@ fn minute_of(at: Timestamp) -> u64 {
 }
 
 fn point(at: Timestamp, load: &Load) -> LoadPoint {
+    let cpu_permille = permille(load.cpus);
     LoadPoint {
-        at: at.as_duration().as_secs_f64(),
-        cpus: load.cpus,
-        cpus_most: load.cpus,
+        at: u64::try_from(at.as_millisecond()).unwrap_or(0),
+        cpu_permille,
+        cpu_permille_most: cpu_permille,
         memory_bytes: load.memory_bytes,
-        read_rate: load.read_rate,
-        write_rate: load.write_rate,
+        read_rate: whole(load.read_rate),
+        write_rate: whole(load.write_rate),
     }
 }
 
 fn point_of(minute: Minute) -> LoadPoint {
-    #[expect(clippy::cast_precision_loss, reason = "minutes since 1970 are few")]
-    let at = (minute.number * 60) as f64;
     LoadPoint {
-        at,
-        cpus: minute.mean.cpus,
-        cpus_most: minute.cpus_most,
+        at: minute.number.saturating_mul(60_000),
+        cpu_permille: permille(minute.mean.cpus),
+        cpu_permille_most: permille(minute.cpus_most),
         memory_bytes: minute.mean.memory_bytes,
-        read_rate: minute.mean.read_rate,
-        write_rate: minute.mean.write_rate,
+        read_rate: whole(minute.mean.read_rate),
+        write_rate: whole(minute.mean.write_rate),
     }
+}
+
+fn permille(cpus: f64) -> u32 {
+    u32::try_from(whole(cpus * 1000.0)).unwrap_or(u32::MAX)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "no less than nothing and no more than fits"
+)]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
 }
 
 #[cfg(test)]

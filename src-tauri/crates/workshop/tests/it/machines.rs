@@ -219,7 +219,7 @@ async fn slow_what_a_machine_takes_is_measured_and_kept() {
     let id = run(&workshop, &appliance.id).await;
     console_until(&workshop, &id, "Hello").await;
     let points = until("some seconds of load", async || {
-        let loads = workshop.loads(0.0);
+        let loads = workshop.loads(0);
         assert!(loads.processors > 0 && loads.memory_total_bytes > 1 << 28);
         let of_machine = loads.machines.into_iter().find(|load| load.id == id)?;
         (of_machine.points.len() >= 3 && loads.host.len() >= 3).then_some(of_machine.points)
@@ -238,21 +238,21 @@ async fn slow_what_a_machine_takes_is_measured_and_kept() {
     ended(&workshop, &id).await;
     // Its last minute is kept with it, and goes with it.
     let kept = until("the last minute", async || {
-        let _watching = workshop.loads(0.0);
+        let _watching = workshop.loads(0);
         let kept = workshop.load_history(Some(&id), 10).unwrap();
         (!kept.is_empty()).then_some(kept)
     })
     .await;
     assert!(
-        kept.iter()
-            .all(|minute| minute.memory_bytes > 16 << 20 && minute.cpus_most >= minute.cpus)
+        kept.iter().all(|minute| minute.memory_bytes > 16 << 20
+            && minute.cpu_permille_most >= minute.cpu_permille)
     );
     let measured = workshop.measure(std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(measured[0].load, None);
     workshop.delete_machine(&id).await.unwrap();
     assert!(workshop.load_history(Some(&id), 10).is_err());
     until("its points to go", async || {
-        workshop.loads(0.0).machines.is_empty().then_some(())
+        workshop.loads(0).machines.is_empty().then_some(())
     })
     .await;
 }
