@@ -9,6 +9,7 @@
 //! name until it is complete and on the disk, so that there is the whole file or none.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::disk::DiskFormat;
@@ -103,13 +104,19 @@ pub fn convert(
     let image = Image::open(source)?;
     let mut place = Place::new(destination, options.replace)?;
     let disk = image.disk().as_ref();
+    let mut counted = Counted { watch, bytes: 0 };
+    let watch = &mut counted;
     match format {
         Format::Raw => export::write_raw(disk, place.file(), watch)?,
         Format::Qcow2 => {
             let compression = options.compression;
             export::write_qcow2(disk, place.file(), Qcow2Options { compression }, watch)?;
         }
-        _ => {
+        Format::Vmdk => export::write_vmdk(disk, place.file(), watch)?,
+        Format::VmdkStream => export::write_vmdk_stream(disk, place.file(), watch)?,
+        Format::Vdi => export::write_vdi(disk, place.file(), watch)?,
+        Format::Vhdx => export::write_vhdx(disk, place.file(), watch)?,
+        Format::Tar => {
             let what = "another format asked for";
             return Err(Error::Unsupported {
                 what: what.to_owned(),
@@ -117,6 +124,7 @@ pub fn convert(
             });
         }
     }
+    counted.complete(image.size_bytes())?;
     place.keep()?;
     let length = fs::metadata(destination).map_or(0, |metadata| metadata.len());
     Ok(Converted {
@@ -125,4 +133,27 @@ pub fn convert(
         size_bytes: image.size_bytes(),
         file_bytes: length,
     })
+}
+
+/// Knows how much was counted, to count in the end what is left: writers count with the data what is empty before it, not
+/// behind it.
+struct Counted<'watch, W: ?Sized> {
+    watch: &'watch mut W,
+    bytes: u64,
+}
+
+impl<W: Watch + ?Sized> Counted<'_, W> {
+    fn complete(&mut self, total: u64) -> Result<(), Error> {
+        if self.advance(total.saturating_sub(self.bytes)).is_break() {
+            return Err(Error::Cancelled);
+        }
+        Ok(())
+    }
+}
+
+impl<W: Watch + ?Sized> Watch for Counted<'_, W> {
+    fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.bytes += bytes;
+        self.watch.advance(bytes)
+    }
 }

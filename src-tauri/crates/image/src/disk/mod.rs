@@ -2,14 +2,19 @@
 //!
 //! ```text
 //!   raw file ──┐
-//!   qcow2 ─────┼─> dyn ReadAt ──> Part (a partition) ──> a file system's reader
+//!   qcow2, vmdk,
+//!   vdi, vhdx ─┼─> dyn ReadAt ──> Part (a partition) ──> a file system's reader
 //!   bytes ─────┘        └──────> Stream (Read + Seek)
 //! ```
 //!
 //! A disk is read by position and through `&self`, so that one open disk serves several readers. What
 //! lies beyond its end is an error and never zeros.
 
+mod blocks;
 mod qcow2;
+pub(crate) mod vdi;
+pub(crate) mod vhdx;
+pub(crate) mod vmdk;
 
 use std::fmt;
 use std::fs::File;
@@ -20,6 +25,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use qcow2::Qcow2;
+pub use vdi::Vdi;
+pub use vhdx::Vhdx;
+pub use vmdk::Vmdk;
 
 use crate::Error;
 
@@ -221,10 +229,10 @@ impl fmt::Display for DiskFormat {
     }
 }
 
-/// Opens a disk image, raw or qcow2, told by its first bytes.
+/// Opens a disk image, its format told by its first bytes.
 ///
 /// # Errors
-/// [`Error::Open`]; the errors of [`Qcow2::open`].
+/// [`Error::Open`]; the errors of [`of`].
 pub fn open(path: &Path) -> Result<(DiskFormat, SharedDisk), Error> {
     let opened = |source| Error::Open {
         path: path.to_owned(),
@@ -241,16 +249,39 @@ pub fn open(path: &Path) -> Result<(DiskFormat, SharedDisk), Error> {
 /// The disk in a file's bytes.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`Qcow2::open`], [`Vmdk::open`], [`Vdi::open`] and [`Vhdx::open`].
 pub fn of(file: SharedDisk) -> Result<(DiskFormat, SharedDisk), Error> {
-    let mut magic = [0; 4];
-    if file.size_bytes() >= 4 {
-        file.read_at(0, &mut magic)?;
+    let mut start = [0; vdi::MAGIC_AT + 4];
+    let there = usize::try_from(file.size_bytes()).unwrap_or(start.len());
+    let there = there.min(start.len());
+    file.read_at(0, &mut start[..there])?;
+    let disk: SharedDisk = match format_of(&start) {
+        DiskFormat::Raw => {
+            if start.starts_with(vmdk::DESCRIPTOR_MAGIC) {
+                return Err(vmdk::only_a_descriptor());
+            }
+            file
+        }
+        DiskFormat::Qcow2 => Arc::new(Qcow2::open(file, None)?),
+        DiskFormat::Vmdk => Arc::new(Vmdk::open(file)?),
+        DiskFormat::Vdi => Arc::new(Vdi::open(file)?),
+        DiskFormat::Vhdx => Arc::new(Vhdx::open(file)?),
+    };
+    Ok((format_of(&start), disk))
+}
+
+fn format_of(start: &[u8]) -> DiskFormat {
+    if start.starts_with(&qcow2::MAGIC) {
+        DiskFormat::Qcow2
+    } else if start.starts_with(&vmdk::MAGIC) {
+        DiskFormat::Vmdk
+    } else if start.starts_with(&vhdx::MAGIC) {
+        DiskFormat::Vhdx
+    } else if le_u32(start, vdi::MAGIC_AT) == vdi::MAGIC {
+        DiskFormat::Vdi
+    } else {
+        DiskFormat::Raw
     }
-    if magic == qcow2::MAGIC {
-        return Ok((DiskFormat::Qcow2, Arc::new(Qcow2::open(file, None)?)));
-    }
-    Ok((DiskFormat::Raw, file))
 }
 
 fn beyond_end(offset: u64) -> Error {

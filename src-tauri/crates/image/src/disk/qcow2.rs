@@ -14,8 +14,10 @@
 //! backing disk, which must be given: a name in a header opens no file.
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use super::blocks::{self, Blocks, Place};
 use super::{ReadAt, SharedDisk, be_u32, be_u64, beyond_end};
 use crate::Error;
 
@@ -230,6 +232,51 @@ impl Qcow2 {
     }
 }
 
+/// Only to find data; reading is above.
+impl Blocks for Qcow2 {
+    fn disk_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn block_bytes(&self) -> u64 {
+        self.cluster_bytes()
+    }
+
+    fn file(&self) -> &SharedDisk {
+        &self.file
+    }
+
+    fn place(&self, block: u64, _length: u64) -> Result<Place, Error> {
+        Ok(match self.cluster(block)? {
+            Cluster::Zeros => Place::Zeros,
+            Cluster::Missing if self.backing.is_none() => Place::Zeros,
+            Cluster::Missing => Place::At(0),
+            Cluster::At(at) | Cluster::Compressed { at, .. } => Place::At(at),
+        })
+    }
+
+    fn skip(&self, block: u64) -> Result<u64, Error> {
+        if self.backing.is_some() {
+            return Ok(block);
+        }
+        let l2_bits = self.cluster_bits - 3;
+        let tables = self
+            .size_bytes
+            .div_ceil(self.cluster_bytes())
+            .div_ceil(1 << l2_bits);
+        let start = block >> l2_bits;
+        let mut table = start;
+        while table < tables && self.entry(self.l1_offset + table * 8)? & OFFSET_MASK == 0 {
+            table += 1;
+        }
+        Ok(if table == start {
+            block
+        } else {
+            table << l2_bits
+        })
+    }
+}
+
 impl ReadAt for Qcow2 {
     fn size_bytes(&self) -> u64 {
         self.size_bytes
@@ -260,6 +307,10 @@ impl ReadAt for Qcow2 {
             done += count;
         }
         Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, Error> {
+        blocks::next_data(self, offset)
     }
 }
 

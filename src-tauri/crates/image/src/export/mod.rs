@@ -2,18 +2,28 @@
 //!
 //! ```text
 //!   any disk (ReadAt) ──┬─> raw       holes stay holes
-//!                       └─> qcow2     only clusters with data; deflated or zstd-compressed where asked for
+//!                       ├─> qcow2     only clusters with data; deflated or zstd-compressed where asked for
+//!                       ├─> vmdk      monolithicSparse, or streamOptimized: deflated, as in an OVA
+//!                       └─> vdi, vhdx growing
 //! ```
 //!
-//! What is zero in the disk takes no room in either, whether it was a hole or written zeros. Both are written in one
+//! What is zero in the disk takes no room in any, whether it was a hole or written zeros. All are written in one
 //! pass and a few buffers, whatever the disk's size, and the same disk gives the same bytes.
 
+mod compress;
 mod qcow2;
+mod vdi;
+mod vhdx;
+mod vmdk;
 
 use std::io::{Seek, Write};
 use std::ops::Range;
 
-pub use qcow2::{Compression, Qcow2Options, write_qcow2};
+pub use compress::Compression;
+pub use qcow2::{Qcow2Options, write_qcow2};
+pub use vdi::write_vdi;
+pub use vhdx::write_vhdx;
+pub use vmdk::{write_vmdk, write_vmdk_stream};
 
 use crate::disk::ReadAt;
 use crate::output::Output;
@@ -92,4 +102,33 @@ fn advance(watch: &mut (impl Watch + ?Sized), bytes: u64) -> Result<(), Error> {
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|first| *first == 0) && bytes.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// The digest of what is on a disk, from which the numbers are made that tell one disk from another.
+struct Identity(blake3::Hasher);
+
+impl Identity {
+    fn new(format: &str, size_bytes: u64) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format.as_bytes());
+        hasher.update(&size_bytes.to_le_bytes());
+        Self(hasher)
+    }
+
+    /// Takes in what is not zero.
+    fn add(&mut self, at: u64, bytes: &[u8]) {
+        self.0.update(&at.to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// A UUID of version 8, made from the digest: the same disk gets the same, another one another.
+    fn uuid(&self, purpose: u8) -> [u8; 16] {
+        let mut hasher = self.0.clone();
+        hasher.update(&[purpose]);
+        let mut uuid = [0; 16];
+        hasher.finalize_xof().fill(&mut uuid);
+        uuid[6] = uuid[6] & 0x0F | 0x80;
+        uuid[8] = uuid[8] & 0x3F | 0x80;
+        uuid
+    }
 }

@@ -14,13 +14,9 @@
 //! compression type, and only QEMU 5.1 or newer reads it.
 
 use std::io::{Seek, Write};
-use std::num::NonZero;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
-use flate2::{Compress, FlushCompress, Status};
-
-use super::{Chunk, advance, chunks, is_zero, length};
+use super::advance;
+use super::compress::{Body, Cluster, Compression, Method, clusters, compress_all, plain};
 use crate::disk::ReadAt;
 use crate::output::Output;
 use crate::{Error, Watch};
@@ -48,24 +44,6 @@ const COMPRESSED: u64 = 1 << 62;
 const SECTORS_SHIFT: u32 = 62 - (CLUSTER_BITS - 8);
 const INCOMPATIBLE_COMPRESSION: u64 = 1 << 3;
 const COMPRESSION_ZSTD: u8 = 1;
-
-const DEFLATE_LEVEL: u32 = 6;
-const DEFLATE_WINDOW_BITS: u8 = 12;
-const ZSTD_LEVEL: i32 = 3;
-
-/// A cluster is compressed in a millisecond, which is worth a thread but not more of them than cores.
-const COMPRESSORS_MAX: usize = 8;
-/// How many clusters wait at each compressor.
-const QUEUE: usize = 8;
-
-/// How clusters are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Read by every QEMU and every cloud.
-    Deflate,
-    /// Faster and smaller; read by QEMU 5.1 and newer.
-    Zstd,
-}
 
 /// What a qcow2 file shall be like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,16 +73,7 @@ pub fn write_qcow2<W: Write + Seek>(
         });
     }
     let mut writer = Writer::new(Output::new(out)?, size_bytes);
-    let clusters = chunks(disk, CLUSTER).map(|chunk| {
-        let Chunk { range, skipped } = chunk?;
-        let mut bytes = vec![0; CLUSTER_BYTES];
-        disk.read_at(range.start, &mut bytes[..length(&range)])?;
-        Ok(Cluster {
-            number: range.start / CLUSTER,
-            advanced: skipped + range.end - range.start,
-            bytes,
-        })
-    });
+    let clusters = clusters(disk, CLUSTER);
     let mut take = |cluster: Cluster, body: Body| {
         writer.put(cluster.number, body)?;
         advance(watch, cluster.advanced)
@@ -117,131 +86,9 @@ pub fn write_qcow2<W: Write + Seek>(
                 take(cluster, body)?;
             }
         }
-        Some(compression) => compress_all(clusters, compression, take)?,
+        Some(compression) => compress_all(clusters, Method::of(compression), take)?,
     }
     writer.finish(options.compression)
-}
-
-/// A cluster of the disk.
-struct Cluster {
-    number: u64,
-    /// How far the work has come with it, in bytes of the disk.
-    advanced: u64,
-    bytes: Vec<u8>,
-}
-
-/// What of a cluster gets into the file.
-enum Body {
-    Zero,
-    Plain(Vec<u8>),
-    Compressed(Vec<u8>),
-}
-
-fn plain(bytes: Vec<u8>) -> Body {
-    if is_zero(&bytes) {
-        Body::Zero
-    } else {
-        Body::Plain(bytes)
-    }
-}
-
-/// Compresses clusters side by side and hands them over in their order.
-fn compress_all(
-    clusters: impl Iterator<Item = Result<Cluster, Error>>,
-    compression: Compression,
-    mut take: impl FnMut(Cluster, Body) -> Result<(), Error>,
-) -> Result<(), Error> {
-    type Done = (Cluster, Body);
-    let count = thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(COMPRESSORS_MAX);
-    thread::scope(|scope| {
-        let compressors: Vec<(SyncSender<Cluster>, Receiver<Done>)> = (0..count)
-            .map(|_| {
-                let (to_do, jobs) = sync_channel::<Cluster>(QUEUE);
-                let (done, results) = sync_channel(QUEUE);
-                scope.spawn(move || {
-                    let mut compressor = Compressor::new(compression);
-                    for mut cluster in jobs {
-                        let body = compressor.compress(std::mem::take(&mut cluster.bytes));
-                        if done.send((cluster, body)).is_err() {
-                            return;
-                        }
-                    }
-                });
-                (to_do, results)
-            })
-            .collect();
-        let (mut sent, mut taken) = (0_usize, 0_usize);
-        let mut take_next = |taken: &mut usize| -> Result<(), Error> {
-            let result = compressors[*taken % count].1.recv();
-            let (cluster, body) = result.map_err(|_| Error::reader_died())?;
-            *taken += 1;
-            take(cluster, body)
-        };
-        for cluster in clusters {
-            if sent - taken == count * QUEUE {
-                take_next(&mut taken)?;
-            }
-            let sender = &compressors[sent % count].0;
-            sender.send(cluster?).map_err(|_| Error::reader_died())?;
-            sent += 1;
-        }
-        while taken < sent {
-            take_next(&mut taken)?;
-        }
-        Ok(())
-    })
-}
-
-/// Compresses one cluster after the other.
-enum Compressor {
-    Deflate(Compress),
-    /// The encoder, unless it could not be had; then clusters stay as they are.
-    Zstd(Option<zstd::bulk::Compressor<'static>>),
-}
-
-impl Compressor {
-    fn new(compression: Compression) -> Self {
-        match compression {
-            Compression::Deflate => {
-                let level = flate2::Compression::new(DEFLATE_LEVEL);
-                Self::Deflate(Compress::new_with_window_bits(
-                    level,
-                    false,
-                    DEFLATE_WINDOW_BITS,
-                ))
-            }
-            Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok()),
-        }
-    }
-
-    /// What does not get smaller stays as it is.
-    fn compress(&mut self, bytes: Vec<u8>) -> Body {
-        if is_zero(&bytes) {
-            return Body::Zero;
-        }
-        let mut smaller = vec![0; CLUSTER_BYTES - 1];
-        let length = match self {
-            Self::Deflate(deflate) => {
-                deflate.reset();
-                match deflate.compress(&bytes, &mut smaller, FlushCompress::Finish) {
-                    Ok(Status::StreamEnd) => usize::try_from(deflate.total_out()).ok(),
-                    _ => None,
-                }
-            }
-            Self::Zstd(encoder) => encoder
-                .as_mut()
-                .and_then(|encoder| encoder.compress_to_buffer(&bytes, &mut smaller).ok()),
-        };
-        match length {
-            Some(length) => {
-                smaller.truncate(length);
-                Body::Compressed(smaller)
-            }
-            None => Body::Plain(bytes),
-        }
-    }
 }
 
 /// The file as it grows.

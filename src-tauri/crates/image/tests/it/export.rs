@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 const WAYS: [Option<Compression>; 3] = [None, Some(Compression::Deflate), Some(Compression::Zstd)];
 
 /// A sparse disk: text that compresses, noise that does not, written zeros, holes, and an end in the middle of a cluster.
-fn disk_file(folder: &Path, size_bytes: u64) -> std::path::PathBuf {
+pub(crate) fn disk_file(folder: &Path, size_bytes: u64) -> std::path::PathBuf {
     let path = folder.join("disk.raw");
     let mut file = File::create(&path).unwrap();
     file.set_len(size_bytes).unwrap();
@@ -43,7 +43,7 @@ fn disk_file(folder: &Path, size_bytes: u64) -> std::path::PathBuf {
     path
 }
 
-fn qemu_img(arguments: &[&str]) {
+pub(crate) fn qemu_img(arguments: &[&str]) {
     let output = Command::new("qemu-img").args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
@@ -62,7 +62,7 @@ fn export(from: &Path, to: &Path, compression: Option<Compression>) {
     .unwrap();
 }
 
-fn assert_same(one: &dyn ReadAt, other: &dyn ReadAt) {
+pub(crate) fn assert_same(one: &dyn ReadAt, other: &dyn ReadAt) {
     assert_eq!(one.size_bytes(), other.size_bytes());
     let mut buffers = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let mut offset = 0;
