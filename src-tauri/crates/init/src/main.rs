@@ -16,7 +16,8 @@
 //!
 //! # What the kernel's parameters can say
 //! `windlass.network=required` (the default: no address is an error, the guest powers off), `optional` (go on without
-//! one) or `off` (nothing but loopback); `windlass.dhcp-seconds=N` (12); `windlass.hostname=NAME`; `windlass.root=/dev/NAME`.
+//! one) or `off` (nothing but loopback); `windlass.dhcp-seconds=N` (12); `windlass.hostname=NAME`; `windlass.root=/dev/NAME`, or
+//! `windlass.root=PARTLABEL=NAME` for a partition by its name.
 //!
 //! # Console
 //! Each command has a terminal of its own (a pty) and its own session. What it prints goes to the serial port `ttyS0` and to

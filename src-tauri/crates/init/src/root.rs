@@ -12,11 +12,17 @@ use rustix::mount::{MountFlags, mount as mount_file_system};
 /// Where the root is mounted until it becomes the root.
 pub(crate) const NEW_ROOT: &str = "/windlass-root";
 
+/// A wanted root that begins so is a partition by its name in the disk's table.
+const BY_NAME: &str = "PARTLABEL=";
+
 /// Disks appear a moment after their driver.
 const DISK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The superblock's magic number of ext2, ext3 and ext4.
-const EXT_MAGIC_OFFSET: u64 = 1024 + 0x38;
+/// The superblock of ext2, ext3 and ext4: its magic number, the logarithm of its blocks' size, its revision.
+const SUPERBLOCK_OFFSET: u64 = 1024;
+const MAGIC_OFFSET: usize = 0x38;
+const BLOCK_SIZE_OFFSET: usize = 0x18;
+const REVISION_OFFSET: usize = 0x4C;
 const EXT_MAGIC: [u8; 2] = [0x53, 0xef];
 
 /// What `/sys/block` has besides disks.
@@ -26,9 +32,11 @@ const NO_DISKS: [&str; 6] = ["loop", "ram", "zram", "fd", "sr", "dm-"];
 pub(crate) fn find(wanted: Option<&str>) -> Result<PathBuf, String> {
     let start = Instant::now();
     loop {
-        let looked_at = match wanted {
-            Some(device) => vec![PathBuf::from(device)],
-            None => candidates(Path::new("/sys/block")),
+        let block = Path::new("/sys/block");
+        let looked_at = match wanted.map(|wanted| (wanted, wanted.strip_prefix(BY_NAME))) {
+            Some((_, Some(name))) => partitions_named(block, name),
+            Some((device, None)) => vec![PathBuf::from(device)],
+            None => candidates(block),
         };
         if let Some(device) = looked_at.iter().find(|device| holds_ext4(device)) {
             return Ok(device.clone());
@@ -36,27 +44,59 @@ pub(crate) fn find(wanted: Option<&str>) -> Result<PathBuf, String> {
         // A disk without a root file system will not get one by waiting.
         let is_there = looked_at.iter().any(|device| device.exists());
         if is_there || start.elapsed() > DISK_TIMEOUT {
-            return Err(describe(&looked_at));
+            return Err(
+                match wanted.and_then(|wanted| wanted.strip_prefix(BY_NAME)) {
+                    Some(name) if looked_at.is_empty() => format!("no disk has a partition {name}"),
+                    _ => describe(&looked_at),
+                },
+            );
         }
         sleep(Duration::from_millis(10));
     }
 }
 
-/// The first disk and its partitions, as device files.
-fn candidates(block: &Path) -> Vec<PathBuf> {
+/// The partitions with a name, of all disks, as device files.
+fn partitions_named(block: &Path, wanted: &str) -> Vec<PathBuf> {
+    let line = format!("PARTNAME={wanted}");
+    let is_named = |disk: &str, partition: &str| {
+        let path = block.join(disk).join(partition).join("uevent");
+        fs::read_to_string(path).is_ok_and(|text| text.lines().any(|found| found == line))
+    };
+    let mut found = Vec::new();
+    for disk in disks(block) {
+        let named = partitions(block, &disk)
+            .into_iter()
+            .filter(|partition| is_named(&disk, partition));
+        found.extend(named.map(|name| Path::new("/dev").join(name)));
+    }
+    found
+}
+
+/// The disks, the likeliest first.
+fn disks(block: &Path) -> Vec<String> {
     let is_disk = |name: &String| !NO_DISKS.iter().any(|prefix| name.starts_with(prefix));
     let mut disks: Vec<String> = names(block).into_iter().filter(is_disk).collect();
     // vda before sda: a data disk of another kind does not come before the image.
     disks.sort_by_key(|name| (!name.starts_with("vd"), name.len(), name.clone()));
-    let Some(disk) = disks.first() else {
+    disks
+}
+
+fn partitions(block: &Path, disk: &str) -> Vec<String> {
+    let mut partitions: Vec<String> = names(&block.join(disk))
+        .into_iter()
+        .filter(|name| name.starts_with(disk))
+        .collect();
+    partitions.sort_by_key(|name| (name.len(), name.clone()));
+    partitions
+}
+
+/// The first disk and its partitions, as device files.
+fn candidates(block: &Path) -> Vec<PathBuf> {
+    let Some(disk) = disks(block).into_iter().next() else {
         return Vec::new();
     };
-    let partitions = names(&block.join(disk))
-        .into_iter()
-        .filter(|name| name.starts_with(disk.as_str()));
-    let mut partitions: Vec<String> = partitions.collect();
-    partitions.sort_by_key(|name| (name.len(), name.clone()));
-    std::iter::once(disk.clone())
+    let partitions = partitions(block, &disk);
+    std::iter::once(disk)
         .chain(partitions)
         .map(|name| Path::new("/dev").join(name))
         .collect()
@@ -70,11 +110,15 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn holds_ext4(device: &Path) -> bool {
-    let mut magic = [0; 2];
-    File::open(device)
-        .and_then(|file| file.read_exact_at(&mut magic, EXT_MAGIC_OFFSET))
-        .is_ok()
-        && magic == EXT_MAGIC
+    let mut superblock = [0; 0x50];
+    let is_read = File::open(device)
+        .and_then(|file| file.read_exact_at(&mut superblock, SUPERBLOCK_OFFSET))
+        .is_ok();
+    // Two bytes alone come about by chance as well, such as in a boot loader.
+    is_read
+        && superblock[MAGIC_OFFSET..].starts_with(&EXT_MAGIC)
+        && superblock[BLOCK_SIZE_OFFSET] <= 6
+        && superblock[REVISION_OFFSET..] == [1, 0, 0, 0]
 }
 
 fn describe(looked_at: &[PathBuf]) -> String {
@@ -124,6 +168,16 @@ mod tests {
         ] {
             fs::create_dir_all(folder.join(path)).unwrap();
         }
+        for (partition, name) in [
+            ("vda/vda2", "esp"),
+            ("vda/vda10", "root"),
+            ("vdb/vdb1", "root"),
+        ] {
+            let text = format!("DEVNAME=x\nPARTNAME={name}\n");
+            fs::write(folder.join(partition).join("uevent"), text).unwrap();
+        }
+        let roots = partitions_named(&folder, "root");
+        assert_eq!(roots, ["/dev/vda10", "/dev/vdb1"].map(PathBuf::from));
         let found = candidates(&folder);
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(
@@ -144,6 +198,9 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         assert!(!holds_ext4(&path));
         bytes[1080..1082].copy_from_slice(&EXT_MAGIC);
+        fs::write(&path, &bytes).unwrap();
+        assert!(!holds_ext4(&path), "two bytes are not enough");
+        bytes[1024 + REVISION_OFFSET] = 1;
         fs::write(&path, &bytes).unwrap();
         assert!(holds_ext4(&path));
         fs::remove_file(&path).unwrap();

@@ -47,6 +47,13 @@ pub enum Error {
         found: String,
     },
 
+    /// What makes disks boot by themselves could not be made of the distribution's packages.
+    #[error("the distribution's boot loader cannot be used: {found}")]
+    NoBootLoader {
+        /// What is wrong.
+        found: String,
+    },
+
     /// There is no such kernel in the library.
     #[error("there is no guest kernel {id} in the library")]
     NoKernel {
@@ -232,6 +239,9 @@ impl Error {
                 "Choose the linux-image-….deb of a kernel, such as linux-image-6.1.0-56-cloud-amd64, \
                  or fetch the distribution's own."
                     .to_owned()
+            }
+            Self::NoBootLoader { .. } => {
+                "Build the disk without a boot loader: machines on this computer need none.".to_owned()
             }
             Self::NoKernel { .. } | Self::NotLinux { .. } | Self::NotOsv { .. } => {
                 "List the guest kernels, and choose one of them or add it.".to_owned()

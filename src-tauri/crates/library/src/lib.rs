@@ -11,6 +11,7 @@
 //! │       │   ├── order              one file name per line, in load order
 //! │       │   └── virtio_ring.ko …
 //! │       └── initramfs-<digest>.cpio    made when first asked for      [initramfs]
+//! ├── boot-loader/                   GRUB, which makes Linux disks boot by themselves   [boot_loader]
 //! ├── packages/                      any number of versions side by side     [packages]
 //! │   └── node-20/9c0e44d1a7b35f02/  the first 16 digits of the tree digest
 //! │       ├── package.json           what it is, from where it came
@@ -42,6 +43,7 @@
 //!
 //! Registries, from which packages and kernels are fetched by name, are no part of this.
 
+mod boot_loader;
 mod care;
 mod embedded;
 mod error;
@@ -56,6 +58,7 @@ mod progress;
 mod store;
 mod workplace;
 
+pub use boot_loader::BootLoader;
 pub use care::prune::{Keep, PruneItem, PruneKind, PrunePlan, Pruned};
 pub use care::repair::{FetchArchive, Repair};
 pub use care::usage::Usage;

@@ -50,6 +50,16 @@ pub struct LinuxPackage {
     pub modules: Option<String>,
 }
 
+impl LinuxPackage {
+    /// Its package, and that of the modules.
+    pub(super) fn names(&self) -> Vec<&str> {
+        [Some(self.name.as_str()), self.modules.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
 impl Apt {
     /// Finds the package of the distribution's newest cloud kernel.
     ///
@@ -88,17 +98,14 @@ impl Apt {
     }
 
     /// Downloads the packages into a folder, and gives their files there.
-    pub(super) fn download(
+    pub(crate) fn download(
         &self,
-        package: &LinuxPackage,
+        names: &[&str],
         folder: &Path,
         progress: &mut dyn FnMut(Progress),
         cancel: &CancellationToken,
     ) -> Result<Vec<PathBuf>, Error> {
-        let names: Vec<&str> = [Some(package.name.as_str()), package.modules.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let first = names.first().copied().unwrap_or_default();
         let command = || {
             let mut command = Command::new(&self.apt_get);
             command.current_dir(folder).args(&self.options).args([
@@ -112,11 +119,11 @@ impl Apt {
             command
         };
         let uris = child::run(
-            command().arg("--print-uris").args(&names),
+            command().arg("--print-uris").args(names),
             &mut || (),
             cancel,
         )?;
-        check(&uris, &package.name)?;
+        check(&uris, first)?;
         let total_bytes = parse_sizes(&uris.stdout);
         let mut tick = || {
             let done_bytes = folder_bytes(folder);
@@ -126,8 +133,8 @@ impl Apt {
                 total_bytes,
             });
         };
-        let output = child::run(command().args(&names), &mut tick, cancel)?;
-        check(&output, &package.name)?;
+        let output = child::run(command().args(names), &mut tick, cancel)?;
+        check(&output, first)?;
 
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder).context("list", folder)? {

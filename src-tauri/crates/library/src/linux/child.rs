@@ -10,7 +10,7 @@ use super::AptError;
 use crate::error::Error;
 
 /// Runs a program to its end, calling `tick` now and then.
-pub(super) fn run(
+pub(crate) fn run(
     command: &mut Command,
     tick: &mut dyn FnMut(),
     cancel: &CancellationToken,
@@ -36,7 +36,7 @@ pub(super) fn run(
 }
 
 /// Waits until that is cancelled.
-pub(super) fn until(cancel: &CancellationToken) -> impl FnMut(u64) -> ControlFlow<()> {
+pub(crate) fn until(cancel: &CancellationToken) -> impl FnMut(u64) -> ControlFlow<()> {
     |_| {
         if cancel.is_cancelled() {
             ControlFlow::Break(())

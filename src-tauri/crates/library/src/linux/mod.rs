@@ -21,7 +21,7 @@ use crate::library::Library;
 use crate::progress::{Progress, Step};
 
 mod apt;
-mod child;
+pub(crate) mod child;
 mod deb;
 mod error;
 mod modules;
@@ -66,7 +66,7 @@ impl Library {
             "fetching a kernel"
         );
         let folder = self.workplace()?;
-        let files = apt.download(&package, folder.path(), progress, cancel)?;
+        let files = apt.download(&package.names(), folder.path(), progress, cancel)?;
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         add_packages(self, &files, progress, cancel)
     }

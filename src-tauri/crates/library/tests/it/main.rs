@@ -11,6 +11,7 @@ mod initramfs;
 mod kernels;
 mod packages;
 mod sequences;
+mod slow_boot;
 mod slow_fetch;
 mod store;
 mod support;
