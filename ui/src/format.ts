@@ -79,3 +79,11 @@ export function shortDigest(digest: string): string {
 export function fileName(path: string): string {
   return path.split("/").filter(Boolean).pop() ?? path;
 }
+
+/** A time of day, for an axis: 14:05. */
+export function formatClock(milliseconds: number): string {
+  return cached(
+    "clock",
+    (locale) => new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" }),
+  ).format(milliseconds);
+}
