@@ -26,6 +26,10 @@ pub enum ImageKind {
     Qcow2,
     /// A gzip-compressed file.
     Gzip,
+    /// An xz-compressed file.
+    Xz,
+    /// A zstd-compressed file.
+    Zstd,
     /// None of these.
     Unknown,
 }
@@ -50,6 +54,12 @@ fn kind_of(start: &[u8]) -> ImageKind {
     }
     if start.starts_with(&[0x1F, 0x8B]) {
         return ImageKind::Gzip;
+    }
+    if start.starts_with(b"\xFD7zXZ\0") {
+        return ImageKind::Xz;
+    }
+    if start.starts_with(b"\x28\xB5\x2F\xFD") {
+        return ImageKind::Zstd;
     }
     if rofs::is_magic(start) {
         return ImageKind::Rofs;

@@ -122,9 +122,15 @@ impl Image {
             ImageKind::Rofs | ImageKind::Ext4 | ImageKind::Fat => {
                 (Layout::Bare, vec![(0, None, 0, disk.size_bytes())])
             }
-            ImageKind::Gzip | ImageKind::Qcow2 | ImageKind::Unknown => {
+            ImageKind::Gzip
+            | ImageKind::Xz
+            | ImageKind::Zstd
+            | ImageKind::Qcow2
+            | ImageKind::Unknown => {
                 let found = match kind {
-                    ImageKind::Gzip => "it is gzip-compressed: unpack it first",
+                    ImageKind::Gzip => "it is gzip-compressed: import it, which unpacks it",
+                    ImageKind::Xz => "it is xz-compressed: import it, which unpacks it",
+                    ImageKind::Zstd => "it is zstd-compressed: import it, which unpacks it",
                     ImageKind::Qcow2 => "it is a qcow2 disk inside of another",
                     _ => "it has neither a partition table nor a file system that is known",
                 };

@@ -8,17 +8,19 @@
 //! All of it is done here: no program is run, and no name inside an image opens another file. The result has another
 //! name until it is complete and on the disk, so that there is the whole file or none.
 
-use std::fs;
+use std::io::BufWriter;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::disk::DiskFormat;
 use crate::export::{self, Compression, Qcow2Options};
+use crate::file_system::{FileSystem, StatKind, walk};
 use crate::{Error, Image, Watch};
 
 mod place;
+mod tar;
 
-pub(crate) use place::{Place, folder_of, free_bytes};
+pub(crate) use place::{Place, check_room};
 
 /// What an image can be made into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,16 +78,26 @@ pub struct Converted {
     pub size_bytes: u64,
     /// The length of the new file.
     pub file_bytes: u64,
+    /// How many devices, sockets and pipes are not in a tar archive.
+    pub left_out: u64,
 }
 
 /// How much work it is to convert an image, as the watch counts it.
 ///
 /// # Errors
-/// As [`Image::open`].
+/// As [`convert`].
 pub fn total_bytes(source: &Path, format: Format, options: &ConvertOptions) -> Result<u64, Error> {
     let image = Image::open(source)?;
-    let _ = (format, options);
-    Ok(image.size_bytes())
+    if format != Format::Tar {
+        return Ok(image.size_bytes());
+    }
+    let file_system = volume(&image, options.volume)?;
+    walk(file_system.as_ref()).try_fold(0, |sum: u64, stat| {
+        Ok(match stat?.kind {
+            StatKind::File { size_bytes } => sum.saturating_add(size_bytes),
+            _ => sum,
+        })
+    })
 }
 
 /// Writes an image in another format. The watch counts bytes of the disk, what is empty included; for a tar archive, bytes
@@ -103,36 +115,61 @@ pub fn convert(
 ) -> Result<Converted, Error> {
     let image = Image::open(source)?;
     let mut place = Place::new(destination, options.replace)?;
+    let converted = write(&image, &mut place, format, options, watch)?;
+    place.keep()?;
+    Ok(converted)
+}
+
+/// Writes an image to a place.
+pub(crate) fn write(
+    image: &Image,
+    place: &mut Place,
+    format: Format,
+    options: &ConvertOptions,
+    watch: &mut (impl Watch + ?Sized),
+) -> Result<Converted, Error> {
     let disk = image.disk().as_ref();
+    let (mut size_bytes, mut left_out) = (image.size_bytes(), 0);
     let mut counted = Counted { watch, bytes: 0 };
     let watch = &mut counted;
+    let file = place.file();
     match format {
-        Format::Raw => export::write_raw(disk, place.file(), watch)?,
+        Format::Raw => export::write_raw(disk, file, watch)?,
         Format::Qcow2 => {
             let compression = options.compression;
-            export::write_qcow2(disk, place.file(), Qcow2Options { compression }, watch)?;
+            export::write_qcow2(disk, file, Qcow2Options { compression }, watch)?;
         }
-        Format::Vmdk => export::write_vmdk(disk, place.file(), watch)?,
-        Format::VmdkStream => export::write_vmdk_stream(disk, place.file(), watch)?,
-        Format::Vdi => export::write_vdi(disk, place.file(), watch)?,
-        Format::Vhdx => export::write_vhdx(disk, place.file(), watch)?,
+        Format::Vmdk => export::write_vmdk(disk, file, watch)?,
+        Format::VmdkStream => export::write_vmdk_stream(disk, file, watch)?,
+        Format::Vdi => export::write_vdi(disk, file, watch)?,
+        Format::Vhdx => export::write_vhdx(disk, file, watch)?,
         Format::Tar => {
-            let what = "another format asked for";
-            return Err(Error::Unsupported {
-                what: what.to_owned(),
-                offset: 0,
-            });
+            let file_system = volume(image, options.volume)?;
+            let written = tar::write(file_system.as_ref(), BufWriter::new(file), watch)?;
+            (size_bytes, left_out) = (written.bytes, written.left_out);
         }
     }
-    counted.complete(image.size_bytes())?;
-    place.keep()?;
-    let length = fs::metadata(destination).map_or(0, |metadata| metadata.len());
+    counted.complete(size_bytes)?;
+    let metadata = place.file().metadata();
     Ok(Converted {
         from: image.format(),
         format,
-        size_bytes: image.size_bytes(),
-        file_bytes: length,
+        size_bytes,
+        file_bytes: metadata.map_err(Error::write(0))?.len(),
+        left_out,
     })
+}
+
+fn volume(image: &Image, number: Option<u32>) -> Result<Box<dyn FileSystem>, Error> {
+    let Some(number) = number else {
+        return image.root();
+    };
+    let mut volumes = image.volumes().iter();
+    let volume = volumes.find(|volume| volume.number == number);
+    image.file_system(volume.ok_or_else(|| Error::WrongKind {
+        expected: "a disk with that volume",
+        found: format!("it has no volume {number}"),
+    })?)
 }
 
 /// Knows how much was counted, to count in the end what is left: writers count with the data what is empty before it, not

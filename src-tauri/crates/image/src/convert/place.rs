@@ -40,6 +40,11 @@ impl Place {
         self.file.as_file_mut()
     }
 
+    /// Where the file is until it has its name.
+    pub(crate) fn draft(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Gives the file its name, once it is on the disk.
     pub(crate) fn keep(self) -> Result<(), Error> {
         let path = self.path;
@@ -61,14 +66,24 @@ impl Place {
     }
 }
 
-/// How much room there is for a file of this path.
-pub(crate) fn free_bytes(path: &Path) -> Result<u64, Error> {
-    let status = rustix::fs::statvfs(folder_of(path));
+/// Refuses where there is too little room for a file of this path.
+pub(crate) fn check_room(path: &Path, bytes: u64, leave_free_bytes: u64) -> Result<(), Error> {
+    let folder = folder_of(path);
+    let status = rustix::fs::statvfs(folder);
     let status = status.map_err(|errno| created(path, errno.into()))?;
-    Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    let free_bytes = status.f_bavail.saturating_mul(status.f_frsize);
+    let needed_bytes = bytes.saturating_add(leave_free_bytes);
+    if free_bytes >= needed_bytes {
+        return Ok(());
+    }
+    Err(Error::NoRoom {
+        folder: folder.to_owned(),
+        needed_bytes,
+        free_bytes,
+    })
 }
 
-pub(crate) fn folder_of(path: &Path) -> &Path {
+fn folder_of(path: &Path) -> &Path {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))

@@ -7,10 +7,14 @@
 //!
 //! What comes out is a copy that machines can start from; what went in is only read.
 
-use std::fs;
+mod packed;
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::convert::{self, ConvertOptions, Format};
+use crate::convert::{self, ConvertOptions, Format, Place};
 use crate::disk::DiskFormat;
 use crate::{Error, Image, ImageKind, Layout, Watch};
 
@@ -29,7 +33,7 @@ pub enum Packing {
 /// How an image is imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// What it becomes: [`Format::Raw`] or [`Format::Qcow2`].
+    /// What it becomes: [`Format::Qcow2`], or else [`Format::Raw`].
     pub format: Format,
     /// How much may be unpacked from a compressed file at most.
     pub unpacked_bytes_max: u64,
@@ -72,6 +76,10 @@ pub struct Imported {
 /// # Errors
 /// As [`import`].
 pub fn total_bytes(source: &Path) -> Result<u64, Error> {
+    let (file, packing) = open(source)?;
+    if packing.is_some() {
+        return Ok(file.metadata().map_err(Error::read(0))?.len());
+    }
     Ok(Image::open(source)?.size_bytes())
 }
 
@@ -88,25 +96,30 @@ pub fn import(
     options: &ImportOptions,
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<Imported, Error> {
-    let needed_bytes = allocated(source)?.saturating_add(options.leave_free_bytes);
-    let free_bytes = convert::free_bytes(destination)?;
-    if free_bytes < needed_bytes {
-        let folder = convert::folder_of(destination).to_owned();
-        return Err(Error::NoRoom {
-            folder,
-            needed_bytes,
-            free_bytes,
-        });
-    }
-    let convert_options = ConvertOptions {
-        replace: options.replace,
-        ..ConvertOptions::default()
+    let mut place = Place::new(destination, options.replace)?;
+    let (file, packing) = open(source)?;
+    let from = if let Some(packing) = packing {
+        packed::unpack(file, packing, &mut place, destination, options, watch)?;
+        let image = Image::open(place.draft())?;
+        // What is raw already is where it belongs.
+        if image.format() != DiskFormat::Raw || options.format != Format::Raw {
+            let unpacked = place;
+            place = Place::new(destination, options.replace)?;
+            let mut only_stops = |_: u64| watch.advance(0);
+            copy(&image, &mut place, destination, options, &mut only_stops)?;
+            drop(unpacked);
+        }
+        image.format()
+    } else {
+        let image = Image::open(source)?;
+        copy(&image, &mut place, destination, options, watch)?;
+        image.format()
     };
-    let converted = convert::convert(source, destination, options.format, &convert_options, watch)?;
-    let image = Image::open(destination)?;
+    let image = Image::open(place.draft())?;
+    place.keep()?;
     Ok(Imported {
-        from: converted.from,
-        packing: None,
+        from,
+        packing,
         format: image.format(),
         size_bytes: image.size_bytes(),
         kind: image.kind(),
@@ -114,9 +127,36 @@ pub fn import(
     })
 }
 
+fn open(source: &Path) -> Result<(File, Option<Packing>), Error> {
+    let opened = |error| Error::Open {
+        path: source.to_owned(),
+        source: error,
+    };
+    let file = File::open(source).map_err(opened)?;
+    let mut start = Vec::new();
+    (&file).take(8).read_to_end(&mut start).map_err(opened)?;
+    (&file).rewind().map_err(opened)?;
+    Ok((file, Packing::of(&start)))
+}
+
+fn copy(
+    image: &Image,
+    place: &mut Place,
+    destination: &Path,
+    options: &ImportOptions,
+    watch: &mut (impl Watch + ?Sized),
+) -> Result<(), Error> {
+    let needed = allocated(image.path())?.min(image.size_bytes());
+    convert::check_room(destination, needed, options.leave_free_bytes)?;
+    let format = match options.format {
+        Format::Qcow2 => Format::Qcow2,
+        _ => Format::Raw,
+    };
+    convert::write(image, place, format, &ConvertOptions::default(), watch).map(drop)
+}
+
 /// What of a file is there, holes left out.
 fn allocated(path: &Path) -> Result<u64, Error> {
-    use std::os::unix::fs::MetadataExt as _;
     let metadata = fs::metadata(path).map_err(|source| Error::Open {
         path: path.to_owned(),
         source,

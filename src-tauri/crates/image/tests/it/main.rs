@@ -12,6 +12,7 @@ mod corrupt;
 mod export;
 mod ext4;
 mod fat;
+mod import;
 mod linux;
 mod readers;
 mod real_osv;
