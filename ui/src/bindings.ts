@@ -429,6 +429,8 @@ export type BuildChanges = {
 	manner: BuildManner,
 	/**  Why it was made anew, in words. */
 	reason: string | null,
+	/**  The build that it was compared with, out of whose image it was made where it is updated. */
+	since: string | null,
 	/**  How many files are new. */
 	added: number,
 	/**  How many have other content, another mode, or are of another kind. */
@@ -888,9 +890,9 @@ export type ImageFormat =
 "raw" | 
 /**  QEMU's own format. */
 "qcow2" | 
-/**  VMware's. */
+/**  That of `VMware`. */
 "vmdk" | 
-/**  VirtualBox'. */
+/**  That of `VirtualBox`. */
 "vdi" | 
 /**  Hyper-V's. */
 "vhdx" | 

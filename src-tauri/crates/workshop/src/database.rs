@@ -103,6 +103,14 @@ const STEPS: &[M<'static>] = &[
         created_at TEXT NOT NULL
     ) STRICT;",
     ),
+    // Which build's image is being updated in its place, and the build that it will be.
+    M::up(
+        "CREATE TABLE build_update (
+        id TEXT PRIMARY KEY,
+        base TEXT NOT NULL,
+        draft TEXT NOT NULL
+    ) STRICT;",
+    ),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

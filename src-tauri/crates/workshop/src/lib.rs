@@ -105,6 +105,7 @@ impl Workshop {
             secrets: tokio::sync::OnceCell::new(),
         });
         workshop.bury_jobs()?;
+        workshop.recover_updates()?;
         workshop.watch_machines();
         workshop.keep_measuring();
         Ok(workshop)

@@ -33,6 +33,7 @@ use crate::plan::{Origin, Plan};
 use crate::progress::{Progress, Step};
 
 mod changes;
+mod clone;
 mod digests;
 mod files;
 mod output;
@@ -43,6 +44,7 @@ mod update;
 mod write;
 
 pub use changes::{Changes, Manner};
+pub use clone::clone_image;
 pub use files::{FileKind, FileList, FileRecord, files_path};
 pub use record::record_path;
 
@@ -134,6 +136,32 @@ pub fn build_or_update(
         update::Outcome::Anew { reason, previous } => (reason, previous),
     };
     tracing::debug!(image = %recipe.destination.display(), reason, "the image is built anew");
+    let mut build = build_anew(plan, recipe, previous.as_deref(), digests, progress, cancel)?;
+    build.changes.reason = Some(reason);
+    Ok(build)
+}
+
+/// Makes the image out of another one, in the place where that is, by what differs; if it cannot be made out of it, it is
+/// made anew where the recipe wants it, and the other one stays. [`Build::path`] and [`Build::changes`] say which.
+///
+/// # Errors
+/// As [`build`]. The other image stays as the guest sees it.
+pub fn update_or_build(
+    plan: &Plan,
+    recipe: &Recipe,
+    base: &Path,
+    digests: &DigestCache,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &CancellationToken,
+) -> Result<Build, Error> {
+    let in_place = Recipe {
+        destination: base.to_owned(),
+        ..recipe.clone()
+    };
+    let (reason, previous) = match update::update(plan, &in_place, digests, progress, cancel)? {
+        update::Outcome::Done(build) => return Ok(*build),
+        update::Outcome::Anew { reason, previous } => (reason, previous),
+    };
     let mut build = build_anew(plan, recipe, previous.as_deref(), digests, progress, cancel)?;
     build.changes.reason = Some(reason);
     Ok(build)

@@ -104,14 +104,14 @@ impl Output {
 }
 
 /// A temporary file can be read by its owner alone; a finished image by whom it may concern.
-fn make_readable(file: &File, path: &Path) -> Result<(), Error> {
+pub(super) fn make_readable(file: &File, path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))
         .context("write", path)
 }
 
 /// How the names of an image's temporary files begin.
-fn prefix(destination: &Path) -> String {
+pub(super) fn prefix(destination: &Path) -> String {
     let name = destination
         .file_name()
         .unwrap_or_default()
@@ -121,7 +121,7 @@ fn prefix(destination: &Path) -> String {
 
 /// A temporary file that is locked, by which others see that its build goes on. Before it is locked, another build may
 /// take it for one that was left, and remove it: then it has no name any more, and we make another.
-fn locked_temporary(folder: &Path, prefix: &str) -> Result<NamedTempFile, Error> {
+pub(super) fn locked_temporary(folder: &Path, prefix: &str) -> Result<NamedTempFile, Error> {
     loop {
         let file = tempfile::Builder::new()
             .prefix(prefix)

@@ -1,6 +1,6 @@
 //! From an appliance to an image.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +8,10 @@ use rusqlite::OptionalExtension;
 use windlass_compose as compose;
 use windlass_package::BuildSettings;
 
+use super::lease::Lease;
 use super::provide::GuestKernel;
-use super::{Build, COLUMNS, from_row};
+use super::update::{Base, Intent};
+use super::{Build, BuildChanges, BuildManner, COLUMNS, from_row};
 use crate::Workshop;
 use crate::appliances::{Composition, Finding, Record, Severity};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
@@ -25,6 +27,27 @@ pub(crate) struct Making {
     pub(crate) settings: Option<BuildSettings>,
     /// The size of an ext4 root file system; content and some room where nothing is said.
     pub(crate) size_bytes: Option<u64>,
+    /// The name that the image gets.
+    pub(crate) name: Option<String>,
+}
+
+/// A build that nobody updates or deletes as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Provided {
+    pub(crate) build: Build,
+    pub(crate) composition: Arc<Composition>,
+    _lease: Lease,
+}
+
+/// What an image is made out of.
+#[derive(Debug)]
+pub(super) enum MadeOf {
+    /// Nothing: it is written from the first byte to the last.
+    Nothing,
+    /// What is in its place, if that will do.
+    Place,
+    /// Another image, in that one's place, if that will do.
+    Image(PathBuf),
 }
 
 /// An appliance that can be built: laid over its packages, with a kernel, and nothing in the way.
@@ -36,24 +59,47 @@ pub(super) struct Prepared {
 }
 
 impl Workshop {
-    /// The image of an appliance as it is now: the last one where nothing changed, else a new one.
+    /// The image of an appliance as it is now: the last one where nothing changed, else a new one. It stays as it is
+    /// as long as it is held.
     pub(crate) async fn provide_build(
         self: &Arc<Self>,
         record: &Record,
         making: &Making,
         reporter: &Reporter,
-    ) -> Result<(Build, Arc<Composition>)> {
+    ) -> Result<Provided> {
         let prepared = self.prepare(record, making, reporter).await?;
         let fingerprint = prepared.fingerprint()?;
-        if let Some(build) = self.same_build(&record.id, &fingerprint)? {
+        if let Some((build, lease)) = self.same_build(&record.id, &fingerprint)? {
             reporter.log("Nothing changed since the last build");
-            return Ok((build, prepared.composition));
+            return Ok(Provided {
+                build,
+                composition: prepared.composition,
+                _lease: lease,
+            });
         }
         reporter.check()?;
         let build = self
-            .write_build(record, &prepared, &fingerprint, reporter)
+            .write_build(
+                record,
+                &prepared,
+                &fingerprint,
+                making.name.as_deref(),
+                reporter,
+            )
             .await?;
-        Ok((build, prepared.composition))
+        let lease = Lease::to_read(Path::new(&build.path))?;
+        match lease.filter(|_| self.build(&build.id).is_ok_and(|build| build.has_image)) {
+            Some(lease) => Ok(Provided {
+                build,
+                composition: prepared.composition,
+                _lease: lease,
+            }),
+            None => Err(AppError::new(
+                ErrorKind::Conflict,
+                "Another build of this appliance has taken over the image meanwhile",
+            )
+            .hinted("Try again")),
+        }
     }
 
     /// Packages, plan and kernel; fails on the first finding that forbids the build.
@@ -95,19 +141,32 @@ impl Workshop {
     }
 
     /// A build that was made from just this, and whose image is still there.
-    fn same_build(&self, appliance_id: &str, fingerprint: &str) -> Result<Option<Build>> {
+    fn same_build(&self, appliance_id: &str, fingerprint: &str) -> Result<Option<(Build, Lease)>> {
         let query = format!(
             "SELECT {COLUMNS} FROM build WHERE appliance_id = ?1 AND fingerprint = ?2
-             ORDER BY id DESC LIMIT 1"
+             AND replaced_by IS NULL ORDER BY id DESC LIMIT 1"
         );
-        let found = self
-            .database
-            .lock()
-            .query_row(&query, (appliance_id, fingerprint), from_row)
-            .optional()?;
-        Ok(found.filter(|build| {
+        let find = || {
+            let connection = self.database.lock();
+            connection
+                .query_row(&query, (appliance_id, fingerprint), from_row)
+                .optional()
+        };
+        let is_whole = |build: &Build| {
             std::fs::metadata(&build.path).is_ok_and(|image| image.len() == build.size_bytes)
-        }))
+        };
+        let Some(build) = find()?.filter(is_whole) else {
+            return Ok(None);
+        };
+        let Some(lease) = Lease::to_read(Path::new(&build.path))? else {
+            return Ok(None);
+        };
+        // Somebody may have made another build of it just before.
+        let still = find()?.filter(|now| *now == build && is_whole(now));
+        if still.is_none() || self.has_intent(&build.id)? {
+            return Ok(None);
+        }
+        Ok(Some((build, lease)))
     }
 
     async fn write_build(
@@ -115,6 +174,7 @@ impl Workshop {
         record: &Record,
         prepared: &Prepared,
         fingerprint: &str,
+        name: Option<&str>,
         reporter: &Reporter,
     ) -> Result<Build> {
         // The job's own id: whoever finds a folder without a build knows whose it is.
@@ -122,38 +182,56 @@ impl Workshop {
         let folder = self.home.images().join(&id);
         std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
         let started = Instant::now();
-        let started_at = crate::now();
-        let composed = self
-            .write_image(prepared, folder.join(IMAGE), reporter)
-            .await;
-        let composed = composed.inspect_err(|_| {
-            // Nothing half-written is left.
-            let _ = std::fs::remove_dir_all(&folder);
-        })?;
-        let build = Build {
+        let composition = &prepared.composition;
+        let like = (composition.guest, composition.root_fs);
+        let base = self.base_build(&record.id, like, name).await?;
+        let draft = Build {
             id,
             appliance_id: record.id.clone(),
-            guest: prepared.composition.guest,
-            root_fs: prepared.composition.root_fs,
+            guest: like.0,
+            root_fs: like.1,
             kernel_id: prepared.kernel.id().to_owned(),
-            path: composed.path.display().to_string(),
-            size_bytes: composed.size_bytes,
-            content_bytes: composed.content_bytes,
-            file_count: composed.file_count as u64,
-            digest: composed.digest,
-            started_at,
-            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            changes: Some(composed.changes.into()),
+            path: base
+                .as_ref()
+                .map_or_else(String::new, |base| base.build.path.clone()),
+            size_bytes: 0,
+            content_bytes: 0,
+            file_count: 0,
+            digest: String::new(),
+            started_at: crate::now(),
+            duration_ms: 0,
+            changes: None,
             has_image: true,
             replaced_by: None,
         };
-        reporter.log(&format!(
-            "{} files, {} bytes, in {} ms",
-            build.file_count, build.size_bytes, build.duration_ms
-        ));
-        self.insert_build(&build, fingerprint).inspect_err(|_| {
+        let intent = Intent {
+            build: draft,
+            fingerprint: fingerprint.to_owned(),
+        };
+        let made = self
+            .make_image(
+                prepared,
+                &folder.join(IMAGE),
+                base.as_ref(),
+                &intent,
+                reporter,
+            )
+            .await;
+        let kept = made.and_then(|composed| {
+            let base = base.as_ref().map(|base| &base.build);
+            self.keep_build(base, composed, intent, started, reporter)
+        });
+        drop(base);
+        let build = kept.inspect_err(|_| {
+            // Nothing half-written is left; an image that was being updated is the old one or the new one.
             let _ = std::fs::remove_dir_all(&folder);
+            if let Err(error) = self.recover_updates_of(&reporter.job_id()) {
+                tracing::error!(%error, "an update that failed could not be looked at");
+            }
         })?;
+        if Path::new(&build.path).parent() != Some(&folder) {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
         if let Err(error) = self.prune_builds(&record.id) {
             // Another process may have pruned just the same ones; the next build tries again.
             tracing::warn!(%error, "old builds could not be removed");
@@ -162,14 +240,98 @@ impl Workshop {
         Ok(build)
     }
 
+    /// Makes the image out of that of `base`, or of a clone of it, or anew.
+    async fn make_image(
+        self: &Arc<Self>,
+        prepared: &Prepared,
+        destination: &Path,
+        base: Option<&Base>,
+        intent: &Intent,
+        reporter: &Reporter,
+    ) -> Result<compose::Build> {
+        let Some(base) = base else {
+            return self
+                .write_image(prepared, destination, MadeOf::Nothing, reporter)
+                .await;
+        };
+        let (from, to) = (base.image().to_owned(), destination.to_owned());
+        if crate::blocking(move || compose::clone_image(&from, &to)).await?? {
+            return self
+                .write_image(prepared, destination, MadeOf::Place, reporter)
+                .await;
+        }
+        self.note_intent(&base.build, intent)?;
+        let from = MadeOf::Image(base.image().to_owned());
+        self.write_image(prepared, destination, from, reporter)
+            .await
+    }
+
+    /// Takes down what was made.
+    fn keep_build(
+        &self,
+        base: Option<&Build>,
+        composed: compose::Build,
+        intent: Intent,
+        started: Instant,
+        reporter: &Reporter,
+    ) -> Result<Build> {
+        let Intent { build, fingerprint } = intent;
+        let changes = BuildChanges {
+            since: base.map(|base| base.id.clone()),
+            ..composed.changes.into()
+        };
+        let is_in_place = base.is_some_and(|base| Path::new(&base.path) == composed.path);
+        if let Some(base) = base.filter(|_| changes.manner == BuildManner::Unchanged) {
+            reporter.log("The files are what they were in the last build");
+            if is_in_place {
+                self.drop_intent(base, &build.id)?;
+            }
+            self.set_fingerprint(&base.id, &fingerprint)?;
+            return self.build(&base.id);
+        }
+        let build = Build {
+            path: composed.path.display().to_string(),
+            size_bytes: composed.size_bytes,
+            content_bytes: composed.content_bytes,
+            file_count: composed.file_count as u64,
+            digest: composed.digest,
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            changes: Some(changes.clone()),
+            ..build
+        };
+        if let Some(reason) = &changes.reason {
+            reporter.log(&format!("Built anew: {reason}"));
+        }
+        reporter.log(&format!(
+            "{} files: {} added, {} changed, {} removed; {} bytes written, in {} ms",
+            build.file_count,
+            changes.added,
+            changes.changed,
+            changes.removed,
+            changes.bytes_written,
+            build.duration_ms
+        ));
+        match base {
+            Some(base) if is_in_place => self.replace_build(&base.id, &build, &fingerprint)?,
+            _ => {
+                self.insert_build(&build, &fingerprint)?;
+                if let Some(base) = base {
+                    self.drop_intent(base, &build.id)?;
+                }
+            }
+        }
+        Ok(build)
+    }
+
     /// Writes an image to its place, off the async threads.
     pub(super) async fn write_image(
         &self,
         prepared: &Prepared,
-        destination: PathBuf,
+        destination: &Path,
+        from: MadeOf,
         reporter: &Reporter,
     ) -> Result<compose::Build> {
-        let recipe = prepared.recipe(destination);
+        let recipe = prepared.recipe(destination.to_owned());
         let composition = Arc::clone(&prepared.composition);
         let kept_digests = self.home.digests();
         let reporter = reporter.clone();
@@ -184,8 +346,16 @@ impl Workshop {
             };
             let digests = compose::DigestCache::open(kept_digests);
             let cancel = reporter.cancellation();
-            let build =
-                compose::build(&composition.plan, &recipe, &digests, &mut progress, cancel)?;
+            let (plan, progress) = (&composition.plan, &mut progress);
+            let build = match &from {
+                MadeOf::Nothing => compose::build(plan, &recipe, &digests, progress, cancel),
+                MadeOf::Place => {
+                    compose::build_or_update(plan, &recipe, &digests, progress, cancel)
+                }
+                MadeOf::Image(base) => {
+                    compose::update_or_build(plan, &recipe, base, &digests, progress, cancel)
+                }
+            }?;
             if let Err(error) = digests.save() {
                 // The next build digests anew: slower, not wrong.
                 tracing::warn!(%error, "the digests of files could not be kept");

@@ -10,10 +10,12 @@
 //! A build remembers the fingerprint of all that went into it. As long as that is the same, the
 //! image is the same, and nothing is written.
 
+mod lease;
 mod make;
 mod named;
 mod provide;
 mod run;
+mod update;
 
 pub use named::{ComposeOptions, Image};
 pub use run::RunOptions;
@@ -25,6 +27,7 @@ use rusqlite::{OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
+use self::lease::Lease;
 use self::make::Making;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
@@ -38,7 +41,7 @@ const COLUMNS: &str = "id, appliance_id, guest, root_fs, kernel_id, path, size_b
                        content_bytes, file_count, digest, started_at, duration_ms, changes, replaced_by";
 
 /// An image, and what is known of how it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Build {
     /// Its name for programs.
@@ -93,6 +96,8 @@ pub struct BuildChanges {
     pub manner: BuildManner,
     /// Why it was made anew, in words.
     pub reason: Option<String>,
+    /// The build that it was compared with, out of whose image it was made where it is updated.
+    pub since: Option<String>,
     /// How many files are new.
     pub added: u64,
     /// How many have other content, another mode, or are of another kind.
@@ -164,10 +169,29 @@ impl Workshop {
             )
             .hinted("Delete the machine first"));
         }
-        self.database
-            .lock()
-            .execute("DELETE FROM build WHERE id = ?1", [id])?;
-        self.open_images.forget(Path::new(&build.path));
+        let image = Path::new(&build.path);
+        if build.replaced_by.is_some() {
+            // What lies there is another build's now.
+            self.forget_build(id)?;
+            let _ = std::fs::remove_file(update::kept_list(image, id));
+            self.tell_appliance(&build.appliance_id);
+            return Ok(());
+        }
+        let folder_is_there = image.parent().is_some_and(Path::is_dir);
+        let lease = if folder_is_there {
+            Lease::to_write(image)?
+        } else {
+            None
+        };
+        if folder_is_there && lease.is_none() {
+            return Err(AppError::new(
+                ErrorKind::Conflict,
+                "This build is being read or updated just now",
+            )
+            .hinted("Wait until the job that uses it has ended"));
+        }
+        self.forget_build(id)?;
+        self.open_images.forget(image);
         if let Some(folder) = Path::new(&build.path).parent().filter(|folder| {
             // Only what lies in our own folder is ours to remove.
             folder.parent() == Some(&self.home.images())
@@ -181,12 +205,23 @@ impl Workshop {
         Ok(())
     }
 
+    fn forget_build(&self, id: &str) -> Result<()> {
+        self.database
+            .lock()
+            .execute("DELETE FROM build WHERE id = ?1", [id])?;
+        Ok(())
+    }
+
     /// The name of a machine that boots from a build.
     fn user_of(&self, build: &Build) -> Option<String> {
-        self.machines.list().into_iter().find_map(|handle| {
+        if build.replaced_by.is_some() {
+            return None;
+        }
+        let by_label = self.machines.list().into_iter().find_map(|handle| {
             let uses = crate::machines::labels(&handle).build_id.as_deref() == Some(&build.id);
             uses.then(|| handle.spec().name)
-        })
+        });
+        by_label.or_else(|| self.image_user(Path::new(&build.path)))
     }
 
     /// Composes an image as a job.
@@ -205,49 +240,28 @@ impl Workshop {
                 appliance: record.id.clone(),
             }),
             async move |reporter| {
-                let (build, _) = workshop
+                let provided = workshop
                     .provide_build(&record, &Making::default(), &reporter)
                     .await?;
-                Ok(Some(build.id))
+                Ok(Some(provided.build.id))
             },
         )
     }
 
     fn insert_build(&self, build: &Build, fingerprint: &str) -> Result<()> {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let changes = build
-            .changes
-            .as_ref()
-            .and_then(|changes| serde_json::to_string(changes).ok());
-        self.database.lock().execute(
-            "INSERT INTO build (id, appliance_id, guest, root_fs, kernel_id, path, size_bytes,
-                 content_bytes, file_count, digest, started_at, duration_ms, fingerprint, changes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-            rusqlite::params![
-                build.id,
-                build.appliance_id,
-                build.guest.to_string(),
-                build.root_fs.to_string(),
-                build.kernel_id,
-                build.path,
-                number(build.size_bytes),
-                number(build.content_bytes),
-                number(build.file_count),
-                build.digest,
-                build.started_at,
-                number(build.duration_ms),
-                fingerprint,
-                changes,
-            ],
-        )?;
-        Ok(())
+        insert_build(&self.database.lock(), build, fingerprint)
     }
 
     /// Deletes the oldest images of an appliance that no machine uses.
     fn prune_builds(&self, appliance_id: &str) -> Result<()> {
         for build in self.builds(Some(appliance_id))?.iter().skip(BUILDS_KEPT) {
-            if self.user_of(build).is_none() {
-                self.delete_build(&build.id)?;
+            if self.user_of(build).is_some() {
+                continue;
+            }
+            match self.delete_build(&build.id) {
+                // Somebody reads it: the next build tries again.
+                Err(error) if error.kind == ErrorKind::Conflict => {}
+                outcome => outcome?,
             }
         }
         Ok(())
@@ -301,10 +315,41 @@ impl From<windlass_compose::Changes> for BuildChanges {
                 _ => BuildManner::Anew,
             },
             reason: changes.reason,
+            since: None,
             added: changes.added as u64,
             changed: changes.changed as u64,
             removed: changes.removed as u64,
             bytes_written: changes.bytes_written,
         }
     }
+}
+
+fn insert_build(connection: &rusqlite::Connection, build: &Build, fingerprint: &str) -> Result<()> {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let changes = build
+        .changes
+        .as_ref()
+        .and_then(|changes| serde_json::to_string(changes).ok());
+    connection.execute(
+        "INSERT INTO build (id, appliance_id, guest, root_fs, kernel_id, path, size_bytes,
+                 content_bytes, file_count, digest, started_at, duration_ms, fingerprint, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        rusqlite::params![
+            build.id,
+            build.appliance_id,
+            build.guest.to_string(),
+            build.root_fs.to_string(),
+            build.kernel_id,
+            build.path,
+            number(build.size_bytes),
+            number(build.content_bytes),
+            number(build.file_count),
+            build.digest,
+            build.started_at,
+            number(build.duration_ms),
+            fingerprint,
+            changes,
+        ],
+    )?;
+    Ok(())
 }

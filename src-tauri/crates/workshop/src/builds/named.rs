@@ -15,10 +15,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::make::Making;
-use super::{Build, RunOptions};
+use super::RunOptions;
+use super::make::{MadeOf, Making, Provided};
 use crate::Workshop;
-use crate::appliances::{ApplianceSettings, Composition, Record};
+use crate::appliances::{ApplianceSettings, Record};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::jobs::{Job, JobKind, Reporter, Request};
 
@@ -36,6 +36,8 @@ pub struct ComposeOptions {
     pub name: Option<String>,
     /// The file to write it to, instead of keeping it among the builds.
     pub out: Option<PathBuf>,
+    /// Writes only what differs into the file that is there. A build that is kept is updated in any case.
+    pub update: bool,
 }
 
 /// A named image.
@@ -140,8 +142,8 @@ impl Workshop {
                         .await?;
                     return Ok(Some(file));
                 }
-                let (build, _) = workshop.provide_named(&record, options, &reporter).await?;
-                Ok(Some(build.id))
+                let provided = workshop.provide_named(&record, options, &reporter).await?;
+                Ok(Some(provided.build.id))
             },
         )
     }
@@ -160,6 +162,7 @@ impl Workshop {
             size_bytes: kept.size_bytes,
             name: None,
             out: None,
+            update: true,
         };
         let machine = options.name.unwrap_or_else(|| name.to_owned());
         let workshop = Arc::clone(self);
@@ -169,11 +172,10 @@ impl Workshop {
             Some(record.id.clone()),
             None,
             async move |reporter| {
-                let (build, composition) =
-                    workshop.provide_named(&record, compose, &reporter).await?;
+                let provided = workshop.provide_named(&record, compose, &reporter).await?;
                 reporter.check()?;
                 let id = workshop
-                    .run_build(&build, &composition, Some(machine), &reporter)
+                    .run_build(&provided, Some(machine), &reporter)
                     .await?;
                 Ok(Some(id))
             },
@@ -194,20 +196,20 @@ impl Workshop {
         record: &Record,
         options: ComposeOptions,
         reporter: &Reporter,
-    ) -> Result<(Build, Arc<Composition>)> {
-        let (build, composition) = self
+    ) -> Result<Provided> {
+        let provided = self
             .provide_build(record, &options.making(), reporter)
             .await?;
         if let Some(name) = options.name {
             let kept = Kept {
                 appliance_id: record.id.clone(),
-                build_id: build.id.clone(),
+                build_id: provided.build.id.clone(),
                 settings: options.settings,
                 size_bytes: options.size_bytes,
             };
             self.remember(&format!("{ROW_PREFIX}{name}"), &kept)?;
         }
-        Ok((build, composition))
+        Ok(provided)
     }
 
     async fn compose_file(
@@ -219,8 +221,18 @@ impl Workshop {
     ) -> Result<String> {
         let prepared = self.prepare(record, &options.making(), reporter).await?;
         let destination = std::path::absolute(out).doing("find the folder of", out)?;
-        let composed = self.write_image(&prepared, destination, reporter).await?;
+        let composed = self
+            .write_image(&prepared, &destination, made_of(options), reporter)
+            .await?;
         Ok(composed.path.display().to_string())
+    }
+}
+
+fn made_of(options: &ComposeOptions) -> MadeOf {
+    if options.update {
+        MadeOf::Place
+    } else {
+        MadeOf::Nothing
     }
 }
 
@@ -232,6 +244,7 @@ impl ComposeOptions {
                 .as_ref()
                 .map(ApplianceSettings::to_build_settings),
             size_bytes: self.size_bytes,
+            name: self.name.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use windlass_guest::CommandLine;
 use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, Port};
 
 use super::Build;
-use super::make::Making;
+use super::make::{Making, Provided};
 use super::provide::GuestKernel;
 use crate::Workshop;
 use crate::appliances::{ApplianceSettings, Composition};
@@ -58,13 +58,12 @@ impl Workshop {
                         .settings
                         .as_ref()
                         .map(ApplianceSettings::to_build_settings),
-                    size_bytes: None,
+                    ..Making::default()
                 };
-                let (build, composition) =
-                    workshop.provide_build(&record, &making, &reporter).await?;
+                let provided = workshop.provide_build(&record, &making, &reporter).await?;
                 reporter.check()?;
                 let id = workshop
-                    .run_build(&build, &composition, options.name, &reporter)
+                    .run_build(&provided, options.name, &reporter)
                     .await?;
                 Ok(Some(id))
             },
@@ -73,11 +72,11 @@ impl Workshop {
 
     pub(super) async fn run_build(
         self: &Arc<Self>,
-        build: &Build,
-        composition: &Composition,
+        provided: &Provided,
         name: Option<String>,
         reporter: &Reporter,
     ) -> Result<String> {
+        let (build, composition) = (&provided.build, &provided.composition);
         let probe = self.probe(reporter.cancellation()).await?;
         reporter.step("Starting the machine");
         let kernel = self

@@ -267,9 +267,9 @@ pub enum ImageFormat {
     Raw,
     /// QEMU's own format.
     Qcow2,
-    /// VMware's.
+    /// That of `VMware`.
     Vmdk,
-    /// VirtualBox'.
+    /// That of `VirtualBox`.
     Vdi,
     /// Hyper-V's.
     Vhdx,

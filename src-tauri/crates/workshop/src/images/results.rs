@@ -28,7 +28,6 @@ impl Workshop {
         self.home.jobs().join(format!("{job}.json"))
     }
 
-    #[expect(dead_code, reason = "the jobs follow")]
     /// Keeps what a job found.
     pub(super) fn keep_result<T: Serialize>(&self, job: &str, result: &T) -> Result<()> {
         let bytes = serde_json::to_vec(result)

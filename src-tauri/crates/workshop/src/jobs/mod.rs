@@ -494,7 +494,14 @@ impl Workshop {
         let mut owned = store::builds_and_running(&self.database)?;
         // A machine boots from its image even where the database was lost.
         let machines = self.machines.list();
-        owned.extend(machines.iter().filter_map(|it| labels(it).build_id));
+        for machine in &machines {
+            owned.extend(labels(machine).build_id);
+            let disks = machine.spec().disks;
+            owned.extend(disks.iter().filter_map(|disk| {
+                let folder = disk.path.parent()?.file_name()?;
+                Some(folder.to_string_lossy().into_owned())
+            }));
+        }
         for folder in folders {
             if !owned.contains(folder.file_name().to_string_lossy().as_ref()) {
                 let path = folder.path();

@@ -1,6 +1,7 @@
 //! Jobs in the database.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use rusqlite::{OptionalExtension, Row, types::Type};
 use serde::Serialize;
@@ -131,13 +132,24 @@ pub(super) fn list(database: &Database, limit: u32, before: Option<&str>) -> Res
     Ok(jobs.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The ids of all builds, and of the jobs that run: each may have a folder of that name among the images.
+/// The folders that may be there among the images: of all builds, and of the jobs that run.
 pub(super) fn builds_and_running(database: &Database) -> Result<HashSet<String>> {
     let connection = database.lock();
     let mut statement = connection
-        .prepare_cached("SELECT id FROM build UNION SELECT id FROM job WHERE state = ?1")?;
-    let ids = statement.query_map([word(&JobState::Running)], |row| row.get(0))?;
-    Ok(ids.collect::<rusqlite::Result<_>>()?)
+        .prepare_cached("SELECT path FROM build UNION SELECT id FROM job WHERE state = ?1")?;
+    let places = statement.query_map([word(&JobState::Running)], |row| row.get::<_, String>(0))?;
+    let folders = places.map(|place| {
+        place.map(|place| match Path::new(&place).parent() {
+            Some(folder) if folder.is_absolute() => name_of(folder),
+            _ => place,
+        })
+    });
+    Ok(folders.collect::<rusqlite::Result<_>>()?)
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Ends every running job whose process is not among `alive`.

@@ -20,6 +20,7 @@ mod bad_weather;
 mod builds;
 mod images;
 mod jobs;
+mod killed_builds;
 mod machines;
 mod osv;
 mod place;
