@@ -37,7 +37,7 @@ pub(crate) struct Compose {
     /// Accepted for Capstan's scripts; packages that this computer can supply are always packed
     #[arg(long, short)]
     pull_missing: bool,
-    /// Accepted for Capstan's scripts; an image is never made again when nothing changed
+    /// With --out: write only what differs into the file that is there. A kept build is updated in any case
     #[arg(long)]
     update: bool,
     /// Accepted for Capstan's scripts
@@ -71,6 +71,7 @@ impl Compose {
             size_bytes: self.size.map(|mib| u64::from(mib) << 20),
             name: Some(self.name.clone()),
             out: self.out,
+            update: self.update,
         };
         let job = workshop.start_compose(&appliance.id, options)?;
         let job = progress::wait(context, &job, &mut signals).await?;
