@@ -1,5 +1,6 @@
 /** The words for what the core says in identifiers. */
 import type {
+  Finding,
   FindingFix,
   GuestOs,
   Job,
@@ -120,4 +121,13 @@ export function fixName(fix: FindingFix): string {
     case "guest":
       return m.fix_guest({ guest: guestName(fix.guest) });
   }
+}
+
+/** How much a finding matters. */
+export function severityName(severity: Finding["severity"]): string {
+  return {
+    error: m.severity_error,
+    warning: m.severity_warning,
+    note: m.severity_note,
+  }[severity]();
 }

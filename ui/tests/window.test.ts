@@ -199,6 +199,25 @@ describe("an appliance", () => {
     expect(called("job_retry")[0]?.args).toEqual({ id: "job-build" });
   });
 
+  test("marks what was found in the tree, and mends it from there", async () => {
+    const world = busyWorld();
+    world.contents.findings[0]!.path = "/app/server.js";
+    const { user, called } = open(world, place);
+    const tree = await screen.findByRole("tree", { name: "Files of Node microservice" });
+    await within(tree).findByRole("treeitem", { name: /^app Warning: Names may not resolve/ });
+    tree.focus();
+    await user.keyboard("{ArrowDown}{ArrowRight}server");
+    await within(tree).findByRole("treeitem", { name: /^server\.js Warning/, selected: true });
+    const about = within(screen.getByRole("list", { name: "Findings about /app/server.js" }));
+    await user.tab();
+    expect(about.getByRole("button", { name: /libnss_dns/ })).toHaveFocus();
+    await user.keyboard("{Enter}");
+    expect(called("appliance_fix")).toHaveLength(1);
+    tree.focus();
+    await user.keyboard("{End}");
+    expect(screen.queryByRole("list", { name: /^Findings about/ })).toBeNull();
+  });
+
   test("has a tree that keys walk", async () => {
     const { user } = open(busyWorld(), place);
     const tree = await screen.findByRole("tree", { name: "Files of Node microservice" });
