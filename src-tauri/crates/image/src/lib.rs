@@ -28,6 +28,7 @@
 
 mod content;
 pub mod convert;
+mod crc32c;
 mod detect;
 pub mod disk;
 mod entry;

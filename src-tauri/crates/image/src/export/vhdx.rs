@@ -9,9 +9,9 @@ use std::io::{Seek, Write};
 use super::compress::clusters;
 use super::{Identity, advance, is_zero};
 use crate::disk::ReadAt;
-use crate::disk::vhdx::{self, Guid, MIB, crc32c};
+use crate::disk::vhdx::{self, Guid, MIB};
 use crate::output::Output;
-use crate::{Error, Watch};
+use crate::{Error, Watch, crc32c};
 
 const CREATOR: &str = "Windlass";
 const LOG_AT: u64 = MIB;
@@ -91,7 +91,7 @@ pub fn write_vhdx<W: Write + Seek>(
 }
 
 fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
-    let sum = crc32c(&bytes);
+    let sum = crc32c::sum(&bytes);
     bytes[4..8].copy_from_slice(&sum.to_le_bytes());
     bytes
 }

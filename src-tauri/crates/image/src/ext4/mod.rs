@@ -20,6 +20,7 @@
 mod directory;
 mod edit;
 mod geometry;
+mod grow;
 mod inode;
 mod layout;
 mod metadata;
@@ -31,6 +32,7 @@ use std::io::{Seek, Write};
 
 pub use edit::update;
 pub(crate) use geometry::Geometry;
+pub(crate) use grow::{Grown, grow};
 pub use reader::Ext4;
 pub use superblock::Superblock;
 pub(crate) use superblock::is_magic;

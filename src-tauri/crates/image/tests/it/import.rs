@@ -171,6 +171,29 @@ fn cut_off_damaged_and_boundless_files_are_refused_and_leave_nothing() {
     assert_eq!(fs::read_dir(into.path()).unwrap().count(), 0);
 }
 
+/// The lines of `tar -tv` without dates, which are those of the file system.
+fn listed(archive: &Path) -> String {
+    let output = Command::new("tar")
+        .arg("-tvf")
+        .arg(archive)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let list = String::from_utf8(output.stdout).unwrap();
+    let short = list.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        format!("{} {} {}\n", words[0], words[2], words[5..].join(" "))
+    });
+    short
+        .collect::<String>()
+        .replace(&"d".repeat(120), "DDD")
+        .replace(&"f".repeat(150), "FFF")
+}
+
 #[test]
 fn a_volume_becomes_a_tar_archive() {
     use windlass_image::{GuestPath, Node, ext4};
@@ -224,28 +247,7 @@ fn a_volume_becomes_a_tar_archive() {
             );
         }
         assert!(fs::read(&archives[0]).unwrap() == fs::read(&archives[1]).unwrap());
-        let output = Command::new("tar")
-            .arg("-tvf")
-            .arg(&archives[0])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let list = String::from_utf8(output.stdout).unwrap();
-        // The date is that of the file system.
-        let short = list.lines().map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            format!("{} {} {}\n", words[0], words[2], words[5..].join(" "))
-        });
-        lists.push(
-            short
-                .collect::<String>()
-                .replace(&"d".repeat(120), "DDD")
-                .replace(&"f".repeat(150), "FFF"),
-        );
+        lists.push(listed(&archives[0]));
         let out = tempfile::tempdir().unwrap();
         let status = Command::new("tar")
             .arg("-xf")

@@ -16,6 +16,7 @@ mod import;
 mod linux;
 mod readers;
 mod real_osv;
+mod resize;
 mod rofs;
 mod trees;
 mod updates;
