@@ -16,6 +16,7 @@
 
 mod error;
 mod guard;
+mod gzip;
 mod listen;
 mod readers;
 mod tarball;

@@ -13,13 +13,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 use walkdir::WalkDir;
 
 use super::COPY_BYTES;
+use super::gzip::Gzip;
 use crate::error::IoContext;
 use crate::watch::advance;
 use crate::{Error, Ignore, META_DIRECTORY, Watch, ignore, package};
@@ -65,9 +64,10 @@ pub fn write_mpm(
         size_bytes: 0,
     };
     let mut packer = Packer {
-        out: GzEncoder::new(digested, Compression::default()),
+        out: Gzip::new(digested),
         folder,
         watch,
+        buffer: Vec::new(),
         file_count: 0,
         content_bytes: 0,
     };
@@ -170,9 +170,11 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
 }
 
 struct Packer<'a> {
-    out: GzEncoder<Digested<'a>>,
+    out: Gzip<Digested<'a>>,
     folder: &'a Path,
     watch: &'a mut dyn Watch,
+    /// Every file goes through it.
+    buffer: Vec<u8>,
     file_count: u64,
     content_bytes: u64,
 }
@@ -260,7 +262,8 @@ impl Packer<'_> {
             return Err(changed());
         }
         let mut left_bytes = entry.size_bytes;
-        let mut buffer = vec![0; COPY_BYTES];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(COPY_BYTES, 0);
         loop {
             let count = match file.read(&mut buffer) {
                 Ok(0) if left_bytes == 0 => break,
@@ -275,6 +278,7 @@ impl Packer<'_> {
             self.content_bytes += count as u64;
             advance(self.watch, count as u64)?;
         }
+        self.buffer = buffer;
         let padding = entry.size_bytes.next_multiple_of(BLOCK_BYTES as u64) - entry.size_bytes;
         let padding = usize::try_from(padding).unwrap_or(0);
         self.write([0; BLOCK_BYTES].get(..padding).unwrap_or_default())

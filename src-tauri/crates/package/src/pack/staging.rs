@@ -12,7 +12,8 @@ use crate::error::IoContext;
 use crate::watch::advance;
 use crate::{Error, Watch};
 
-const COPY_BYTES: usize = 256 << 10;
+/// So much is copied before whoever waits hears of it. The kernel copies, where it can by sharing.
+const COPY_BYTES: u64 = 8 << 20;
 
 /// A folder in the making. Dropped before it is put in place, it disappears.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Staging {
     temporary: TempDir,
     content: PathBuf,
     destination: PathBuf,
+    /// The folder that something was put in last, which is there.
+    last_parent: PathBuf,
     pub file_count: u64,
     pub size_bytes: u64,
 }
@@ -43,6 +46,7 @@ impl Staging {
             temporary,
             content,
             destination,
+            last_parent: PathBuf::new(),
             file_count: 0,
             size_bytes: 0,
         })
@@ -54,7 +58,7 @@ impl Staging {
     }
 
     /// Where a path of the guest is, its parents made.
-    fn prepare(&self, guest: &Path) -> Result<PathBuf, Error> {
+    fn prepare(&mut self, guest: &Path) -> Result<PathBuf, Error> {
         let mut path = self.content.clone();
         for component in guest.components() {
             if let Component::Normal(name) = component {
@@ -62,11 +66,14 @@ impl Staging {
             }
         }
         let parent = path.parent().unwrap_or(&self.content);
-        fs::create_dir_all(parent).context("create", parent)?;
+        if parent != self.last_parent {
+            fs::create_dir_all(parent).context("create", parent)?;
+            self.last_parent = parent.to_path_buf();
+        }
         Ok(path)
     }
 
-    pub fn directory(&self, guest: &Path) -> Result<(), Error> {
+    pub fn directory(&mut self, guest: &Path) -> Result<(), Error> {
         let path = self.prepare(guest)?;
         fs::create_dir_all(&path).context("create", &path)
     }
@@ -102,6 +109,7 @@ impl Staging {
         let lifted = self.temporary.path().join("lifted");
         fs::rename(&inner, &lifted).context("rename", &inner)?;
         self.content = lifted;
+        self.last_parent = PathBuf::new();
         Ok(())
     }
 
@@ -113,7 +121,7 @@ impl Staging {
         mode: u32,
         watch: &mut dyn Watch,
     ) -> Result<(), Error> {
-        let mut input = File::open(host).context("read", host)?;
+        let input = File::open(host).context("read", host)?;
         let metadata = input.metadata().context("read", host)?;
         if !metadata.is_file() {
             return Err(Error::Unsuitable {
@@ -124,7 +132,7 @@ impl Staging {
         }
         let path = self.prepare(guest)?;
         let mut output = create(&path, mode).context("write", &path)?;
-        let copied = copy_stream(&mut input, &mut output, host, &path, watch)?;
+        let copied = copy_stream(&input, &mut output, &path, watch)?;
         self.file_count += 1;
         self.size_bytes += copied;
         Ok(())
@@ -195,25 +203,18 @@ fn create(path: &Path, mode: u32) -> io::Result<File> {
 
 /// Copies, with progress and cancellation; returns the number of bytes.
 fn copy_stream(
-    input: &mut dyn Read,
-    output: &mut dyn Write,
-    from: &Path,
+    input: &File,
+    output: &mut File,
     to: &Path,
     watch: &mut dyn Watch,
 ) -> Result<u64, Error> {
-    let mut buffer = vec![0; COPY_BYTES];
     let mut copied = 0;
     loop {
-        let count = match input.read(&mut buffer) {
-            Ok(0) => return Ok(copied),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(source).context("read", from),
-        };
-        output
-            .write_all(buffer.get(..count).unwrap_or_default())
-            .context("write", to)?;
-        copied += count as u64;
-        advance(watch, count as u64)?;
+        let count = io::copy(&mut input.take(COPY_BYTES), output).context("copy to", to)?;
+        if count == 0 {
+            return Ok(copied);
+        }
+        copied += count;
+        advance(watch, count)?;
     }
 }
