@@ -27,6 +27,7 @@
 //!   into their places; what a killed writer left there is swept by the next.
 //! - One writer at a time, by a lock on `library.lock` that ends with its process; it is held while things get their places,
 //!   not while archives are unpacked. Readers need none: they see the old state or the new one.
+//!   Who reads trees for long holds a lease on them, so that nothing is pruned meanwhile ([`Lease`]).
 //! - Kernels and packages are known by their digests, so adding one twice is harmless.
 //! - Trees are complete by themselves. Objects only let the next tree share what is there.
 //!
@@ -68,6 +69,7 @@ pub use error::Error;
 pub use kernels::{Kernel, KernelState, OsvKernel};
 pub use library::{Library, Listing};
 pub use linux::{Apt, AptError, LinuxPackage};
+pub use packages::lease::Lease;
 pub use packages::resolve::{LockChange, Resolution};
 pub use packages::{InstalledPackage, Origin};
 pub use progress::{Progress, Step};

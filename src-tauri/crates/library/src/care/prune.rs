@@ -76,12 +76,23 @@ enum Target {
 }
 
 /// What pruning came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// How many things went. One that is needed again meanwhile stays.
     pub items: u64,
     /// How much they took.
     pub size_bytes: u64,
+    /// What stayed because somebody reads it just now ([`Lease`](crate::Lease)), in words.
+    pub in_use: Vec<String>,
+}
+
+/// What became of one thing.
+enum Fate {
+    Gone,
+    /// It is needed again.
+    Kept,
+    /// Somebody reads it.
+    InUse,
 }
 
 impl Library {
@@ -145,7 +156,8 @@ impl Library {
         })
     }
 
-    /// Removes what a plan says. What was pinned or added again since then stays.
+    /// Removes what a plan says. What was pinned or added again since then stays, and what
+    /// somebody holds a [`Lease`](crate::Lease) on.
     ///
     /// # Errors
     /// When something cannot be removed; [`Error::Cancelled`]. What was removed until then is gone.
@@ -154,9 +166,13 @@ impl Library {
         let mut pruned = Pruned::default();
         for item in &plan.items {
             watch.step(&format!("Removing {}", item.what));
-            if self.prune_item(item)? {
-                pruned.items += 1;
-                pruned.size_bytes += item.size_bytes;
+            match self.prune_item(item)? {
+                Fate::Gone => {
+                    pruned.items += 1;
+                    pruned.size_bytes += item.size_bytes;
+                }
+                Fate::Kept => {}
+                Fate::InUse => pruned.in_use.push(item.what.clone()),
             }
             if watch.advance(item.size_bytes).is_break() {
                 return Err(Error::Cancelled);
@@ -165,7 +181,7 @@ impl Library {
         Ok(pruned)
     }
 
-    fn prune_item(&self, item: &PruneItem) -> Result<bool, Error> {
+    fn prune_item(&self, item: &PruneItem) -> Result<Fate, Error> {
         let lock = self.lock_until(&mut || false)?;
         match &item.target {
             Target::Package(package) => {
@@ -174,29 +190,32 @@ impl Library {
                 let is_same = now.is_ok_and(|now| {
                     now.digest == package.digest && !now.pinned && now.added == package.added
                 });
-                if is_same {
-                    self.take_package(&lock, package)?;
+                if !is_same {
+                    return Ok(Fate::Kept);
                 }
-                Ok(is_same)
+                let Some(_unread) = self.unread(&lock, package.folder())? else {
+                    return Ok(Fate::InUse);
+                };
+                self.take_package(&lock, package)?;
             }
             Target::Objects => {
                 for object in self.unused_objects()? {
                     remove_object(&object)?;
                 }
-                Ok(true)
             }
             Target::Downloads => {
                 for (path, _) in old_downloads(&self.downloads_folder()) {
                     remove_file(&path)?;
                 }
-                Ok(true)
             }
-            Target::Initramfs(path) => remove_file(path),
+            Target::Initramfs(path) => {
+                remove_file(path)?;
+            }
             Target::Left => {
                 crate::workplace::sweep(&self.temporary_folder());
-                Ok(true)
             }
         }
+        Ok(Fate::Gone)
     }
 
     /// The packages that nothing needs, each with what it alone takes.
@@ -305,11 +324,11 @@ fn id(package: &InstalledPackage) -> (String, String) {
     (package.name.clone(), package.digest.clone())
 }
 
-/// Removes a file; whether it was there.
-fn remove_file(path: &Path) -> Result<bool, Error> {
+/// Removes a file that may be gone already.
+fn remove_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        removed => removed.context("remove", path).map(|()| true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.context("remove", path),
     }
 }
 

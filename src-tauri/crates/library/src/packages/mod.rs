@@ -22,6 +22,7 @@ use crate::library::{Library, Listing};
 use crate::parallel;
 
 pub(crate) mod add;
+pub(crate) mod lease;
 mod migrate;
 pub(crate) mod record;
 pub(crate) mod remove;

@@ -182,3 +182,53 @@ fn two_processes_add_and_prune_while_a_third_reads() {
     assert!(read > 0);
     assert_whole(library);
 }
+
+#[test]
+fn what_another_process_reads_is_pruned_only_after_its_end() {
+    const NAME: &str = "crashes::what_another_process_reads_is_pruned_only_after_its_end";
+    if let Some(home) = child_home() {
+        let library = Library::open(home).unwrap();
+        let package = library.package("one").unwrap();
+        let _lease = library.lease([package.path.as_path()]).unwrap();
+        let _ = writeln!(std::io::stdout(), "leased");
+        // As long as whoever started us lives, or until it kills us.
+        let _ = std::io::stdin().read_line(&mut String::new());
+        return;
+    }
+    let place = Place::new();
+    prepare(&place);
+    let library = &place.library;
+    for name in NAMES {
+        let source = place.path(&format!("sources/{name}"));
+        library.add_package(&source, None, &mut ()).unwrap();
+    }
+    let one = library.package("one").unwrap();
+    let mut child = again(NAME, library.home())
+        .args(["--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap());
+    said.lines()
+        .find(|line| line.as_ref().unwrap().contains("leased"));
+
+    let plan = library.prune_plan(&Keep::default()).unwrap();
+    let pruned = library.prune(&plan, &mut ()).unwrap();
+    assert_eq!(pruned.in_use, ["one 1.0"]);
+    assert_eq!(
+        library.packages().unwrap().entries,
+        std::slice::from_ref(&one)
+    );
+    assert_whole(library);
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let plan = library.prune_plan(&Keep::default()).unwrap();
+    let pruned = library.prune(&plan, &mut ()).unwrap();
+    assert_eq!(pruned.in_use, [""; 0]);
+    assert!(library.packages().unwrap().entries.is_empty());
+    // What is gone cannot be held.
+    let error = library.lease([one.path.as_path()]).unwrap_err();
+    assert_eq!(error.to_string(), "there is no package one in the library");
+}
