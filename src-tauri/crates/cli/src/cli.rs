@@ -9,8 +9,8 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, collect, compose, config, doctor, image, info, job, kernel, library, machine, pack,
-    package, packages, registry, run, runtime, sample, settings,
+    appliance, collect, compose, config, doctor, fetch, graph, image, info, job, kernel, library,
+    machine, manifest, pack, package, packages, registry, run, runtime, sample, search, settings,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -63,9 +63,9 @@ pub(crate) enum Verb {
         file: PathBuf,
     },
     /// Find packages and guest kernels, as `package search` does
-    Search(packages::Search),
+    Search(search::Search),
     /// Fetch a package, or osv-loader, as `package pull` does
-    Pull(packages::Pull),
+    Pull(fetch::Pull),
     /// Add a guest kernel or a package to the library; the words after the first, where it is a name
     Import(package::Import),
     /// Registries: where packages and guest kernels come from
@@ -121,9 +121,9 @@ pub(crate) enum PackageVerb {
     /// List the packages of the library
     List,
     /// Find packages in the library and in registries
-    Search(packages::Search),
+    Search(search::Search),
     /// Fetch a package with all that it needs
-    Pull(packages::Pull),
+    Pull(fetch::Pull),
     /// Remove a package from the library
     Remove(packages::Remove),
     /// Give a package of the library to a registry
@@ -131,9 +131,9 @@ pub(crate) enum PackageVerb {
     /// Write a package of the library as .mpm, with its manifest beside it
     Export(packages::Export),
     /// Fetch newer versions of packages
-    Update(packages::Update),
+    Update(fetch::Update),
     /// Show what a package or an appliance needs, and what that needs
-    Graph(packages::ShowGraph),
+    Graph(graph::ShowGraph),
     /// Make a package from a folder, archive, program, project, .jar, OCI image, or packages of the distribution
     Pack(pack::Pack),
     /// Add archives and folders of packages to the library
@@ -241,8 +241,8 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Package(PackageVerb::Pack(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Import(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Build(verb)) => verb.run(context).await,
-        Verb::Package(PackageVerb::Check { path }) => packages::check(context, &path),
-        Verb::Package(PackageVerb::Schema { file }) => packages::schema(context, &file),
+        Verb::Package(PackageVerb::Check { path }) => manifest::check(context, &path),
+        Verb::Package(PackageVerb::Schema { file }) => manifest::schema(context, &file),
         Verb::Import(verb) => verb.run(context).await,
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Library(verb) => verb.run(context).await,

@@ -21,8 +21,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::watch::advance;
 use crate::{Error, Watch};
 
-/// How often we look whether a program has ended or was cancelled.
-const POLL: Duration = Duration::from_millis(10);
+/// How often we look whether a program has ended or was cancelled: at first, as many end at once, and at last.
+const POLL_FIRST: Duration = Duration::from_millis(1);
+const POLL_LAST: Duration = Duration::from_millis(20);
 /// More of a program's words than this is of no use, and ends it.
 const SAID_MAX_BYTES: u64 = 64 << 20;
 
@@ -175,6 +176,7 @@ pub fn run(
         .stderr(stderr.try_clone().map_err(Failure::Io)?);
     let mut group = Group::start(command)?;
     let start = Instant::now();
+    let mut poll = POLL_FIRST;
     while !group.has_ended() {
         if advance(watch, 0).is_err() {
             return Err(Failure::Cancelled);
@@ -184,7 +186,8 @@ pub fn run(
         if is_late || said(&stdout) + said(&stderr) > SAID_MAX_BYTES {
             return Err(Failure::Endless);
         }
-        std::thread::sleep(POLL);
+        std::thread::sleep(poll);
+        poll = (2 * poll).min(POLL_LAST);
     }
     Ok(Output {
         status: group.end().map_err(Failure::Io)?,

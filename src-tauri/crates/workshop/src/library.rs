@@ -240,6 +240,9 @@ impl Workshop {
                 "Removed {} things, {} bytes",
                 pruned.items, pruned.size_bytes
             ));
+            for what in &pruned.in_use {
+                reporter.log(&format!("{what} stays: a build reads it just now"));
+            }
             workshop.library_changed();
             Ok(None)
         })

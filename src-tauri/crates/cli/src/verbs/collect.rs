@@ -14,6 +14,9 @@ use crate::failure::Outcome;
 use crate::output::{count, size, table, word};
 use crate::signals::Signals;
 
+/// Of more paths of requirement, the number is told.
+const PATHS_MAX: usize = 3;
+
 /// Lay a package over those it requires.
 #[derive(Debug, Args)]
 #[expect(
@@ -81,10 +84,12 @@ fn show(collected: &Collected) -> String {
                 layer.version.clone().unwrap_or_default(),
                 count(layer.file_count, "file", "files"),
                 size(layer.size_bytes),
+                because(collected, &layer.name),
             ]
         })
         .collect();
-    let mut text = table(["LAYER", "KIND", "VERSION", "FILES", "SIZE"], &layers, "");
+    let head = ["LAYER", "KIND", "VERSION", "FILES", "SIZE", "REQUIRED BY"];
+    let mut text = table(head, &layers, "");
     let entries: Vec<_> = collected
         .entries
         .iter()
@@ -120,4 +125,22 @@ fn show(collected: &Collected) -> String {
     }
     text.push_str(&findings::lines(&collected.findings));
     text
+}
+
+/// By which paths of requirement a package is there, from the one that is collected.
+fn because(collected: &Collected, package: &str) -> String {
+    let paths = collected.why.get(package).map_or(&[][..], Vec::as_slice);
+    let mut told: Vec<String> = paths
+        .iter()
+        .take(PATHS_MAX)
+        .map(|path| {
+            let before = path.split_last().map_or(&[][..], |(_, before)| before);
+            let names = std::iter::once(&collected.name).chain(before);
+            names.cloned().collect::<Vec<_>>().join(" -> ")
+        })
+        .collect();
+    if paths.len() > PATHS_MAX {
+        told.push(format!("{} more", paths.len() - PATHS_MAX));
+    }
+    told.join(", ")
 }

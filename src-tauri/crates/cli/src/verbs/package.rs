@@ -176,7 +176,7 @@ impl Describe {
                 };
                 context
                     .output
-                    .show(&details, super::packages::describe_remote)?;
+                    .show(&details, super::search::describe_remote)?;
             }
             Err(error) => return Err(error.into()),
         }

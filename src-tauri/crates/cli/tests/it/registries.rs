@@ -345,3 +345,17 @@ fn a_replaced_package_is_accepted_on_purpose_only() {
         &["registry", "accept", "team", "libs"],
     ]));
 }
+
+#[test]
+fn of_a_registry_that_never_answered_nothing_is_claimed() {
+    let session = Session::new();
+    session.transcript(&[
+        &["registry", "remove", "osv"],
+        &["registry", "remove", "mikelangelo"],
+    ]);
+    // Nobody listens there.
+    insta::assert_snapshot!(session.transcript(&[
+        &["registry", "add", "gone", "http://127.0.0.1:1/"],
+        &["-q", "search"],
+    ]));
+}

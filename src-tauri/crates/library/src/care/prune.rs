@@ -12,6 +12,7 @@ use windlass_package::{Requirement, Watch};
 use crate::error::{Error, IoContext};
 use crate::library::Library;
 use crate::packages::InstalledPackage;
+use crate::packages::lease::Unread;
 use crate::packages::remove::{read_list, remove_object};
 use crate::store::Sharing;
 
@@ -193,7 +194,7 @@ impl Library {
                 if !is_same {
                     return Ok(Fate::Kept);
                 }
-                let Some(_unread) = self.unread(&lock, package.folder())? else {
+                let Some(_unread) = Unread::of(&lock, package.folder())? else {
                     return Ok(Fate::InUse);
                 };
                 self.take_package(&lock, package)?;

@@ -58,12 +58,14 @@ impl Library {
         }
         Ok(Lease { _folders: folders })
     }
+}
 
+impl Unread {
     /// The right to remove a package's folder, until it is dropped; `None` while somebody reads it.
-    pub(crate) fn unread(&self, _lock: &WriteLock, folder: &Path) -> Result<Option<Unread>, Error> {
+    pub(crate) fn of(_lock: &WriteLock, folder: &Path) -> Result<Option<Self>, Error> {
         let lock = File::open(folder).context("open", folder)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Unread { _folder: lock })),
+            Ok(()) => Ok(Some(Self { _folder: lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error).context("lock", folder),
         }

@@ -1,11 +1,11 @@
 //! gzip by all processors.
 //!
 //! ```text
-//!   header │ block 0, deflated │ block 1, deflated │ … │ an empty last block │ sum and size of all
+//!   header │ block 0, deflated │ block 1, deflated │ … │ the last block, deflated │ sum and size of all
 //! ```
 //!
-//! Each block of the input is deflated by itself and ends at a byte, so that they only need to be put one after the other. How
-//! long a block is does not depend on how many processors there are: the same input gives the same bytes everywhere.
+//! Each block of the input is deflated by itself and ends at a byte, so that they only need to be put one after the other; the
+//! last says that it is the last. How long a block is does not depend on how many processors there are: the same input gives the same bytes everywhere.
 
 use std::io::{self, Write};
 use std::num::NonZero;
@@ -18,9 +18,6 @@ const BLOCK_BYTES: usize = 1 << 20;
 const THREADS_MAX: usize = 16;
 /// No name, no time, by nobody knows which system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// The last block, with nothing in it.
-const LAST: [u8; 2] = [3, 0];
-
 /// Writes gzip. Nothing is complete before [`finish`](Self::finish).
 pub(super) struct Gzip<W> {
     out: W,
@@ -49,8 +46,10 @@ impl<W: Write> Gzip<W> {
 
     /// Writes what is left, and gives back where it was written to.
     pub fn finish(mut self) -> io::Result<W> {
-        self.pass_on()?;
-        self.out.write_all(&LAST)?;
+        if self.blocks.is_empty() {
+            self.blocks.push(Vec::new());
+        }
+        self.pass_on(true)?;
         self.out.write_all(&self.sum.sum().to_le_bytes())?;
         // As the format has it: modulo 2^32.
         self.out.write_all(&self.sum.amount().to_le_bytes())?;
@@ -58,22 +57,25 @@ impl<W: Write> Gzip<W> {
     }
 
     /// Deflates the blocks that there are, all at once.
-    fn pass_on(&mut self) -> io::Result<()> {
+    fn pass_on(&mut self, is_end: bool) -> io::Result<()> {
         if !self.is_begun {
             self.is_begun = true;
             self.out.write_all(&HEADER)?;
         }
         let blocks = std::mem::take(&mut self.blocks);
+        let last = blocks.len().saturating_sub(1);
+        let flush = |at: usize| match at {
+            at if is_end && at == last => FlushCompress::Finish,
+            _ => FlushCompress::Sync,
+        };
         let deflated: Vec<io::Result<Vec<u8>>> = std::thread::scope(|scope| {
-            let (here, others) = match blocks.split_first() {
-                Some((first, others)) => (Some(first), others),
-                None => (None, blocks.as_slice()),
-            };
-            let others: Vec<_> = others
+            let others: Vec<_> = blocks
                 .iter()
-                .map(|block| scope.spawn(|| deflate(block)))
+                .enumerate()
+                .skip(1)
+                .map(|(at, block)| scope.spawn(move || deflate(block, flush(at))))
                 .collect();
-            let here = here.map(|block| deflate(block));
+            let here = blocks.first().map(|block| deflate(block, flush(0)));
             let joined = others.into_iter().map(|thread| {
                 let gone = |_| Err(io::Error::other("a thread that compressed has ended"));
                 thread.join().unwrap_or_else(gone)
@@ -92,7 +94,7 @@ impl<W: Write> Write for Gzip<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let is_full = |block: &Vec<u8>| block.len() == BLOCK_BYTES;
         if self.blocks.len() == self.threads && self.blocks.last().is_some_and(is_full) {
-            self.pass_on()?;
+            self.pass_on(false)?;
         }
         if self.blocks.last().is_none_or(is_full) {
             self.blocks.push(Vec::with_capacity(BLOCK_BYTES));
@@ -111,24 +113,25 @@ impl<W: Write> Write for Gzip<W> {
     }
 }
 
-/// Deflates a block by itself, up to a whole byte.
-fn deflate(block: &[u8]) -> io::Result<Vec<u8>> {
+/// Deflates a block by itself, up to a whole byte or the end.
+fn deflate(block: &[u8], flush: FlushCompress) -> io::Result<Vec<u8>> {
     let mut compress = Compress::new(Compression::default(), false);
     let mut deflated = Vec::with_capacity(block.len() / 2);
     let mut rest = block;
     loop {
         deflated.reserve(64 << 10);
-        let before = compress.total_in();
+        let (read, written) = (compress.total_in(), compress.total_out());
         let status = compress
-            .compress_vec(rest, &mut deflated, FlushCompress::Sync)
+            .compress_vec(rest, &mut deflated, flush)
             .map_err(io::Error::other)?;
-        let count = usize::try_from(compress.total_in() - before).unwrap_or(0);
+        let count = usize::try_from(compress.total_in() - read).unwrap_or(0);
         rest = rest.get(count..).unwrap_or_default();
         // Where there is room left, all of it is there.
-        if rest.is_empty() && deflated.len() < deflated.capacity() {
+        let is_flushed = flush != FlushCompress::Finish && deflated.len() < deflated.capacity();
+        if rest.is_empty() && (status == Status::StreamEnd || is_flushed) {
             return Ok(deflated);
         }
-        if status == Status::BufError && count == 0 && deflated.len() < deflated.capacity() {
+        if count == 0 && compress.total_out() == written {
             return Err(io::Error::other("the compression does not go on"));
         }
     }

@@ -1,6 +1,7 @@
 //! What an image of an appliance would hold: layers, the merged tree, and what is wrong with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -168,6 +169,9 @@ pub struct TreeEntry {
     pub child_count: u64,
 }
 
+/// For each package the paths of requirement that lead to it, each from what is asked for to the package itself.
+pub type Why = BTreeMap<String, Vec<Vec<String>>>;
+
 /// An appliance laid over its packages, with what it boots.
 #[derive(Debug)]
 pub(crate) struct Composition {
@@ -183,8 +187,17 @@ pub(crate) struct Composition {
     pub(crate) plan: compose::Plan,
     /// The boot command line as the user has it.
     pub(crate) command_line: CommandLine,
+    /// By which paths of requirement each package is there, from what the appliance names itself.
+    pub(crate) why: Why,
     /// What was noticed on the way.
     pub(crate) findings: Vec<Finding>,
+}
+
+impl Composition {
+    /// The folders that it is laid together from.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.plan.layers().iter().map(|layer| layer.path.as_path())
+    }
 }
 
 /// Plans of appliances that are looked at just now.
@@ -236,7 +249,7 @@ impl From<compose::Error> for AppError {
 
 impl Workshop {
     /// The packages of an appliance, dependencies first, the appliance last.
-    fn packages_of(&self, appliance: Package, lock: Option<&Lock>) -> Result<Vec<Package>> {
+    fn packages_of(&self, appliance: Package, lock: Option<&Lock>) -> Result<(Vec<Package>, Why)> {
         let mut packages = Vec::new();
         let resolution = self
             .library
@@ -245,7 +258,7 @@ impl Workshop {
             packages.push(Package::open(installed.path)?);
         }
         packages.push(appliance);
-        Ok(packages)
+        Ok((packages, resolution.why))
     }
 
     /// Where a lock file does not fit its manifest any more.
@@ -276,12 +289,12 @@ impl Workshop {
         package: Package,
         settings: &BuildSettings,
         guest: GuestOs,
-    ) -> Result<(Vec<Package>, BootPlan)> {
+    ) -> Result<(Vec<Package>, Why, BootPlan)> {
         let lock = super::read_lock(&package.root)?;
-        let packages = self.packages_of(package, lock.as_ref())?;
+        let (packages, why) = self.packages_of(package, lock.as_ref())?;
         let borrowed: Vec<&Package> = packages.iter().collect();
         let boot = windlass_package::boot::plan(&borrowed, guest.into(), settings)?;
-        Ok((packages, boot))
+        Ok((packages, why, boot))
     }
 
     /// Lays an appliance over its packages. Blocks while folders are scanned.
@@ -299,7 +312,7 @@ impl Workshop {
         let name = appliance_name(&package);
         let mut findings: Vec<Finding> = package.notes.iter().cloned().map(Finding::from).collect();
         findings.extend(self.lock_findings(&package)?);
-        let (packages, boot) = self.boot_plan(package, &settings, guest)?;
+        let (packages, why, boot) = self.boot_plan(package, &settings, guest)?;
         findings.extend(boot.findings.into_iter().map(Finding::from));
         let last = packages.len() - 1;
         let layers: Vec<compose::Layer> = packages
@@ -333,6 +346,7 @@ impl Workshop {
             name,
             plan,
             command_line,
+            why,
             findings,
         });
         self.plans.keep(&record.id, Arc::clone(&composition));

@@ -15,7 +15,7 @@ use windlass_image::{Node, Source, Tree};
 use windlass_package::{Manifest, Runtime, manifest};
 
 use super::contents::layer_info;
-use super::{EntryKind, Finding, LayerInfo, Manifests, Proposal, Record};
+use super::{EntryKind, Finding, LayerInfo, Manifests, Proposal, Record, Why};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 
@@ -67,6 +67,8 @@ pub struct Collected {
     pub name: String,
     /// The layers, lowest first; later ones win.
     pub layers: Vec<LayerInfo>,
+    /// For each package the paths of requirement that lead to it, each from what the package itself requires.
+    pub why: Why,
     /// The merged tree, sorted by path.
     pub entries: Vec<CollectedEntry>,
     /// How many files there are.
@@ -198,6 +200,7 @@ impl Workshop {
     ) -> Result<Collected> {
         let record = Record::of_folder(path);
         let composition = self.compose(&record, None, cancel)?;
+        let _lease = self.library.lease(composition.folders())?;
         let plan = &composition.plan;
         let name = |layer: usize| {
             plan.layers()
@@ -233,6 +236,7 @@ impl Workshop {
         Ok(Collected {
             name: composition.name.clone(),
             layers: plan.layers().iter().map(layer_info).collect(),
+            why: composition.why.clone(),
             entries,
             file_count: plan.file_count() as u64,
             size_bytes: plan.size_bytes(),

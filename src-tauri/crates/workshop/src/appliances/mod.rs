@@ -32,7 +32,7 @@ use windlass_package::{BuildSettings, Package};
 
 use contents::appliance_name;
 pub(crate) use contents::{Composition, Plans};
-pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry};
+pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry, Why};
 pub use folder::{COLLECTED_FOLDER, Collected, CollectedEntry, PackageInit};
 pub use inspect::{Dropped, DroppedKind, Manifests, Proposal};
 pub(crate) use lock::read_lock;

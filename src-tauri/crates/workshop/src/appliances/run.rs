@@ -337,7 +337,7 @@ impl Workshop {
         }
         let kept = settings.to_build_settings();
         let boot = match self.boot_plan(package, &kept, settings.guest) {
-            Ok((_, boot)) => boot,
+            Ok((_, _, boot)) => boot,
             Err(error) => return Ok(problem(error)),
         };
         let line = match CommandLine::parse(&boot.command_line) {

@@ -54,6 +54,8 @@ pub(super) enum MadeOf {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) composition: Arc<Composition>,
+    /// None of its packages is pruned until it is built.
+    _lease: windlass_library::Lease,
     kernel: GuestKernel,
     size_bytes: Option<u64>,
 }
@@ -120,6 +122,7 @@ impl Workshop {
         let cancel = reporter.cancellation().clone();
         let composition =
             crate::blocking(move || workshop.compose(&at, settings.as_ref(), &cancel)).await??;
+        let lease = self.library.lease(composition.folders())?;
         let kernel = self
             .provide_kernel(composition.guest, composition.root_fs, reporter)
             .await?;
@@ -135,6 +138,7 @@ impl Workshop {
         }
         Ok(Prepared {
             composition,
+            _lease: lease,
             kernel,
             size_bytes: making.size_bytes,
         })
