@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         destination: PathBuf::from(image),
         command_line: CommandLine::parse("/hello")?,
         loader: None,
+        boot: None,
         size_bytes: None,
     };
     let build = build_or_update(&plan, &recipe, &digests, &mut |_| (), &cancel)?;

@@ -40,8 +40,8 @@ mod scan;
 mod stamp;
 
 pub use build::{
-    Build, Changes, FileKind, FileList, FileRecord, Manner, Recipe, build, build_or_update,
-    clone_image, files_path, image_command_line, record_path, update_or_build,
+    Build, Changes, FileKind, FileList, FileRecord, LinuxBoot, Manner, Recipe, build,
+    build_or_update, clone_image, files_path, image_command_line, record_path, update_or_build,
 };
 pub use check::{Boot, check, is_buildable};
 pub use digest::DigestCache;

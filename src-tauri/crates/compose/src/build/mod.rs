@@ -32,6 +32,7 @@ use crate::error::Error;
 use crate::plan::{Origin, Plan};
 use crate::progress::{Progress, Step};
 
+mod boot;
 mod changes;
 mod clone;
 mod digests;
@@ -62,8 +63,26 @@ pub struct Recipe {
     pub command_line: CommandLine,
     /// The OSv loader image that the disk begins with. Without it the disk boots by kernel only. Linux: none.
     pub loader: Option<PathBuf>,
+    /// What makes a Linux disk boot by itself. Without it the image is the bare root file system, for a machine that is
+    /// given the kernel. OSv: none.
+    pub boot: Option<LinuxBoot>,
     /// The size of an ext4 file system; without it, content plus room to write.
     pub size_bytes: Option<u64>,
+}
+
+/// What makes a Linux disk boot by itself: GRUB's parts, the kernel and what it starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinuxBoot {
+    /// GRUB's boot.img for a BIOS.
+    pub boot_sector: PathBuf,
+    /// GRUB's core.img for a BIOS.
+    pub core: PathBuf,
+    /// GRUB as a program of UEFI.
+    pub efi_program: PathBuf,
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The initramfs with the init.
+    pub initramfs: PathBuf,
 }
 
 /// A finished image.

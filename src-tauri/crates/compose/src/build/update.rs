@@ -26,14 +26,16 @@ use windlass_guest::GuestOs;
 use windlass_image::disk::{Raw, SharedDisk};
 use windlass_image::ext4::{self, WrittenBy};
 use windlass_image::update::{self as image_update, Patch, Updated};
-use windlass_image::{Tree, journal, osv, subtree};
+use windlass_image::{Tree, journal, linux, osv, subtree};
 
 use super::changes::{Changes, Manner, merge};
 use super::digests::{self, FileDigests};
 use super::files::{self, FileList, ListOf, files_path};
 use super::record::{self, Head, ImageStamp, Known, Record};
 use super::write::{Writing, ext4_options, image_error, osv_root};
-use super::{Build, Recipe, Throttled, folder_of, image_command_line, image_tree, parts, space};
+use super::{
+    Build, Recipe, Throttled, boot, folder_of, image_command_line, image_tree, parts, space,
+};
 use crate::digest::DigestCache;
 use crate::error::{Error, IoContext};
 use crate::plan::{Origin, Plan};
@@ -67,14 +69,14 @@ pub(super) fn head(
     cancel: &CancellationToken,
 ) -> Result<Head, Error> {
     let metadata = image.metadata().context("read", &recipe.destination)?;
-    let loader = match &recipe.loader {
-        Some(loader) => {
-            let stamp = Stamp::of(&fs::metadata(loader).context("read", loader)?);
-            // It may be a symlink, whose stamp is another.
-            let real = fs::canonicalize(loader).context("read", loader)?;
-            Some(cache.digest(&real, &stamp, cancel)?.to_hex().to_string())
-        }
-        None => None,
+    let loader = match (&recipe.loader, &recipe.boot) {
+        (Some(loader), _) => Some(
+            boot::file_digest(loader, cache, cancel)?
+                .to_hex()
+                .to_string(),
+        ),
+        (None, Some(boot)) => Some(boot.digest(cache, cancel)?),
+        (None, None) => None,
     };
     Ok(Head {
         guest: plan.guest().to_string(),
@@ -383,6 +385,19 @@ impl Update<'_> {
         let mut watch = Writing::new(self.plan, |_| false, report, self.cancel);
         let differences = &compared.differences;
         let updated = match self.plan.guest() {
+            GuestOs::Linux if self.recipe.boot.is_some() => {
+                let options = ext4_options(self.recipe, WrittenBy::Linux);
+                let line = &self.head.command_line;
+                linux::update_disk(
+                    &disk,
+                    line,
+                    &options,
+                    tree,
+                    differences,
+                    &mut out,
+                    &mut watch,
+                )
+            }
             GuestOs::Linux => {
                 let options = ext4_options(self.recipe, WrittenBy::Linux);
                 ext4::update(disk, 0, tree, differences, &options, &mut out, &mut watch)

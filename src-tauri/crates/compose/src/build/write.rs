@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{GuestOs, RootFs};
 use windlass_image::ext4::{self, Ext4Options, WrittenBy};
-use windlass_image::{GuestPath, Source, Tree, Watch, osv, rofs};
+use windlass_image::{GuestPath, Source, Tree, Watch, linux, osv, rofs};
 
 use super::digests::FileDigests;
 use super::output::Output;
@@ -56,11 +56,15 @@ pub(super) fn estimate_bytes(plan: &Plan, tree: &Tree, recipe: &Recipe) -> Resul
         Some(loader) => std::fs::metadata(loader).context("read", loader)?.len(),
         None => 0,
     };
+    let (boot_bytes, boot_written_bytes) = match &recipe.boot {
+        Some(boot) => boot.estimate()?,
+        None => (0, 0),
+    };
     let start_bytes = match plan.guest() {
         GuestOs::Osv => loader_bytes
             .next_multiple_of(DISK_START_BYTES)
             .max(DISK_START_BYTES),
-        GuestOs::Linux => 0,
+        GuestOs::Linux => boot_bytes,
     };
     let (image_bytes, written_bytes) = match plan.root_fs() {
         RootFs::Rofs => {
@@ -80,7 +84,7 @@ pub(super) fn estimate_bytes(plan: &Plan, tree: &Tree, recipe: &Recipe) -> Resul
         .sum();
     Ok(Estimate {
         image_bytes: start_bytes + image_bytes,
-        written_bytes: loader_bytes + written_bytes + list_bytes,
+        written_bytes: loader_bytes + boot_written_bytes + written_bytes + list_bytes,
     })
 }
 
@@ -166,12 +170,17 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let mut file = output.file();
     let size_bytes = match plan.guest() {
-        GuestOs::Linux => ext4::write(
-            tree,
-            &mut file,
-            &ext4_options(recipe, WrittenBy::Linux),
-            watch,
-        ),
+        GuestOs::Linux => {
+            let options = ext4_options(recipe, WrittenBy::Linux);
+            match &recipe.boot {
+                Some(boot) => {
+                    let parts = boot.parts();
+                    linux::write_disk(&parts, command_line, &options, tree, &mut file, watch)
+                        .map(|layout| layout.size_bytes)
+                }
+                None => ext4::write(tree, &mut file, &options, watch),
+            }
+        }
         GuestOs::Osv => {
             let root = osv_root(plan, recipe);
             let loader: Option<Source> = recipe

@@ -74,6 +74,7 @@ impl Workshop {
             destination: self.path("disk.img"),
             command_line: CommandLine::parse(command).unwrap(),
             loader: None,
+            boot: None,
             size_bytes: None,
         }
     }

@@ -392,6 +392,7 @@ fn child_that_is_killed() {
         destination: image.into(),
         command_line: windlass_guest::CommandLine::parse("/a").unwrap(),
         loader: None,
+        boot: None,
         size_bytes: None,
     };
     println!("begins");
