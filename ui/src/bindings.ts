@@ -346,6 +346,11 @@ export type ApplianceSettings = {
 	guest: GuestOs,
 	/**  The root file system. */
 	rootFs: RootFs,
+	/**
+	 *  Whether a Linux image boots by itself, by BIOS and UEFI, as clouds need it: with a boot loader and the kernel on the
+	 *  disk. Machines here are given the kernel either way, which is faster.
+	 */
+	bootable?: boolean,
 	/**  Memory, in MiB. */
 	memoryMib: number,
 	/**  Virtual processors. */

@@ -4,7 +4,7 @@ use clap::Args;
 use windlass_workshop::appliances::{ApplianceSettings, EnvValue, Port};
 use windlass_workshop::guests::{GuestOs, RootFs};
 
-use crate::values::{self, FileSystem, Guest, Network};
+use crate::values::{self, DiskForm, FileSystem, Guest, Network};
 
 /// What goes into an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -15,6 +15,12 @@ pub(crate) struct BuildFlags {
     /// The root file system; the guest's own, when nothing is said
     #[arg(long, value_enum)]
     pub(crate) fs: Option<FileSystem>,
+    /// Linux: whether the image boots by itself, by BIOS and UEFI, or is given its kernel
+    #[arg(long, value_enum)]
+    pub(crate) disk: Option<DiskForm>,
+    /// The same as `--disk bootable`
+    #[arg(long, conflicts_with = "disk")]
+    pub(crate) bootable: bool,
     /// Run configuration to boot; several run from left to right
     #[arg(long, value_name = "NAME")]
     pub(crate) boot: Vec<String>,
@@ -63,6 +69,9 @@ pub(crate) fn overlay(
     if let Some(file_system) = build.fs {
         settings.root_fs = file_system.into();
     }
+    if build.bootable || build.disk.is_some() {
+        settings.bootable = build.bootable || build.disk == Some(DiskForm::Bootable);
+    }
     if !build.boot.is_empty() {
         settings.configuration = Some(build.boot.join(","));
         settings.command = None;
@@ -98,6 +107,7 @@ mod tests {
         ApplianceSettings {
             guest: GuestOs::Osv,
             root_fs: RootFs::Rofs,
+            bootable: false,
             memory_mib: 512,
             vcpus: 1,
             network: true,

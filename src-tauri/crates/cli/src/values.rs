@@ -39,6 +39,15 @@ impl From<FileSystem> for RootFs {
     }
 }
 
+/// How a Linux image is started, as flags spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DiskForm {
+    /// The image is the root file system alone; who starts it gives the kernel
+    Direct,
+    /// Boots by itself, by BIOS and UEFI, as clouds need it
+    Bootable,
+}
+
 /// A machine's network, as flags spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Network {

@@ -3,6 +3,7 @@
 //! ```yaml
 //! guest: linux
 //! root_fs: ext4
+//! disk: bootable                               # or direct; Linux: whether the image has a boot loader
 //! memory_mib: 512
 //! vcpus: 1
 //! network: true
@@ -41,6 +42,8 @@ pub struct BuildSettings {
     pub guest: Option<GuestOs>,
     /// The root file system.
     pub root_fs: Option<RootFs>,
+    /// How a Linux image is started.
+    pub disk: Option<DiskKind>,
     /// Memory of the machine.
     pub memory_mib: Option<u32>,
     /// Processors of the machine.
@@ -55,6 +58,41 @@ pub struct BuildSettings {
     pub env: Vec<(String, String)>,
     /// A boot command instead of any configuration.
     pub command: Option<String>,
+}
+
+/// How the image of a Linux appliance is started. One of OSv with a loader always boots by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DiskKind {
+    /// The hypervisor loads the kernel: the image is the root file system alone.
+    #[default]
+    Direct,
+    /// The disk boots by itself, by BIOS and UEFI, as clouds need it.
+    Bootable,
+}
+
+impl DiskKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Bootable];
+}
+
+impl fmt::Display for DiskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Bootable => "bootable",
+        })
+    }
+}
+
+impl FromStr for DiskKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.to_string() == text)
+            .ok_or(())
+    }
 }
 
 /// A port of the guest that is reached through one of this computer.
@@ -165,6 +203,7 @@ fn parse(text: &str, file: &str) -> Result<Parsed<BuildSettings>, Box<Mistake>> 
     let settings = BuildSettings {
         guest: one_of(&mut fields, "guest", &["osv", "linux"])?,
         root_fs: one_of(&mut fields, "root_fs", &["rofs", "ext4"])?,
+        disk: one_of(&mut fields, "disk", &["direct", "bootable"])?,
         memory_mib: fields.number("memory_mib", MEMORY_MIB.0, MEMORY_MIB.1)?,
         vcpus: fields.number("vcpus", VCPUS.0, VCPUS.1)?,
         network: fields.boolean("network")?,
@@ -239,6 +278,9 @@ impl Serialize for BuildSettings {
         }
         if let Some(root_fs) = self.root_fs {
             map.serialize_entry("root_fs", &root_fs.to_string())?;
+        }
+        if let Some(disk) = self.disk {
+            map.serialize_entry("disk", &disk.to_string())?;
         }
         if let Some(memory_mib) = self.memory_mib {
             map.serialize_entry("memory_mib", &memory_mib)?;

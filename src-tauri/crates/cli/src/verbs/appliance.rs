@@ -240,6 +240,10 @@ fn describe(form: &RunForm) -> String {
     let mut text = fields(&[
         ("Guest", settings.guest.title().to_owned()),
         ("Root file system", settings.root_fs.to_string()),
+        (
+            "Disk",
+            if settings.bootable { "bootable" } else { "" }.to_owned(),
+        ),
         ("Memory", format!("{} MiB", settings.memory_mib)),
         ("Processors", settings.vcpus.to_string()),
         (

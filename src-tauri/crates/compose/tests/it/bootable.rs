@@ -24,7 +24,7 @@ fn boot(workshop: &Workshop) -> LinuxBoot {
         boot_sector: file("boot.img", &boot_sector),
         core: file("core.img", &core),
         efi_program: file("grubx64.efi", b"MZ"),
-        kernel: file("vmlinuz", &[0x4C; 100_000]),
+        kernel: file("vmlinuz", &vec![0x4C; 100_000]),
         initramfs: file("initramfs", &[0x30; 512]),
     }
 }

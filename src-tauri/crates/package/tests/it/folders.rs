@@ -6,7 +6,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use windlass_guest::{GuestOs, RootFs};
-use windlass_package::settings::{PortForward, Protocol};
+use windlass_package::settings::{DiskKind, PortForward, Protocol};
 use windlass_package::{BuildSettings, Error, Package, samples};
 
 fn told(error: &Error) -> String {
@@ -108,6 +108,7 @@ prop_compose! {
     fn settings()(
         guest in prop::option::of(prop::sample::select(GuestOs::ALL.to_vec())),
         root_fs in prop::option::of(prop::sample::select(RootFs::ALL.to_vec())),
+        disk in prop::option::of(prop::sample::select(DiskKind::ALL.to_vec())),
         memory_mib in prop::option::of(16_u32..100_000),
         vcpus in prop::option::of(1_u32..64),
         network in prop::option::of(any::<bool>()),
@@ -123,7 +124,7 @@ prop_compose! {
             })
             .collect();
         let env = env.into_iter().rev().collect();
-        BuildSettings { guest, root_fs, memory_mib, vcpus, network, ports, configuration, env, command }
+        BuildSettings { guest, root_fs, disk, memory_mib, vcpus, network, ports, configuration, env, command }
     }
 }
 

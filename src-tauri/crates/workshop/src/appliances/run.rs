@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_guest::CommandLine;
-use windlass_package::settings::PortForward;
+use windlass_package::settings::{DiskKind, PortForward};
 use windlass_package::{BuildSettings, Package};
 
 use super::contents::appliance_name;
@@ -43,6 +43,10 @@ pub struct ApplianceSettings {
     pub guest: GuestOs,
     /// The root file system.
     pub root_fs: RootFs,
+    /// Whether a Linux image boots by itself, by BIOS and UEFI, as clouds need it: with a boot loader and the kernel on the
+    /// disk. Machines here are given the kernel either way, which is faster.
+    #[serde(default)]
+    pub bootable: bool,
     /// Memory, in MiB.
     pub memory_mib: u32,
     /// Virtual processors.
@@ -133,6 +137,7 @@ impl ApplianceSettings {
         BuildSettings {
             guest: Some(self.guest.into()),
             root_fs: Some(self.root_fs.into()),
+            disk: self.bootable.then_some(DiskKind::Bootable),
             memory_mib: Some(self.memory_mib),
             vcpus: Some(self.vcpus),
             network: Some(self.network),
@@ -274,6 +279,7 @@ impl Workshop {
         Ok(ApplianceSettings {
             guest,
             root_fs,
+            bootable: kept.disk == Some(DiskKind::Bootable),
             memory_mib: match kept.memory_mib {
                 Some(memory_mib) => memory_mib,
                 None => self.settings()?.default_memory_mib,
@@ -387,6 +393,9 @@ fn as_command(name: &str, settings: &ApplianceSettings) -> String {
         words.push(quote(&value));
     };
     option("--guest", settings.guest.to_string());
+    if settings.bootable && settings.guest == GuestOs::Linux {
+        option("--disk", "bootable".to_owned());
+    }
     option("--memory", format!("{}M", settings.memory_mib));
     option("--cpus", settings.vcpus.to_string());
     if !settings.network {
@@ -430,6 +439,7 @@ mod tests {
         ApplianceSettings {
             guest: GuestOs::Linux,
             root_fs: RootFs::Ext4,
+            bootable: false,
             memory_mib: 256,
             vcpus: 2,
             network: true,

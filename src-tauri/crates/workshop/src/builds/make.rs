@@ -7,6 +7,7 @@ use std::time::Instant;
 use rusqlite::OptionalExtension;
 use windlass_compose as compose;
 use windlass_package::BuildSettings;
+use windlass_package::settings::DiskKind;
 
 use super::lease::Lease;
 use super::provide::GuestKernel;
@@ -57,6 +58,8 @@ pub(super) struct Prepared {
     /// None of its packages is pruned until it is built.
     _lease: windlass_library::Lease,
     kernel: GuestKernel,
+    /// Linux: what makes the disk boot by itself, with its digest, where that is wanted.
+    boot: Option<(compose::LinuxBoot, String)>,
     size_bytes: Option<u64>,
 }
 
@@ -136,10 +139,17 @@ impl Workshop {
         {
             return Err(forbidden(finding));
         }
+        let boot = match &kernel {
+            GuestKernel::Linux(kernel) if composition.settings.disk == Some(DiskKind::Bootable) => {
+                Some(self.provide_boot(kernel, reporter).await?)
+            }
+            _ => None,
+        };
         Ok(Prepared {
             composition,
             _lease: lease,
             kernel,
+            boot,
             size_bytes: making.size_bytes,
         })
     }
@@ -381,6 +391,7 @@ impl Prepared {
                 }
                 GuestKernel::Linux(_) => None,
             },
+            boot: self.boot.as_ref().map(|(boot, _)| boot.clone()),
             size_bytes: self.size_bytes,
         }
     }
@@ -392,8 +403,11 @@ impl Prepared {
                 .loader
                 .as_ref()
                 .map_or("none", |loader| loader.digest.as_str()),
-            // A Linux image holds no kernel.
-            GuestKernel::Linux(_) => "none",
+            // A Linux image holds no kernel, but for one that boots by itself.
+            GuestKernel::Linux(_) => self
+                .boot
+                .as_ref()
+                .map_or("none", |(_, digest)| digest.as_str()),
         };
         let Composition {
             guest,

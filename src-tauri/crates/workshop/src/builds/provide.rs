@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use windlass_compose::LinuxBoot;
 use windlass_guest::RootFs as GuestRootFs;
 use windlass_guest::kernel::KernelForm;
 use windlass_library::{Kernel, Library, OsvKernel};
@@ -157,6 +158,44 @@ impl Workshop {
                 Ok(GuestKernel::Linux(Box::new(kernel)))
             }
         }
+    }
+}
+
+impl Workshop {
+    /// What makes a Linux disk boot by itself, and a digest of it. The boot loader is fetched where it is not there.
+    pub(super) async fn provide_boot(
+        &self,
+        kernel: &Kernel,
+        reporter: &Reporter,
+    ) -> Result<(LinuxBoot, String)> {
+        let library = self.library.clone();
+        let reporter = reporter.clone();
+        let kernel = kernel.clone();
+        crate::blocking(move || {
+            let initramfs = library.initramfs(&kernel.id)?;
+            // It says something only where there is none yet.
+            let mut is_told = false;
+            let mut progress = |progress: windlass_library::Progress| {
+                if !is_told {
+                    is_told = true;
+                    reporter.step("Fetching the boot loader");
+                }
+                reporter.progress(progress.done_bytes, progress.total_bytes, Unit::Bytes);
+            };
+            let loader = library.fetch_boot_loader(&mut progress, reporter.cancellation())?;
+            reporter.log(&format!("Boot loader: {}", loader.packages.join(", ")));
+            let initramfs_name = initramfs.file_name().unwrap_or_default().to_string_lossy();
+            let digest = format!("{}+{}+{initramfs_name}", loader.digest, kernel.digest);
+            let boot = LinuxBoot {
+                boot_sector: loader.boot_sector,
+                core: loader.core,
+                efi_program: loader.efi_program,
+                kernel: kernel.path,
+                initramfs,
+            };
+            Ok((boot, digest))
+        })
+        .await?
     }
 }
 
