@@ -11,6 +11,8 @@ use tauri::{AppHandle, Manager as _, Runtime};
 use tauri_plugin_dialog::{DialogExt as _, FilePath};
 use tokio::sync::oneshot;
 
+use crate::drag::DragEnd;
+
 /// What the user is to choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pick {
@@ -48,6 +50,13 @@ impl Desktop {
         let (answer, answered) = oneshot::channel();
         self.handle.pick(what, answer);
         answered.await.unwrap_or_default()
+    }
+
+    /// Lets the user drag files that lie ready out of the window, and says how that ended.
+    pub async fn drag_out(&self, paths: Vec<PathBuf>) -> DragEnd {
+        let (ended, answer) = oneshot::channel();
+        self.handle.drag_out(paths, ended);
+        answer.await.unwrap_or(DragEnd::Cancelled)
     }
 
     /// Leaves the window open after all.
@@ -95,6 +104,7 @@ impl Opened {
 
 trait Surroundings: Send + Sync {
     fn pick(&self, what: Pick, answer: oneshot::Sender<Vec<PathBuf>>);
+    fn drag_out(&self, paths: Vec<PathBuf>, ended: oneshot::Sender<DragEnd>);
     fn stay(&self);
     fn close(&self, stop_machines: bool);
 }
@@ -117,6 +127,10 @@ impl<R: Runtime> Surroundings for AppHandle<R> {
                 .set_file_name(suggested)
                 .save_file(|path| tell(path.into_iter().collect())),
         }
+    }
+
+    fn drag_out(&self, paths: Vec<PathBuf>, ended: oneshot::Sender<DragEnd>) {
+        crate::drag::begin(self, paths, ended);
     }
 
     fn stay(&self) {

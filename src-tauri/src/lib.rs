@@ -6,13 +6,14 @@
 //!                ◄──bytes───  streams.rs  consoles and displays        ◄──  files, unix sockets
 //! ```
 //!
-//! [`desktop`] and [`window`] are the desktop around it: dialogs, closing.
+//! [`desktop`], [`drag`] and [`window`] are the desktop around it: dialogs, dragging out, closing.
 //!
 //! The window opens no network connection and reads no file: all that it shows passes through
 //! here. [`commands::list`] is the one list of commands; the TypeScript bindings, the permissions
 //! and the tests are checked against it.
 
 pub mod commands;
+pub mod drag;
 pub mod events;
 pub mod streams;
 
@@ -91,6 +92,7 @@ pub fn with_commands<R: Runtime>(builder: Builder<R>, workshop: Arc<Workshop>) -
         .setup(|app| {
             app.manage(desktop::Desktop::new(app.handle()));
             events::forward(app.handle());
+            crate::workshop(app.handle()).forget_dragged();
             Ok(())
         })
         .on_page_load(|webview, load| {

@@ -13,7 +13,7 @@ use windlass_workshop::settings::OnClose;
 use crate::events::CloseRequested;
 
 /// The label of the only window.
-const MAIN: &str = "main";
+pub(crate) const MAIN: &str = "main";
 
 /// Whether the window may close without another question.
 #[derive(Debug, Default)]

@@ -67,6 +67,8 @@ export const commands = {
 	buildList: (applianceId: string | null) => typedError<Build[], AppError>(__TAURI_INVOKE("build_list", { applianceId })),
 	/**  Deletes a build and its image. */
 	buildDelete: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("build_delete", { id })),
+	/**  Starts a machine of just this build; the job's id. */
+	buildRun: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("build_run", { id })),
 	/**  Composes an image; the job's id. */
 	applianceBuild: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_build", { id })),
 	/**  Builds where needed and starts a machine; the job's id. */
@@ -83,6 +85,8 @@ export const commands = {
 	imageSizes: (image: string, volume: number | null, path: string) => typedError<ImageSize[], AppError>(__TAURI_INVOKE("image_sizes", { image, volume, path })),
 	/**  Copies files and folders of an image into a folder; the job's id. */
 	imageExtract: (image: string, volume: number | null, paths: string[], folder: string) => typedError<string, AppError>(__TAURI_INVOKE("image_extract", { image, volume, paths, folder })),
+	/**  Lets the user drag files and folders of an image into another program; ends when they were let go. */
+	imageDragOut: (image: string, volume: number | null, paths: string[]) => typedError<DragEnd, AppError>(__TAURI_INVOKE("image_drag_out", { image, volume, paths })),
 	/**  Compares an image with the digests in its list of files; the job's id. */
 	imageVerify: (image: string) => typedError<string, AppError>(__TAURI_INVOKE("image_verify", { image })),
 	/**  What a verification found. */
@@ -249,6 +253,8 @@ export const commands = {
 	pickFiles: () => typedError<string[], AppError>(__TAURI_INVOKE("pick_files")),
 	/**  Lets the user choose where to save. */
 	pickSavePath: (suggested: string) => typedError<string | null, AppError>(__TAURI_INVOKE("pick_save_path", { suggested })),
+	/**  Writes a text that the window shows to a file that the user chose. */
+	textSave: (path: string, text: string) => typedError<null, AppError>(__TAURI_INVOKE("text_save", { path, text })),
 	/**  Files and folders that Windlass was started with and that nobody took yet. */
 	openedPaths: () => typedError<string[], AppError>(__TAURI_INVOKE("opened_paths")),
 	/**  Opens the folder of an appliance, a build or a machine in the file manager. */
@@ -605,6 +611,17 @@ accessKey: string;
 secretKey: string; 
 /**  The region that requests are signed for. */
 region: string };
+
+/**  How dragging files out of the window ended. */
+export type DragEnd = 
+/**  Another program took them. */
+"dropped" | 
+/**  They were let go where nothing takes files. */
+"cancelled" | 
+/**  The button was no longer pressed when the files were ready. */
+"released" | 
+/**  Files cannot be dragged out of the window on this system. */
+"unsupported";
 
 /**  A dropped path, looked at; nothing was written but, for an archive, its unpacked folder. */
 export type Dropped = {

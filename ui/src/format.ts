@@ -70,6 +70,20 @@ export function formatExact(iso: string): string {
   ).format(new Date(iso));
 }
 
+/** The permissions of a file as `ls` writes them: "rwxr-xr-x". */
+export function formatMode(mode: number): string {
+  const letters = "rwxrwxrwx";
+  const bits = [...letters].map((letter, index) => (mode & (0o400 >> index) ? letter : "-"));
+  const special: [number, number, string][] = [
+    [0o4000, 2, "s"],
+    [0o2000, 5, "s"],
+    [0o1000, 8, "t"],
+  ];
+  for (const [bit, place, letter] of special)
+    if (mode & bit) bits[place] = bits[place] === "x" ? letter : letter.toUpperCase();
+  return bits.join("");
+}
+
 /** A digest short enough for a table; the whole of it is copied. */
 export function shortDigest(digest: string): string {
   return digest.replace(/^\w+:/, "").slice(0, 12);

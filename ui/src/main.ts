@@ -1,3 +1,5 @@
+// First: what comes after it asks for the language.
+import "./language";
 import "@fontsource-variable/inter";
 import "@fontsource-variable/jetbrains-mono";
 import { mount } from "svelte";

@@ -1,8 +1,13 @@
 /** The words for what the core says in identifiers. */
 import type {
   Finding,
+  Build,
+  BuildManner,
   FindingFix,
   GuestOs,
+  ImageFault,
+  ImageInfo,
+  ImageVolume,
   Job,
   Kernel,
   MachineState,
@@ -11,6 +16,7 @@ import type {
   RegistryKind,
   RootFs,
 } from "./backend";
+import { formatBytes, formatNumber } from "./format";
 import { m } from "./messages/messages.js";
 
 export function guestName(guest: GuestOs): string {
@@ -130,4 +136,43 @@ export function severityName(severity: Finding["severity"]): string {
     warning: m.severity_warning,
     note: m.severity_note,
   }[severity]();
+}
+
+/** How a disk is divided, and whether it boots by itself. */
+export function layoutName({ layout, osv }: ImageInfo): string {
+  const name = { bare: m.layout_bare, mbr: m.layout_mbr, gpt: m.layout_gpt }[layout]();
+  return osv?.hasLoader ? m.layout_with_loader({ layout: name }) : name;
+}
+
+/** A volume in a list of choices: "1: ext4, 118 MiB". */
+export function volumeLabel({ number, name, fileSystem, sizeBytes }: ImageVolume): string {
+  const what = [name, fileSystem, formatBytes(sizeBytes)].filter(Boolean).join(", ");
+  return number === 0 ? what : `${number}: ${what}`;
+}
+
+export function faultName(fault: ImageFault): string {
+  return {
+    missing: m.fault_missing,
+    unexpected: m.fault_unexpected,
+    content: m.fault_content,
+    mode: m.fault_mode,
+    kind: m.fault_kind,
+  }[fault]();
+}
+
+export function mannerName(manner: BuildManner): string {
+  return { anew: m.build_anew, updated: m.build_updated, unchanged: m.build_unchanged }[manner]();
+}
+
+/** What a build changed in its image: "1 added, 2 changed". */
+export function changesInWords({ changes, fileCount }: Build): string {
+  if (!changes || changes.manner === "unchanged") return "";
+  if (changes.manner === "anew")
+    return m.files_count({ count: fileCount, number: formatNumber(fileCount) });
+  const parts = [
+    changes.added > 0 ? m.count_added({ number: formatNumber(changes.added) }) : "",
+    changes.changed > 0 ? m.count_changed({ number: formatNumber(changes.changed) }) : "",
+    changes.removed > 0 ? m.count_removed({ number: formatNumber(changes.removed) }) : "",
+  ];
+  return parts.filter(Boolean).join(", ") || m.no_file_changed();
 }

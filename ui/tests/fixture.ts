@@ -25,6 +25,7 @@ import type {
   TreeEntry,
 } from "../src/backend";
 
+import { diskHandlers, someDisks, type Disks } from "./disks";
 import { emptyShelf, fullShelf, shelfHandlers, type Shelf } from "./shelf";
 
 type Handler = (args: Record<string, unknown>) => unknown;
@@ -46,6 +47,8 @@ export interface World {
   dropped: Record<string, Dropped>;
   /** Packages, registries and the library. */
   shelf: Shelf;
+  /** Images and volumes. */
+  disks: Disks;
   /** Replaces the answer to a command. */
   override: Record<string, Handler>;
 }
@@ -68,9 +71,39 @@ export function build(appliance: string, number: number): Build {
     digest: digest(number + 7),
     startedAt: ago(120 + number * 5000),
     durationMs: 640 + number * 35,
-    changes: null,
-    hasImage: true,
+    hasImage: number !== 2,
     replacedBy: null,
+    changes:
+      [
+        {
+          manner: "updated" as const,
+          reason: null,
+          since: null,
+          added: 2,
+          changed: 1,
+          removed: 0,
+          bytesWritten: 48_211,
+        },
+        {
+          manner: "anew" as const,
+          reason: "The root file system was changed from ROFS to ext4",
+          since: null,
+          added: 1204,
+          changed: 0,
+          removed: 0,
+          bytesWritten: 97 * 1024 * 1024,
+        },
+        {
+          manner: "unchanged" as const,
+          reason: null,
+          since: null,
+          added: 0,
+          changed: 0,
+          removed: 0,
+          bytesWritten: 0,
+        },
+        null,
+      ][number % 4] ?? null,
   };
 }
 
@@ -430,6 +463,7 @@ export function emptyWorld(): World {
       "[    0.000000] Linux version 6.1.0-28-cloud-amd64\r\n[    0.412331] virtio_blk virtio1: [vda] 241664 512-byte logical blocks\r\n[windlass] eth0 10.0.2.15/24\r\n[windlass] run /usr/bin/node /app/server.js\r\n\u001b[32mlistening\u001b[0m on http://0.0.0.0:8080\r\nGET / 200 in 3 ms\r\n\u001b[33mwarning\u001b[0m cache is cold\r\nGET /items 200 in 12 ms\r\n",
     dropped: { [proposal.path]: proposal },
     shelf: emptyShelf(),
+    disks: { ...someDisks(), images: [], volumes: [] },
     override: {},
   };
 }
@@ -471,6 +505,7 @@ export function busyWorld(count = 3): World {
     });
   });
   world.shelf = fullShelf();
+  world.disks = someDisks();
   world.builds = Array.from({ length: count }, (_, index) => build("a0", index));
   world.jobs = Array.from({ length: Math.max(count, 3) }, (_, index) =>
     index === 1
@@ -642,6 +677,7 @@ export function install(world: World) {
     reveal_path: () => null,
     window_close_answer: () => null,
     ...shelfHandlers(world.shelf, job),
+    ...diskHandlers(world.disks, job),
   };
   mockIPC(
     (command, payload) => {

@@ -280,8 +280,9 @@ describe("an appliance", () => {
     const { user, called } = open(busyWorld(), { ...place, tab: "builds" });
     const grid = await screen.findByRole("grid", { name: "Builds" });
     await user.click(
-      within(grid).getAllByRole("button", { name: "Delete build" })[0] as HTMLElement,
+      within(grid).getAllByRole("button", { name: /^Actions for Build/ })[0] as HTMLElement,
     );
+    await user.click(await screen.findByRole("menuitem", { name: "Delete build" }));
     const dialog = within(await screen.findByRole("alertdialog", { name: "Delete this build?" }));
     await user.click(dialog.getByRole("button", { name: "Cancel" }));
     expect(called("build_delete")).toHaveLength(0);

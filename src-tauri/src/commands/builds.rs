@@ -24,6 +24,13 @@ pub async fn build_delete(workshop: State<'_, Arc<Workshop>>, id: String) -> Res
     workshop.delete_build(&id)
 }
 
+/// Starts a machine of just this build; the job's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn build_run(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<String> {
+    Ok(workshop.inner().start_build_run(&id)?.id)
+}
+
 /// Composes an image; the job's id.
 #[tauri::command]
 #[specta::specta]

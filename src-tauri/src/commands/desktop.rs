@@ -48,6 +48,17 @@ pub async fn pick_save_path(
     Ok(desktop.pick(Pick::Save { suggested }).await.pop())
 }
 
+/// Writes a text that the window shows to a file that the user chose.
+#[tauri::command]
+#[specta::specta]
+pub async fn text_save(
+    workshop: State<'_, Arc<Workshop>>,
+    path: PathBuf,
+    text: String,
+) -> Result<()> {
+    workshop.save_text(&path, text).await
+}
+
 /// Files and folders that Windlass was started with and that nobody took yet.
 #[tauri::command]
 #[specta::specta]

@@ -11,6 +11,9 @@ use windlass_workshop::images::{
     ImageInfo, ImageSize, ImageText, ImageVerification, ImportedImage, ListKind,
 };
 
+use crate::desktop::Desktop;
+use crate::drag::DragEnd;
+
 /// What an image is.
 #[tauri::command]
 #[specta::specta]
@@ -65,6 +68,23 @@ pub async fn image_sizes(
     path: String,
 ) -> Result<Vec<ImageSize>> {
     workshop.image_sizes(&image, volume, &path).await
+}
+
+/// Lets the user drag files and folders of an image into another program; ends when they were let go.
+#[tauri::command]
+#[specta::specta]
+pub async fn image_drag_out(
+    workshop: State<'_, Arc<Workshop>>,
+    desktop: State<'_, Desktop>,
+    image: String,
+    volume: Option<u32>,
+    paths: Vec<String>,
+) -> Result<DragEnd> {
+    let ready = workshop
+        .inner()
+        .stage_for_drag(&image, volume, &paths)
+        .await?;
+    Ok(desktop.drag_out(ready).await)
 }
 
 /// Copies files and folders of an image into a folder; the job's id.

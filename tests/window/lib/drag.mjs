@@ -53,3 +53,68 @@ export async function dragOnto(window, paths, hovering = async () => {}) {
     await end(source.pid);
   }
 }
+
+const TARGET = join(dirname(fileURLToPath(import.meta.url)), "drop_target.py");
+
+/**
+ * The other way round: takes an element of our window and lets it go over another program's, which copies what it is
+ * given into `folder`. Returns the names of what it took. Needs surroundings with a window manager.
+ */
+export async function dragOut(window, element, folder) {
+  const { surroundings } = window;
+  const pointer = (...words) => surroundings.command("xdotool", ...words.map(String));
+  const [x, y] = [1310, 300];
+  const log = join(surroundings.folder, "drop-target.log");
+  const said = (word) => readFileSync(log, "utf8").split("\n").filter((line) => line.startsWith(word));
+  const target = await surroundings.start("/usr/bin/python3", [TARGET, `${x}`, `${y}`, folder], () => said("mapped").length > 0, { log });
+  try {
+    await sleep(300);
+    const from = await onScreen(window, element);
+    const to = [x + 60, y + 60];
+    for (let attempt = 1; ; attempt++) {
+      await pointer("mousemove", ...from);
+      await pointer("mousedown", 1);
+      // A hand's first steps are small; the drag itself begins when the files are ready.
+      for (let step = 1; step <= 6; step++) {
+        await pointer("mousemove", from[0] + step * 4, from[1]);
+        await sleep(40);
+      }
+      try {
+        let step = 0;
+        await until(
+          "the other program to be told of the drag",
+          async () => {
+            step = Math.min(step + 1, 12);
+            const at = from.map((one, index) => Math.round(one + ((to[index] - one) * step) / 12));
+            await pointer("mousemove", at[0] + (step === 12 ? Math.round(Math.random() * 6) : 0), at[1]);
+            return said("over").length > 0;
+          },
+          { within: 8_000, every: 60 },
+        );
+        break;
+      } catch (error) {
+        await pointer("mouseup", 1);
+        if (attempt === 3) throw error;
+        await sleep(500);
+      }
+    }
+    await pointer("mouseup", 1);
+    await until("the other program to take the files", () => said("took").length > 0);
+    return said("took").map((line) => line.slice("took ".length));
+  } finally {
+    await end(target.pid);
+  }
+}
+
+/** The middle of an element, in the coordinates of the screen. */
+async function onScreen(window, element) {
+  const { surroundings } = window;
+  const ids = (await surroundings.command("xdotool", "search", "--onlyvisible", "--name", "^Windlass$")).trim().split("\n");
+  const geometry = await surroundings.command("xdotool", "getwindowgeometry", "--shell", ids.at(-1));
+  const [left, top] = ["X", "Y"].map((axis) => Number(new RegExp(`^${axis}=(-?\\d+)$`, "m").exec(geometry)[1]));
+  const middle = await window.script(
+    "const at = arguments[0].getBoundingClientRect(); return [at.left + Math.min(at.width / 2, 120), at.top + at.height / 2];",
+    element,
+  );
+  return [Math.round(left + middle[0]), Math.round(top + middle[1])];
+}

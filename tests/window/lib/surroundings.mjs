@@ -92,8 +92,7 @@ export class Surroundings {
   }
 
   /** Starts a program in these surroundings and waits until `ready` says that it is there. */
-  async start(program, args, ready = () => true, env = {}) {
-    const log = join(this.folder, `${program.split("/").pop()}.log`);
+  async start(program, args, ready = () => true, { log = join(this.folder, `${program.split("/").pop()}.log`), ...env } = {}) {
     const child = start(program, args, { log, env: { ...this.env, ...env } });
     this.#children.push(child);
     await until(program, () => {

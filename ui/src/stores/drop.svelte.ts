@@ -1,12 +1,13 @@
 /**
  * What is dragged over the window and what becomes of it: guest kernels go to the library, a folder that has a manifest
- * becomes an appliance at once, any other folder or archive is proposed in a dialog first.
+ * becomes an appliance at once, any other folder or archive is proposed in a dialog first; images are asked about.
  */
-import { backend, on, onDrag, type Appliance, type Dropped } from "../backend";
+import { backend, on, onDrag, toAppError, type Appliance, type Dropped } from "../backend";
 import { fileName } from "../format";
 import { m } from "../messages/messages.js";
 import { appliances } from "./appliances.svelte";
 import { dialogs } from "./dialogs.svelte";
+import { images, isImageFile } from "./images.svelte";
 import { kernels } from "./kernels.svelte";
 import { navigation } from "./navigation.svelte";
 import { packing } from "./packing.svelte";
@@ -16,7 +17,7 @@ export interface Dragged {
   path: string;
   name: string;
   /** What it is, once known; an error when it cannot be used. */
-  kind: Dropped["kind"] | "package" | "unknown" | "looking";
+  kind: Dropped["kind"] | "package" | "image" | "unknown" | "looking";
 }
 
 /** More than this many are named only by their count. */
@@ -32,10 +33,13 @@ class Drop {
   proposals = $state.raw<Dropped[]>([]);
 
   #inspections = new Map<string, Promise<Dropped>>();
+  /** What is dragged over the window comes from the window itself. */
+  #own = 0;
 
   listen(): () => void {
     const stops = [
       onDrag((event) => {
+        if (this.#own > 0) return;
         if (event.kind === "enter") this.enter(event.paths);
         else if (event.kind === "leave") this.leave();
         else if (event.kind === "drop") void this.drop(event.paths);
@@ -54,6 +58,16 @@ class Drop {
     });
   }
 
+  /** Files are being dragged out: should they be let go over the window, they are not added. */
+  async while<T>(dragging: () => Promise<T>): Promise<T> {
+    this.#own += 1;
+    try {
+      return await dragging();
+    } finally {
+      this.#own -= 1;
+    }
+  }
+
   enter(paths: string[]): void {
     this.#inspections.clear();
     this.draggedCount = paths.length;
@@ -64,7 +78,7 @@ class Drop {
     for (const { path } of this.dragged) {
       this.#inspect(path).then(
         (dropped) => this.#name(path, dropped.kind),
-        () => this.#name(path, "unknown"),
+        () => this.#name(path, isImageFile(path) ? "image" : "unknown"),
       );
     }
   }
@@ -79,11 +93,19 @@ class Drop {
     if (paths.length === 0) return;
     this.inspecting = [...this.inspecting, ...paths];
     const found: Dropped[] = [];
+    const disks: string[] = [];
     for (const path of paths) {
-      await dialogs.attempt(m.error_adding({ name: fileName(path) }), async () =>
-        found.push(await this.#inspect(path)),
-      );
+      await dialogs.attempt(m.error_adding({ name: fileName(path) }), async () => {
+        try {
+          found.push(await this.#inspect(path));
+        } catch (thrown) {
+          // Whether it can be read as an image, its own page says better.
+          if (!isImageFile(path) || toAppError(thrown).kind === "notFound") throw thrown;
+          disks.push(path);
+        }
+      });
     }
+    images.ask(disks);
     this.#inspections.clear();
     this.inspecting = this.inspecting.filter((path) => !paths.includes(path));
 

@@ -1,7 +1,8 @@
 /** Which place of the window is open, and how to get back. */
-export type ApplianceTab = "contents" | "run" | "builds";
+export type ApplianceTab = "contents" | "run" | "disk" | "builds";
 export type PackageTab = "readme" | "files" | "needs" | "versions";
 export type MachineTab = "console" | "display" | "graphs" | "ports" | "details";
+export type ImageTab = "files" | "sizes" | "verification";
 
 export type Place =
   | { at: "appliances" }
@@ -9,6 +10,11 @@ export type Place =
   | { at: "packages"; name: string | null; tab: PackageTab }
   | { at: "machines" }
   | { at: "machine"; id: string; tab: MachineTab }
+  | { at: "volumes" }
+  | { at: "images" }
+  /** A build's id, an imported image's, or the path of an image file. */
+  | { at: "image"; image: string; tab: ImageTab }
+  | { at: "comparison"; left: string; right: string }
   | { at: "activity"; job: string | null }
   | { at: "settings" };
 

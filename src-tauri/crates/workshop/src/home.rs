@@ -8,6 +8,7 @@
 //! ├── packages/          packages             ┘
 //! ├── appliances/        folders made here: samples, unpacked archives
 //! ├── images/<build>/    disk.img and its file list
+//! ├── dragged/           files on their way out of an image into another program; emptied at the start
 //! ├── machines/<id>/     records, console logs, overlays (windlass-machine)
 //! ├── registries/        what each registry has, and the digests seen first
 //! ├── digests            digests of files that have not changed since (windlass-compose)
@@ -112,6 +113,11 @@ impl Home {
     /// Built images, a folder each.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")
+    }
+
+    /// Files that are being dragged out of images, a folder each.
+    pub fn dragged(&self) -> PathBuf {
+        self.root.join("dragged")
     }
 
     /// Digests of files, remembered from build to build.

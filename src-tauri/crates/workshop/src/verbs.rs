@@ -46,6 +46,7 @@ pub const VERBS: &[Verb] = &[
     verb("sample_list", With("sample list")),
     verb("sample_create", With("sample create hello")),
     verb("build_list", With("images")),
+    verb("build_run", WindowOnly("`run NAME` runs the newest build")),
     verb("build_delete", With("rmi BUILD")),
     verb("image_info", WindowOnly("`image info IMAGE` follows")),
     verb("image_list", WindowOnly("`image ls IMAGE /FOLDER` follows")),
@@ -61,6 +62,10 @@ pub const VERBS: &[Verb] = &[
     verb(
         "image_extract",
         WindowOnly("`image cp IMAGE /FILE FOLDER` follows"),
+    ),
+    verb(
+        "image_drag_out",
+        WindowOnly("a window alone has a pointer; `image cp` copies"),
     ),
     verb("image_verify", WindowOnly("`image verify IMAGE` follows")),
     verb(
@@ -249,6 +254,10 @@ pub const VERBS: &[Verb] = &[
     verb(
         "opened_paths",
         WindowOnly("what was double-clicked in the file manager"),
+    ),
+    verb(
+        "text_save",
+        WindowOnly("windlassctl writes where the shell says"),
     ),
     verb(
         "reveal_path",

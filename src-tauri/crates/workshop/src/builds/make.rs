@@ -107,6 +107,38 @@ impl Workshop {
         }
     }
 
+    /// One build as it is, with what its appliance says now of how it is run.
+    pub(crate) async fn provide_this_build(
+        self: &Arc<Self>,
+        build: Build,
+        reporter: &Reporter,
+    ) -> Result<Provided> {
+        let record = self.appliance_record(&build.appliance_id)?;
+        let prepared = self.prepare(&record, &Making::default(), reporter).await?;
+        let composition = prepared.composition;
+        if (composition.guest, composition.root_fs) != (build.guest, build.root_fs) {
+            return Err(AppError::new(
+                ErrorKind::Conflict,
+                "The build is for another guest or root file system than its appliance is now",
+            )
+            .hinted(
+                "Choose the guest and root file system that it was built for, then run it again",
+            ));
+        }
+        let lease = Lease::to_read(Path::new(&build.path))?;
+        match lease.filter(|_| self.build(&build.id).is_ok_and(|build| build.has_image)) {
+            Some(lease) => Ok(Provided {
+                build,
+                composition,
+                _lease: lease,
+            }),
+            None => Err(
+                AppError::new(ErrorKind::Conflict, "The build has no image any more")
+                    .hinted("Its image was updated to be a later build's: run that one"),
+            ),
+        }
+    }
+
     /// Packages, plan and kernel; fails on the first finding that forbids the build.
     pub(super) async fn prepare(
         self: &Arc<Self>,

@@ -70,6 +70,28 @@ impl Workshop {
         )
     }
 
+    /// Starts a machine of one build, as its appliance's settings are now, as a job.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such build.
+    pub fn start_build_run(self: &Arc<Self>, id: &str) -> Result<Job> {
+        let build = self.build(id)?;
+        let title = format!("Run {}", self.appliance(&build.appliance_id)?.name);
+        let workshop = Arc::clone(self);
+        self.start_job(
+            JobKind::Run,
+            title,
+            Some(build.appliance_id.clone()),
+            None,
+            async move |reporter| {
+                let provided = workshop.provide_this_build(build, &reporter).await?;
+                reporter.check()?;
+                let id = workshop.run_build(&provided, None, &reporter).await?;
+                Ok(Some(id))
+            },
+        )
+    }
+
     pub(super) async fn run_build(
         self: &Arc<Self>,
         provided: &Provided,

@@ -17,6 +17,7 @@ mod imported;
 mod model;
 mod open;
 mod results;
+mod stage;
 mod work;
 
 pub use model::{

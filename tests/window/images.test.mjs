@@ -1,0 +1,212 @@
+/** What is in an image, in the real window: built, looked into, dragged out of, changed, compared, exported, verified. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { Key } from "selenium-webdriver";
+import { answerDialog } from "./lib/dialog.mjs";
+import { dragOut } from "./lib/drag.mjs";
+import { until } from "./lib/processes.mjs";
+import { story } from "./lib/story.mjs";
+
+/** Chooses one of a few ways of seeing the same thing. */
+async function view(window, name) {
+  await until(`the view ${name}`, () =>
+    window.script(
+      `const label = [...document.querySelectorAll("[role=radiogroup] label")]
+         .find((one) => one.checkVisibility() && one.innerText.trim().startsWith(arguments[0]));
+       label?.click();
+       return Boolean(label?.querySelector("input").checked);`,
+      name,
+    ),
+  );
+}
+
+/** A screen as people may have it: light and dark, small and large, and open to everybody. */
+async function lookAt(window, name) {
+  await window.accessible(name);
+  await window.screenshot(`${name}-light`);
+  await window.theme("dark");
+  await window.accessible(`${name}, dark`);
+  await window.screenshot(`${name}-dark`);
+  await window.theme("light");
+}
+
+test("images", { timeout: 1_200_000 }, async (t) => {
+  const options = {
+    windowManager: true,
+    linuxKernel: true,
+    prepare: async (surroundings) => {
+      await surroundings.windlassctl("sample", "create", "node-microservice");
+    },
+  };
+  await story(t, options, async (scene, stage) => {
+    const place = (name) => join(stage.surroundings.folder, name);
+    const appliance = async () => (await stage.window.invoke("appliance_list"))[0];
+    const builds = () => stage.window.invoke("build_list", { applianceId: null });
+    const open = async (path) => {
+      const tree = await stage.window.find("tree");
+      for (const name of path.split("/").filter(Boolean)) {
+        const item = await stage.window.find("treeitem", new RegExp(`^${name.replaceAll(".", "\\.")}(\\s|\\d|$)`), { inside: tree });
+        await item.click();
+      }
+    };
+    const toBuilds = async () => {
+      await stage.window.go("Appliances");
+      await stage.window.openRow(/^Node microservice/);
+      await stage.window.tab("Builds");
+    };
+
+    await scene("a build says how it was made", async (window) => {
+      await window.theme("light");
+      await window.openRow(/^Node microservice/);
+      await window.tab("Builds");
+      await window.reads("No builds yet");
+      await window.press("Build");
+      await window.reads("Built anew", { within: 120_000 });
+      await lookAt(window, "builds");
+    });
+
+    await scene("what is in it is walked by keys and read", async (window) => {
+      await window.press("Look into the build");
+      await window.find("tree", "Files of Node microservice");
+      await window.reads("Boot command");
+      const tree = await window.find("tree");
+      await window.script("arguments[0].focus()", tree);
+      await window.keys("ap", Key.ARROW_RIGHT);
+      await window.find("treeitem", /^server\.js/);
+      await window.keys("serv");
+      await window.find("heading", "/app/server.js");
+      await window.reads("listening on port");
+      await lookAt(window, "image");
+    });
+
+    await scene("all of it is searched by name", async (window) => {
+      await window.fill("searchbox", "Search the whole image", "bin/node");
+      await window.reads(/\d+ found/);
+      const row = await window.find("row", /\/bin\/node$/);
+      await (await row.findElement({ css: ".mono" })).click();
+      await window.reads("This is not text");
+      await lookAt(window, "image-search");
+      await window.fill("searchbox", "Search the whole image", Key.BACK_SPACE);
+      await window.find("tree");
+    });
+
+    await scene("where its bytes are is drawn", async (window) => {
+      await view(window, "Size map");
+      await window.find("group", "Sizes in Node microservice");
+      await lookAt(window, "image-sizes");
+      await window.press(/^usr, /);
+      await window.find("button", "Up").catch(() => {});
+      await view(window, "Files");
+    });
+
+    await scene("files are copied out into a folder", async (window) => {
+      const folder = place("extracted");
+      mkdirSync(folder);
+      await open("app/server.js");
+      await window.press("Extract…");
+      await answerDialog(window, folder);
+      await window.reads("was copied to");
+      const source = join((await appliance()).path, "app/server.js");
+      assert.equal(readFileSync(join(folder, "server.js"), "utf8"), readFileSync(source, "utf8"));
+    });
+
+    await scene("a file is dragged into another program", async (window) => {
+      const folder = place("desktop");
+      mkdirSync(folder);
+      const row = await window.find("treeitem", /^server\.js/);
+      assert.deepEqual(await dragOut(window, row, folder), ["server.js"]);
+      const source = join((await appliance()).path, "app/server.js");
+      assert.equal(readFileSync(join(folder, "server.js"), "utf8"), readFileSync(source, "utf8"));
+      assert.equal(await window.script("return document.body.innerText.includes('Drop to add')"), false);
+    });
+
+    await scene("it is exported as qcow2", async (window) => {
+      await window.press("Export…");
+      await window.find("dialog", "Export Node microservice");
+      await lookAt(window, "export");
+      await window.press("Choose place…");
+      await answerDialog(window, place("before.qcow2"));
+      await window.reads("before.qcow2 was written", { within: 60_000 });
+      execFileSync("qemu-img", ["check", "-q", place("before.qcow2")]);
+    });
+
+    await scene("it is verified against its list of files", async (window) => {
+      await window.press("Verify");
+      await window.reads(/files are as the list says/, { within: 60_000 });
+      await lookAt(window, "verification");
+    });
+
+    await scene("one changed file makes an update", async (window) => {
+      const { path } = await appliance();
+      const server = join(path, "app/server.js");
+      writeFileSync(server, `// A line that was not there before.\n${readFileSync(server, "utf8")}`);
+      await toBuilds();
+      await window.press("Build");
+      await window.reads("1 changed", { within: 120_000 });
+      await window.reads("Updated");
+      const [build] = await builds();
+      assert.equal(build.changes.changed, 1);
+      assert.equal(build.changes.added + build.changes.removed, 0);
+      await window.screenshot("builds-updated-light");
+    });
+
+    await scene("two images are compared, down to the lines of a file", async (window) => {
+      await window.press("Look into the build");
+      await window.press("Compare with…");
+      await window.find("dialog", "Compare Node microservice");
+      await window.accessible("what to compare with");
+      await window.screenshot("compare-light");
+      await window.press("Image file…");
+      await answerDialog(window, place("before.qcow2"));
+      const row = await window.find("row", /server\.js$/, { within: 60_000 });
+      await (await row.findElement({ css: ".mono" })).click();
+      await window.reads("A line that was not there before");
+      await lookAt(window, "comparison");
+    });
+
+    await scene("a volume is created, looked into and deleted", async (window) => {
+      await window.go("Machines");
+      await view(window, "Volumes");
+      await window.reads("No volumes yet");
+      await window.press("Create volume…");
+      await window.find("dialog", "Create a volume");
+      await window.fill("textbox", "Name", "results");
+      await window.accessible("a new volume");
+      await window.screenshot("volume-new-light");
+      await window.press("Create");
+      await window.find("row", "results", { within: 60_000 });
+      await lookAt(window, "volumes");
+      await window.openRow("results");
+      await window.find("tree", /results/);
+      await window.reads("lost+found");
+      await window.go("Machines");
+      await view(window, "Volumes");
+      await window.press("Actions for results");
+      await window.press("Delete", { role: "menuitem" });
+      await window.find("alertdialog", "Delete the volume results?");
+      await window.press("Delete");
+      await window.reads("No volumes yet");
+    });
+
+    await scene("an image that is dropped is looked into or imported", async (window) => {
+      await window.go("Appliances");
+      await window.drop(place("before.qcow2"));
+      await window.find("dialog", /before\.qcow2/);
+      await window.accessible("a dropped image");
+      await window.screenshot("drop-image-light");
+      await window.press("Import it");
+      await window.reads("was imported", { within: 60_000 });
+      await window.go("Machines");
+      await view(window, "Images");
+      await window.find("row", /before/);
+      await lookAt(window, "images");
+      await window.drop(place("before.qcow2"));
+      await window.press("Look into it");
+      await window.find("tree", /before\.qcow2/);
+      assert.ok(existsSync(place("before.qcow2")));
+    });
+  });
+});
