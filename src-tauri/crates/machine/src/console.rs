@@ -1,14 +1,12 @@
-//! A guest's console: everything it ever wrote is in one file, and whoever wants to see it follows that file.
+//! A guest's console: what it wrote is in one file ([`crate::ConsoleLog`]), and whoever wants to see it follows that file.
 //!
-//! QEMU appends to the file itself, so nothing is lost when no window is open, and any number of readers, in any number of
+//! QEMU appends to the file itself, so nothing is missed when no window is open, and any number of readers, in any number of
 //! processes, read at their own pace from their own offset. Typing goes the other way, through the serial port's
 //! socket. That takes one connection only, so the process that drives the machine makes it, and passes on what comes to
 //! the `input` socket beside it.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::console_log::{ConsoleLog, Piece};
 use crate::paths::Sockets;
 use crate::readiness::watch_readable;
 
@@ -38,7 +37,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Follows a console log from an offset on.
 #[derive(Debug)]
 pub struct ConsoleFollower {
-    file: File,
+    log: ConsoleLog,
     offset: u64,
     changes: Option<AsyncFd<OwnedFd>>,
     last_chunk: Option<Instant>,
@@ -50,11 +49,10 @@ impl ConsoleFollower {
     /// # Errors
     /// If the file cannot be opened.
     pub fn open(log: &Path, from_byte: u64) -> io::Result<Self> {
-        let file = File::open(log)?;
         // Without notification there is still the regular look.
         let changes = watch(log).ok();
         Ok(Self {
-            file,
+            log: ConsoleLog::open(log)?,
             offset: from_byte,
             changes,
             last_chunk: None,
@@ -66,7 +64,7 @@ impl ConsoleFollower {
         self.offset
     }
 
-    /// What comes next; waits for it. `None` once the file was removed and all of it was read. May be dropped and called
+    /// What comes next, without what was given back of a long log; waits for it. `None` once the file was removed and all of it was read. May be dropped and called
     /// again without loss.
     ///
     /// # Errors
@@ -81,7 +79,7 @@ impl ConsoleFollower {
                 self.last_chunk = Some(Instant::now());
                 return Ok(Some(chunk));
             }
-            if self.file.metadata()?.nlink() == 0 {
+            if self.log.is_removed()? {
                 return Ok(None);
             }
             match &mut self.changes {
@@ -96,10 +94,16 @@ impl ConsoleFollower {
     /// What is there already; empty if there is nothing new.
     pub(crate) fn read_now(&mut self) -> io::Result<Vec<u8>> {
         let mut chunk = vec![0; CHUNK_MAX_BYTES];
-        let count = self.file.read_at(&mut chunk, self.offset)?;
-        chunk.truncate(count);
-        self.offset += count as u64;
-        Ok(chunk)
+        loop {
+            match self.log.read_at(self.offset, &mut chunk)? {
+                Piece::LeftOut(bytes) => self.offset += bytes,
+                Piece::Bytes(count) => {
+                    chunk.truncate(count);
+                    self.offset += count as u64;
+                    return Ok(chunk);
+                }
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod command_line;
 mod console;
+mod console_log;
 mod control;
 mod error;
 mod failure;
@@ -44,6 +45,7 @@ mod task;
 mod usage;
 
 pub use console::ConsoleFollower;
+pub use console_log::{ConsoleLog, Piece};
 pub use error::{Error, Result};
 pub use handle::{Details, MachineHandle};
 pub use history::{History, MINUTES_MAX, Minute};
@@ -53,7 +55,7 @@ pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
 pub use spec::{
     Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec, Network, Patience, Port,
-    Protocol,
+    Protocol, console_max_mib,
 };
 pub use status::{MachineState, Status};
 pub use usage::{Load, Usage};

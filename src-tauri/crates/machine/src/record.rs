@@ -93,6 +93,7 @@ impl Record {
             network: None,
             display: false,
             patience: crate::spec::Patience::default(),
+            console_max_mib: crate::spec::console_max_mib(),
             labels: serde_json::Value::Null,
         })
     }
@@ -180,7 +181,8 @@ mod tests {
         "patience": {
           "stop_ms": 10000,
           "address_ms": 45000
-        }
+        },
+        "console_max_mib": 128
       },
       "status": {
         "state": "created",

@@ -45,9 +45,17 @@ pub struct MachineSpec {
     /// How long things may take before something is done or said about it.
     #[serde(default)]
     pub patience: Patience,
+    /// How much of its console is kept on the disk, in MiB: the first and the last of it.
+    #[serde(default = "console_max_mib")]
+    pub console_max_mib: u32,
     /// What the caller wants to remember with the machine (say: its appliance and build); not looked at here.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub labels: serde_json::Value,
+}
+
+/// As much of a console as is usually kept, in MiB.
+pub const fn console_max_mib() -> u32 {
+    128
 }
 
 /// How long things may take before something is done or said about it.

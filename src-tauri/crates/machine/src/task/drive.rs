@@ -22,6 +22,7 @@ use self::sources::{
     until,
 };
 use crate::console::ConsoleFollower;
+use crate::console_log::trim;
 use crate::error::Error;
 use crate::lifecycle::{Event, Exit, Lifecycle, Request, Timer, Wish};
 use crate::paths::{MachineFolder, Sockets};
@@ -69,6 +70,8 @@ pub(crate) struct Driver {
     input: Option<AbortOnDropHandle<io::Result<()>>>,
     follower: Option<ConsoleFollower>,
     recogniser: Recogniser,
+    /// How far the console goes until its log is looked at for its length.
+    trim_at: u64,
     timers: BTreeMap<Timer, Instant>,
     /// When notices that nobody was told of are told.
     tell_at: Option<Instant>,
@@ -100,6 +103,7 @@ impl Driver {
             input: None,
             follower: None,
             recogniser: Recogniser::new(),
+            trim_at: 0,
             timers: BTreeMap::new(),
             tell_at: None,
             quiet_until: Instant::now(),
@@ -357,6 +361,7 @@ impl Driver {
     }
 
     async fn heard(&mut self, chunk: &[u8]) {
+        self.keep_console_short().await;
         let notices = self.recogniser.push(chunk);
         if notices.is_empty() {
             return;
@@ -372,6 +377,24 @@ impl Driver {
             self.tell_at = Some(self.quiet_until);
         } else {
             self.publish(Durability::Process).await;
+        }
+    }
+
+    /// Gives back the middle of a console log that has become too long.
+    async fn keep_console_short(&mut self) {
+        let read = self.follower.as_ref().map_or(0, ConsoleFollower::offset);
+        if read < self.trim_at {
+            return;
+        }
+        let record = self.shared.record();
+        let limit_bytes = u64::from(record.spec.console_max_mib) << 20;
+        self.trim_at = read + limit_bytes / 8;
+        let run_start = record.run.map_or(0, |run| run.console_start);
+        let log = self.shared.folder.console_log();
+        let trimmed = tokio::task::spawn_blocking(move || trim(&log, run_start, limit_bytes)).await;
+        if let Ok(Err(error)) = trimmed {
+            tracing::warn!(id = self.shared.id, %error, "the console log cannot be kept short");
+            self.trim_at = u64::MAX;
         }
     }
 

@@ -99,6 +99,7 @@ impl Home {
                 stop_ms: 400,
                 address_ms: 1000,
             },
+            console_max_mib: windlass_machine::console_max_mib(),
             labels: serde_json::Value::Null,
         }
     }

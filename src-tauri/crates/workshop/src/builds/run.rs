@@ -185,6 +185,7 @@ impl Workshop {
             network,
             display: true,
             patience: windlass_machine::Patience::default(),
+            console_max_mib: windlass_machine::console_max_mib(),
             labels: serde_json::to_value(labels)
                 .map_err(|error| AppError::from_error(ErrorKind::Internal, &error, None))?,
         })
