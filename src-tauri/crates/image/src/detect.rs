@@ -22,6 +22,8 @@ pub enum ImageKind {
     Fat,
     /// A disk with a partition table of another system.
     MbrDisk,
+    /// An ISO 9660 file system, also with a partition table before it.
+    Iso9660,
     /// A qcow2 disk.
     Qcow2,
     /// A gzip-compressed file.
@@ -34,7 +36,7 @@ pub enum ImageKind {
     Unknown,
 }
 
-/// Tells what an image is, by its first 2 KiB.
+/// Tells what an image is, by its first 2 KiB, and where these leave it open, its 17th sector of that size.
 ///
 /// # Errors
 /// [`Error::Read`] where it cannot be read.
@@ -45,7 +47,22 @@ pub fn detect(image: &mut (impl Read + Seek)) -> Result<ImageKind, Error> {
         .take(2048)
         .read_to_end(&mut start)
         .map_err(Error::read(0))?;
-    Ok(kind_of(&start))
+    let kind = kind_of(&start);
+    // It leaves its first 32 KiB to whoever boots from it.
+    if matches!(kind, ImageKind::MbrDisk | ImageKind::Unknown) {
+        let mut descriptor = Vec::new();
+        image
+            .seek(SeekFrom::Start(32 << 10))
+            .map_err(Error::read(32 << 10))?;
+        image
+            .take(6)
+            .read_to_end(&mut descriptor)
+            .map_err(Error::read(32 << 10))?;
+        if descriptor == b"\x01CD001" {
+            return Ok(ImageKind::Iso9660);
+        }
+    }
+    Ok(kind)
 }
 
 fn kind_of(start: &[u8]) -> ImageKind {

@@ -14,7 +14,7 @@ use crate::disk::{self, DiskFormat, Part, ReadAt, SharedDisk, Stream};
 use crate::ext4::Ext4;
 use crate::fat::Fat;
 use crate::file_system::{FileSystem, FileSystemKind};
-use crate::iso::Iso;
+use crate::iso::{self, Iso};
 use crate::rofs::Rofs;
 use crate::{Error, ImageKind, detect, ext4, fat, gpt, journal, linux, mbr, osv, rofs};
 
@@ -119,7 +119,7 @@ impl Image {
             by_uefi: false,
         };
         let (layout, parts) = match kind {
-            ImageKind::Rofs | ImageKind::Ext4 | ImageKind::Fat => {
+            ImageKind::Rofs | ImageKind::Ext4 | ImageKind::Fat | ImageKind::Iso9660 => {
                 (Layout::Bare, vec![(0, None, 0, disk.size_bytes())])
             }
             ImageKind::Gzip
@@ -307,6 +307,9 @@ fn file_system_of(part: &Part) -> Result<Option<FileSystemKind>, Error> {
     }
     if ext4::is_magic(&start) {
         return Ok(Some(FileSystemKind::Ext4));
+    }
+    if iso::is_present(part)? {
+        return Ok(Some(FileSystemKind::Iso9660));
     }
     Ok(fat::is_magic(&start).then_some(FileSystemKind::Fat))
 }

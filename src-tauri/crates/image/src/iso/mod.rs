@@ -1,73 +1,59 @@
 //! ISO 9660, with Rock Ridge and Joliet: the seeds of cloud-init, and disks of installers.
+//!
+//! ```text
+//!   sector 16   primary descriptor ──┬─> path tables       which directories there are
+//!          17   Joliet's descriptor ─┤
+//!          18   end of descriptors   └─> directories ──> the bytes of files, shared by both trees
+//!                                          └─ Rock Ridge: true names, modes, symlinks; what does not fit
+//!                                             into a record lies in continuation areas behind them
+//! ```
+//!
+//! Sectors have 2048 bytes; most numbers are there twice, little- and big-endian. The plain names are short and in capitals,
+//! for whoever knows nothing better. Joliet's are UTF-16 of up to 64 units and have no symlinks. Rock Ridge's are the bytes
+//! that Unix sees. The reader takes the best that is there.
+//!
+//! What is written depends on the tree and the label alone: all belongs to root, and every time is
+//! [`ext4::EPOCH_SECONDS`](crate::ext4::EPOCH_SECONDS).
 
-use std::io::{Seek, Write};
+mod names;
+mod reader;
+mod records;
+mod rock_ridge;
+mod writer;
 
-use crate::disk::SharedDisk;
-use crate::{Error, FileSystem, FileSystemKind, GuestPath, Stat, Tree, Watch};
+pub use reader::Iso;
+pub use writer::{IsoOptions, check_entry, write};
 
-/// What an ISO 9660 file system is to be like.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IsoOptions {
-    /// The volume's label: `cidata` makes it a seed of cloud-init. At most 16 characters.
-    pub label: String,
-}
+use crate::Error;
+use crate::disk::ReadAt;
 
-/// Writes a tree as an ISO 9660 file system, and returns its size.
+/// The longest label: what Joliet has room for.
+pub const LABEL_CHARACTERS_MAX: usize = 16;
+/// The longest name.
+pub const NAME_BYTES_MAX: usize = 255;
+/// The longest target of a symlink.
+pub const TARGET_BYTES_MAX: usize = 1024;
+/// The largest file.
+pub const FILE_BYTES_MAX: u64 = u32::MAX as u64;
+
+const SECTOR: u64 = 2048;
+const SECTOR_BYTES: usize = 2048;
+const DESCRIPTORS_AT: u64 = 16 * SECTOR;
+const STANDARD: &[u8; 5] = b"CD001";
+const PRIMARY: u8 = 1;
+const SUPPLEMENTARY: u8 = 2;
+const END: u8 = 255;
+const IS_DIRECTORY: u8 = 2;
+
+/// Whether an ISO 9660 file system is at the beginning of a disk.
 ///
 /// # Errors
-/// [`Error::Limit`] and [`Error::TooSmall`] before anything is written; [`Error::Source`], [`Error::Changed`],
-/// [`Error::Write`] and [`Error::Cancelled`] leave the output unfinished.
-pub fn write(
-    tree: &Tree,
-    out: &mut (impl Write + Seek),
-    options: &IsoOptions,
-    watch: &mut (impl Watch + ?Sized),
-) -> Result<u64, Error> {
-    let _ = (tree, out, options, watch.advance(0));
-    Err(Error::Unsupported {
-        what: "no writer yet".to_owned(),
-        offset: 0,
-    })
-}
-
-/// An open ISO 9660 file system.
-#[derive(Debug)]
-pub struct Iso {
-    disk: SharedDisk,
-}
-
-impl Iso {
-    /// Opens a file system that is all of `disk`.
-    ///
-    /// # Errors
-    /// [`Error::WrongKind`]; [`Error::Corrupt`]; [`Error::Read`].
-    pub fn open(disk: SharedDisk) -> Result<Self, Error> {
-        Ok(Self { disk })
+/// [`Error::Read`].
+pub(crate) fn is_present(disk: &dyn ReadAt) -> Result<bool, Error> {
+    if disk.size_bytes() < DESCRIPTORS_AT + SECTOR {
+        return Ok(false);
     }
-}
-
-impl FileSystem for Iso {
-    fn kind(&self) -> FileSystemKind {
-        FileSystemKind::Iso9660
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.disk.size_bytes()
-    }
-
-    fn find(&self, path: &GuestPath) -> Result<Stat, Error> {
-        Err(Error::NotFound { path: path.clone() })
-    }
-
-    fn list(&self, directory: &Stat) -> Result<Vec<Stat>, Error> {
-        Err(Error::NotFound {
-            path: directory.path.clone(),
-        })
-    }
-
-    fn read(&self, file: &Stat, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Error> {
-        Err(Error::NotFound {
-            path: file.path.clone(),
-        })
-    }
+    let mut start = [0; 6];
+    disk.read_at(DESCRIPTORS_AT, &mut start)?;
+    Ok(start[0] == PRIMARY && start[1..] == *STANDARD)
 }

@@ -13,6 +13,7 @@ mod export;
 mod ext4;
 mod fat;
 mod import;
+mod iso;
 mod linux;
 mod readers;
 mod real_osv;
