@@ -138,6 +138,8 @@ mod tests {
             boot: vec!["one".into(), "two".into()],
             env: vec![values::env("A=2").unwrap(), values::env("B=3").unwrap()],
             fs: None,
+            disk: None,
+            bootable: true,
         };
         let machine = MachineFlags {
             forward: vec![values::port("81").unwrap()],
@@ -153,6 +155,7 @@ mod tests {
         assert_eq!(settings.command, None);
         assert_eq!(settings.ports, [values::port("81").unwrap()]);
         assert_eq!(settings.env.len(), 2);
+        assert!(settings.bootable);
         assert_eq!(settings.memory_mib, 64);
     }
 }

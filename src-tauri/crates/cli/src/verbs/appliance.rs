@@ -8,7 +8,7 @@ use windlass_workshop::appliances::{
     Appliance, Contents, DroppedKind, EntryKind, Manifests, RunForm, TreeEntry,
 };
 use windlass_workshop::error::{AppError, ErrorKind};
-use windlass_workshop::guests::Protocol;
+use windlass_workshop::guests::{GuestOs, Protocol};
 
 use super::package::agreed;
 use super::{findings, layers};
@@ -242,7 +242,12 @@ fn describe(form: &RunForm) -> String {
         ("Root file system", settings.root_fs.to_string()),
         (
             "Disk",
-            if settings.bootable { "bootable" } else { "" }.to_owned(),
+            match settings.guest {
+                GuestOs::Linux if settings.bootable => "bootable",
+                GuestOs::Linux => "direct",
+                GuestOs::Osv => "",
+            }
+            .to_owned(),
         ),
         ("Memory", format!("{} MiB", settings.memory_mib)),
         ("Processors", settings.vcpus.to_string()),

@@ -26,5 +26,6 @@ mod osv;
 mod place;
 mod processes;
 mod registries;
+mod slow_bootable;
 mod slow_packed;
 mod slow_readback;
