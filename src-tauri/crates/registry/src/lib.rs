@@ -36,6 +36,8 @@ pub mod oci;
 pub mod publish;
 mod registry;
 mod secret;
+#[doc(hidden)]
+pub mod strangers;
 mod trust;
 
 pub use catalogue::{Catalogue, Entry, EntryKind, Found, Hit, Locator, Search};

@@ -1,13 +1,13 @@
 //! What each kind of registry does its own way.
 
 pub(crate) mod folder;
-mod github;
+pub(crate) mod github;
 pub(crate) mod index;
-mod layout;
+pub(crate) mod layout;
 pub(crate) mod listing;
 mod place;
 pub(crate) mod s3;
-mod web;
+pub(crate) mod web;
 
 use std::path::PathBuf;
 

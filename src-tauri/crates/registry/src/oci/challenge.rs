@@ -4,22 +4,22 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// How a server wants one to log in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     Basic,
     Bearer(Realm),
 }
 
 /// Where tokens are had.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Realm {
-    pub(super) url: String,
-    pub(super) service: Option<String>,
-    pub(super) scope: Option<String>,
+pub(crate) struct Realm {
+    pub(crate) url: String,
+    pub(crate) service: Option<String>,
+    pub(crate) scope: Option<String>,
 }
 
 impl Challenge {
     /// The first that is understood, tokens before passwords.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let texts = headers.get_all(WWW_AUTHENTICATE).iter();
         let challenges: Vec<_> = texts
             .filter_map(|text| http_auth::parse_challenges(text.to_str().ok()?).ok())

@@ -300,7 +300,7 @@ fn describe(entry: &mut Entry, manifest: windlass_package::Manifest) {
 }
 
 /// `Link: </v2/_catalog?last=x>; rel="next"`: the next page, of the same server.
-fn following(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
+pub(crate) fn following(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
     let Some(link) = header(headers, &LINK) else {
         return Ok(None);
     };

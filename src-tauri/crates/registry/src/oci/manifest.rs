@@ -48,50 +48,50 @@ const PARTS_MAX: usize = 1024;
 /// A blob or manifest, by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Descriptor {
-    pub(super) media_type: String,
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
     #[serde(with = "prefixed")]
-    pub(super) digest: Sha256,
-    pub(super) size: u64,
+    pub(crate) digest: Sha256,
+    pub(crate) size: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
 }
 
 /// What an image runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Platform {
-    pub(super) os: String,
-    pub(super) architecture: String,
+pub(crate) struct Platform {
+    pub(crate) os: String,
+    pub(crate) architecture: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) variant: Option<String>,
+    pub(crate) variant: Option<String>,
 }
 
 /// A manifest of one artifact or image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Manifest {
-    pub(super) schema_version: u32,
+pub(crate) struct Manifest {
+    pub(crate) schema_version: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) media_type: Option<String>,
+    pub(crate) media_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) artifact_type: Option<String>,
-    pub(super) config: Descriptor,
-    pub(super) layers: Vec<Descriptor>,
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) config: Descriptor,
+    pub(crate) layers: Vec<Descriptor>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// A list of manifests, one for each platform.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Index {
-    pub(super) manifests: Vec<Descriptor>,
+pub(crate) struct Index {
+    pub(crate) manifests: Vec<Descriptor>,
 }
 
 /// What a registry has under a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tagged {
+pub(crate) enum Tagged {
     /// One artifact or image.
     Manifest(Box<Manifest>),
     /// One for each of several platforms.
@@ -99,7 +99,7 @@ pub(super) enum Tagged {
 }
 
 /// Reads a manifest of any kind. `media_type` is what the server says it is; what it says itself goes before.
-pub(super) fn parse(bytes: &[u8], media_type: Option<&str>) -> Result<Tagged, String> {
+pub(crate) fn parse(bytes: &[u8], media_type: Option<&str>) -> Result<Tagged, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Kind {
@@ -144,7 +144,7 @@ pub(super) fn parse(bytes: &[u8], media_type: Option<&str>) -> Result<Tagged, St
 
 impl Index {
     /// The image for Linux on x86-64, for as old a processor as there is one for.
-    pub(super) fn linux_amd64(&self) -> Option<&Descriptor> {
+    pub(crate) fn linux_amd64(&self) -> Option<&Descriptor> {
         let age = |platform: &Platform| platform.variant.clone().unwrap_or_default();
         self.manifests
             .iter()
@@ -155,7 +155,7 @@ impl Index {
     }
 
     /// The platforms that there are images for, in words.
-    pub(super) fn platforms(&self) -> String {
+    pub(crate) fn platforms(&self) -> String {
         let known = self
             .manifests
             .iter()
@@ -173,17 +173,17 @@ impl Index {
 
 /// What the manifest of a package is made from.
 #[derive(Debug)]
-pub(super) struct Parts<'a> {
-    pub(super) manifest: &'a windlass_package::Manifest,
+pub(crate) struct Parts<'a> {
+    pub(crate) manifest: &'a windlass_package::Manifest,
     /// Digest and bytes of `package.yaml`, of the archive, and of its signature.
-    pub(super) description: (Sha256, u64),
-    pub(super) archive: (Sha256, u64),
-    pub(super) signature: Option<(Sha256, u64)>,
+    pub(crate) description: (Sha256, u64),
+    pub(crate) archive: (Sha256, u64),
+    pub(crate) signature: Option<(Sha256, u64)>,
 }
 
 impl Manifest {
     /// The manifest of a package.
-    pub(super) fn of_package(parts: &Parts<'_>) -> Self {
+    pub(crate) fn of_package(parts: &Parts<'_>) -> Self {
         let described = parts.manifest;
         let file = format!("{}.mpm", described.name);
         let layer = |media_type: &str, (digest, size): (Sha256, u64), title: String| Descriptor {
@@ -221,7 +221,7 @@ impl Manifest {
     }
 
     /// The archive, if this is a package: one of ours, or anyone's artifact with an `.mpm`.
-    pub(super) fn archive(&self) -> Option<&Descriptor> {
+    pub(crate) fn archive(&self) -> Option<&Descriptor> {
         self.layers.iter().find(|layer| {
             layer.media_type == PACKAGE_ARCHIVE
                 || layer
@@ -231,7 +231,7 @@ impl Manifest {
     }
 
     /// The signature of the archive.
-    pub(super) fn signature(&self) -> Option<&Descriptor> {
+    pub(crate) fn signature(&self) -> Option<&Descriptor> {
         self.layers.iter().find(|layer| {
             layer.media_type == SIGNATURE
                 || layer
@@ -241,19 +241,19 @@ impl Manifest {
     }
 
     /// The `package.yaml`, where there is one.
-    pub(super) fn description(&self) -> Option<&Descriptor> {
+    pub(crate) fn description(&self) -> Option<&Descriptor> {
         (self.config.media_type == PACKAGE_MANIFEST).then_some(&self.config)
     }
 
     /// The version that it says to be.
-    pub(super) fn version(&self) -> Option<&str> {
+    pub(crate) fn version(&self) -> Option<&str> {
         self.annotations.get(VERSION).map(String::as_str)
     }
 }
 
 impl Descriptor {
     /// The file name that it says to have.
-    pub(super) fn title(&self) -> Option<&str> {
+    pub(crate) fn title(&self) -> Option<&str> {
         self.annotations.get(TITLE).map(String::as_str)
     }
 }
@@ -264,14 +264,14 @@ mod prefixed {
 
     use crate::Sha256;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         digest: &Sha256,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("sha256:{digest}"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Sha256, D::Error> {
         let text = String::deserialize(deserializer)?;

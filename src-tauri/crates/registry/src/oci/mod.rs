@@ -15,10 +15,10 @@
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 
-mod challenge;
+pub(crate) mod challenge;
 mod image;
-mod list;
-mod manifest;
+pub(crate) mod list;
+pub(crate) mod manifest;
 mod push;
 mod reference;
 mod session;

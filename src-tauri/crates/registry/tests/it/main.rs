@@ -8,6 +8,7 @@
 )]
 
 mod fetch;
+mod fuzz_targets;
 mod github;
 mod network;
 mod oci;

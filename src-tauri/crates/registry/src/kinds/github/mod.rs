@@ -5,7 +5,7 @@
 //! browsers fetch them, which costs nothing either. With a token they come through the API, as those of a private
 //! repository have to.
 
-mod release;
+pub(crate) mod release;
 
 use reqwest::header::{ACCEPT, HeaderName};
 use url::Url;

@@ -4,50 +4,50 @@ use serde::Deserialize;
 
 /// A release.
 #[derive(Debug, Deserialize)]
-pub(super) struct Release {
-    pub(super) tag_name: String,
+pub(crate) struct Release {
+    pub(crate) tag_name: String,
     #[serde(default)]
-    pub(super) draft: bool,
+    pub(crate) draft: bool,
     #[serde(default)]
-    pub(super) published_at: Option<String>,
+    pub(crate) published_at: Option<String>,
     #[serde(default)]
-    pub(super) assets: Vec<Asset>,
+    pub(crate) assets: Vec<Asset>,
 }
 
 /// A file of it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Asset {
+pub(crate) struct Asset {
     #[serde(default)]
-    pub(super) id: Option<u64>,
-    pub(super) name: String,
+    pub(crate) id: Option<u64>,
+    pub(crate) name: String,
     #[serde(default)]
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// At the API.
     #[serde(default)]
-    pub(super) url: Option<String>,
+    pub(crate) url: Option<String>,
     /// For a browser.
-    pub(super) browser_download_url: String,
+    pub(crate) browser_download_url: String,
     /// `sha256:…`, of assets since June 2025.
     #[serde(default)]
-    pub(super) digest: Option<String>,
+    pub(crate) digest: Option<String>,
     #[serde(default)]
-    pub(super) updated_at: Option<String>,
+    pub(crate) updated_at: Option<String>,
     #[serde(default)]
-    pub(super) state: Option<String>,
+    pub(crate) state: Option<String>,
 }
 
 /// Reads a page of releases; what is wrong with it, in words.
-pub(super) fn many(text: &str) -> Result<Vec<Release>, String> {
+pub(crate) fn many(text: &str) -> Result<Vec<Release>, String> {
     serde_json::from_str(text).map_err(|error| format!("it is no list of releases: {error}"))
 }
 
 /// Reads one release.
-pub(super) fn one(text: &str) -> Result<Release, String> {
+pub(crate) fn one(text: &str) -> Result<Release, String> {
     serde_json::from_str(text).map_err(|error| format!("it is no release: {error}"))
 }
 
 /// The next page, of a `Link` header.
-pub(super) fn next(link: &str) -> Option<&str> {
+pub(crate) fn next(link: &str) -> Option<&str> {
     link.split(',').find_map(|part| {
         let (url, rest) = part.trim().strip_prefix('<')?.split_once('>')?;
         rest.split(';')

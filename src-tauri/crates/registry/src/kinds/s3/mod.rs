@@ -3,7 +3,7 @@
 //! A bucket lists itself (`ListObjectsV2`) a thousand objects at a time. Buckets of anyone's are read without a login; with
 //! one, every request is signed. What we publish has its digest in its metadata (`x-amz-meta-sha256`), which comes with it.
 
-mod list;
+pub(crate) mod list;
 mod sign;
 
 use reqwest::Method;

@@ -4,7 +4,7 @@
 const LINKS_MAX: usize = 200_000;
 
 /// Whether a text may be a page at all.
-pub(super) fn is_page(text: &str) -> bool {
+pub(crate) fn is_page(text: &str) -> bool {
     let start = text
         .trim_start()
         .get(..200)
@@ -14,7 +14,7 @@ pub(super) fn is_page(text: &str) -> bool {
 }
 
 /// What the `href`s of a page's `<a>` say, with their entities resolved.
-pub(super) fn links(text: &str) -> Vec<String> {
+pub(crate) fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('<') {
@@ -25,10 +25,10 @@ pub(super) fn links(text: &str) -> Vec<String> {
         else {
             continue;
         };
-        if let Some((value, after)) = href(tag) {
-            links.push(resolve(value));
-            rest = after;
-        }
+        let (value, after) = href(tag);
+        links.extend(value.map(resolve));
+        // All that was looked at: however long a tag is, it is looked at once.
+        rest = after;
         if links.len() == LINKS_MAX {
             break;
         }
@@ -36,30 +36,34 @@ pub(super) fn links(text: &str) -> Vec<String> {
     links
 }
 
-/// The value of a tag's `href`, and what comes after it.
-fn href(mut tag: &str) -> Option<(&str, &str)> {
+/// The value of a tag's `href`, and what comes after what was looked at.
+fn href(mut tag: &str) -> (Option<&str>, &str) {
     loop {
         tag = tag.trim_start();
-        let end =
-            tag.find(|sign: char| sign == '=' || sign == '>' || sign.is_ascii_whitespace())?;
-        let (name, after) = tag.split_at(end);
+        let ends = |sign: char| sign == '=' || sign == '>' || sign.is_ascii_whitespace();
+        let Some((name, after)) = tag.find(ends).map(|end| tag.split_at(end)) else {
+            return (None, "");
+        };
         let after = after.trim_start();
         let Some(value) = after.strip_prefix('=') else {
             if after.starts_with('>') || name.is_empty() {
-                return None;
+                return (None, after);
             }
             tag = after;
             continue;
         };
         let value = value.trim_start();
-        let (value, after) = if let quote @ ('"' | '\'') = value.chars().next()? {
-            value[1..].split_once(quote)?
+        let split = if let Some(quote @ ('"' | '\'')) = value.chars().next() {
+            value[1..].split_once(quote)
         } else {
-            let end = value.find(|sign: char| sign == '>' || sign.is_ascii_whitespace())?;
-            value.split_at(end)
+            let end = value.find(|sign: char| sign == '>' || sign.is_ascii_whitespace());
+            end.map(|end| value.split_at(end))
+        };
+        let Some((value, after)) = split else {
+            return (None, "");
         };
         if name.eq_ignore_ascii_case("href") {
-            return Some((value, after));
+            return (Some(value), after);
         }
         tag = after;
     }
@@ -111,6 +115,15 @@ mod tests {
         assert_eq!(links(python), ["c%26d.mpm", "e&f.mpm", "g.mpm"]);
         assert!([nginx, apache, python].into_iter().all(is_page));
         assert!(!is_page("{\"a\": \"<html>\"}"));
+    }
+
+    /// Looked at from each of its beginnings, it would take an hour.
+    #[test]
+    fn a_tag_without_an_end_is_looked_at_once() {
+        for part in ["<a b ", "<a b=", "<a b=<a ", "<a b='<a c=\"d' "] {
+            let text = part.repeat((1 << 20) / part.len());
+            assert!(links(&text).is_empty());
+        }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! Where there is a `packages.json`, it says all. Else the server's own listings are read, as nginx, Apache and
 //! Python's `http.server` write them, some levels deep.
 
-mod html;
+pub(crate) mod html;
 
 use std::collections::HashSet;
 
