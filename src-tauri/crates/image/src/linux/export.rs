@@ -4,12 +4,16 @@
 //! NAME.vmlinuz   NAME.initrd   NAME.cmdline      qemu-system-x86_64 -kernel NAME.vmlinuz -initrd NAME.initrd
 //! NAME.img                                         -append "$(cat NAME.cmdline)" -drive file=NAME.img,if=virtio,format=raw
 //! ```
+//!
+//! Linux' initramfs has the appliance's boot command line behind it as a second archive.
+//! OSv has no initramfs, and its command line is its kernel's parameters.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::command_line::archive;
 use crate::disk::SharedDisk;
 use crate::{Error, Watch};
 
@@ -20,7 +24,7 @@ const COPY_BYTES: usize = 1 << 20;
 pub struct PairFiles {
     /// The kernel.
     pub kernel: PathBuf,
-    /// What it starts with, the boot command line of the appliance included.
+    /// What it starts with, the boot command line of the appliance included; not there for OSv.
     pub initramfs: PathBuf,
     /// The kernel's parameters, a line.
     pub parameters: PathBuf,
@@ -45,23 +49,39 @@ impl PairFiles {
     }
 }
 
+/// What a pair is made of.
+#[derive(Debug)]
+pub struct Pair<'a> {
+    /// The kernel's file.
+    pub kernel: &'a Path,
+    /// The initramfs; none for OSv.
+    pub initramfs: Option<&'a Path>,
+    /// The boot command line of the appliance.
+    pub command_line: &'a str,
+    /// The disk.
+    pub disk: &'a SharedDisk,
+}
+
+/// The kernel's parameters for Linux: those of the machines here.
+const PARAMETERS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 cryptomgr.notests rdinit=/init";
+
 /// Writes a pair into a folder: each file complete beside its place, then all under their names, the disk last. Holes of the
-/// disk stay holes. `initramfs` are archives that are put one behind the other, as the kernel unpacks them.
+/// disk stay holes.
 ///
 /// # Errors
-/// [`Error::Kernel`] for a source that cannot be read, [`Error::Open`] for a file that cannot be written; the errors of reading the disk; [`Error::Cancelled`]. Nothing is left
-/// in any of these cases.
+/// [`Error::CommandLine`]; [`Error::Kernel`] for a source that cannot be read, [`Error::Open`] for a file that cannot be
+/// written; the errors of reading the disk; [`Error::Cancelled`]. Nothing is left in any of these cases.
 pub fn write_pair(
     files: &PairFiles,
-    kernel: &Path,
-    initramfs: &mut dyn io::Read,
-    parameters: &str,
-    disk: &SharedDisk,
+    pair: &Pair<'_>,
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<(), Error> {
     let waiting = files.all().map(unfinished);
-    let written = write_all(&waiting, kernel, initramfs, parameters, disk, watch).and_then(|()| {
+    let written = write_all(&waiting, pair, watch).and_then(|()| {
         for (from, to) in waiting.iter().zip(files.all()) {
+            if *to == files.initramfs && pair.initramfs.is_none() {
+                continue;
+            }
             fs::rename(from, to).map_err(failed(to))?;
         }
         Ok(())
@@ -88,18 +108,30 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 fn write_all(
     [kernel_file, initramfs_file, parameters_file, disk_file]: &[PathBuf; 4],
-    kernel: &Path,
-    initramfs: &mut dyn io::Read,
-    parameters: &str,
-    disk: &SharedDisk,
+    pair: &Pair<'_>,
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<(), Error> {
-    let mut source = File::open(kernel).map_err(|source| Error::Kernel {
-        path: kernel.to_owned(),
-        source,
-    })?;
-    fill(kernel_file, |out| io::copy(&mut source, out).map(drop))?;
-    fill(initramfs_file, |out| io::copy(initramfs, out).map(drop))?;
+    let disk = pair.disk;
+    let open = |path: &Path| {
+        File::open(path).map_err(|source| Error::Kernel {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let mut kernel = open(pair.kernel)?;
+    fill(kernel_file, |out| io::copy(&mut kernel, out).map(drop))?;
+    let parameters = match pair.initramfs {
+        Some(initramfs) => {
+            let line = archive(pair.command_line)?;
+            let mut initramfs = open(initramfs)?;
+            fill(initramfs_file, |out| {
+                io::copy(&mut initramfs, out)?;
+                out.write_all(&line)
+            })?;
+            PARAMETERS
+        }
+        None => pair.command_line,
+    };
     fill(parameters_file, |out| writeln!(out, "{parameters}"))?;
 
     let file = File::create(disk_file).map_err(failed(disk_file))?;

@@ -27,7 +27,7 @@ mod update;
 
 pub use command_line::{COMMAND_LINE_BYTES_MAX, read_command_line, set_command_line};
 pub use disk::{BootParts, DiskLayout, write_disk};
-pub use export::{PairFiles, write_pair};
+pub use export::{Pair, PairFiles, write_pair};
 pub(crate) use recognise::{boots, recognise};
 pub use update::update_disk;
 

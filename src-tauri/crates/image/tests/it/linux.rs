@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use windlass_image::disk::{self, SharedDisk};
 use windlass_image::ext4::Ext4Options;
-use windlass_image::linux::{self, BootParts, PairFiles};
+use windlass_image::linux::{self, BootParts, Pair, PairFiles};
 use windlass_image::update::{Changes, Updated};
 use windlass_image::{
     Boots, Error, FileSystemKind, Image, Layout, Node, Source, Tree, Unwatched, journal,
@@ -262,29 +262,43 @@ fn parts_that_are_none_of_grubs_are_refused() {
 fn a_pair_of_kernel_and_disk_is_written_whole_or_not_at_all() {
     let (folder, image) = written(&sampler());
     let kernel = folder.path().join("kernel");
+    let initramfs = folder.path().join("initramfs");
     fs::write(&kernel, b"Linux").unwrap();
+    fs::write(&initramfs, b"070701").unwrap();
     let target = tempfile::tempdir().unwrap();
     let files = PairFiles::of(target.path(), "my-service");
     let disk = open(&image);
-    let mut initramfs = Cursor::new(b"070701".to_vec());
-    linux::write_pair(
-        &files,
-        &kernel,
-        &mut initramfs,
-        "quiet",
-        &disk,
-        &mut Unwatched,
-    )
-    .unwrap();
+    let pair = Pair {
+        kernel: &kernel,
+        initramfs: Some(&initramfs),
+        command_line: "--env=A=1 /hello",
+        disk: &disk,
+    };
+    linux::write_pair(&files, &pair, &mut Unwatched).unwrap();
     assert!(fs::read(&files.disk).unwrap() == fs::read(&image).unwrap());
     assert_eq!(fs::read(&files.kernel).unwrap(), b"Linux");
-    assert_eq!(fs::read(&files.initramfs).unwrap(), b"070701");
-    assert_eq!(fs::read(&files.parameters).unwrap(), b"quiet\n");
+    let archives = fs::read(&files.initramfs).unwrap();
+    assert!(archives.starts_with(b"070701"));
+    let line = b"--env=A=1 /hello\n";
+    assert!(archives.windows(line.len()).any(|part| part == line));
+    let parameters = fs::read_to_string(&files.parameters).unwrap();
+    assert!(parameters.contains("rdinit=/init"), "{parameters}");
+
+    let target = tempfile::tempdir().unwrap();
+    let files = PairFiles::of(target.path(), "osv");
+    let osv = Pair {
+        initramfs: None,
+        ..pair
+    };
+    linux::write_pair(&files, &osv, &mut Unwatched).unwrap();
+    assert!(!files.initramfs.exists());
+    let parameters = fs::read_to_string(&files.parameters).unwrap();
+    assert_eq!(parameters, "--env=A=1 /hello\n");
 
     let target = tempfile::tempdir().unwrap();
     let files = PairFiles::of(target.path(), "my-service");
     let mut cancel = |_| std::ops::ControlFlow::Break(());
-    let cancelled = linux::write_pair(&files, &kernel, &mut initramfs, "quiet", &disk, &mut cancel);
+    let cancelled = linux::write_pair(&files, &osv, &mut cancel);
     assert!(matches!(cancelled, Err(Error::Cancelled)));
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tokio_util::sync::CancellationToken;
 use windlass_image::ext4::Ext4Options;
-use windlass_image::linux::{self, BootParts};
+use windlass_image::linux::{self, BootParts, Pair, PairFiles};
 use windlass_image::update::{Changes, Updated};
 use windlass_image::{GuestPath, Image, Node, Source, Tree, Unwatched, disk, journal};
 use windlass_library::{AptError, BootLoader, Error, HELLO};
@@ -30,7 +30,12 @@ const SECONDS_MAX: &str = "300";
 
 enum Firmware {
     Bios,
-    Uefi { code: PathBuf, variables: PathBuf },
+    /// None: the hypervisor loads the kernel.
+    Kernel(PairFiles),
+    Uefi {
+        code: PathBuf,
+        variables: PathBuf,
+    },
 }
 
 /// What the guest says on its serial port, from the disk alone.
@@ -41,12 +46,22 @@ fn boot(image: &Path, firmware: &Firmware) -> String {
         .args(["-machine", "pc", "-accel", "tcg", "-m", "512"])
         .args(["-display", "none", "-no-reboot", "-serial", "stdio"])
         .args(["-device", "virtio-rng-pci"]);
-    if let Firmware::Uefi { code, variables } = firmware {
-        let option = |path: &Path, more: &str| {
-            format!("if=pflash,format=raw,{more},file={}", path.display())
-        };
-        command.args(["-drive", &option(code, "readonly=on")]);
-        command.args(["-drive", &option(variables, "snapshot=on")]);
+    match firmware {
+        Firmware::Bios => {}
+        Firmware::Kernel(files) => {
+            let parameters = fs::read_to_string(&files.parameters).unwrap();
+            command.arg("-kernel").arg(&files.kernel);
+            command.arg("-initrd").arg(&files.initramfs);
+            let parameters = format!("{} windlass.network=off", parameters.trim());
+            command.args(["-append", &parameters]);
+        }
+        Firmware::Uefi { code, variables } => {
+            let option = |path: &Path, more: &str| {
+                format!("if=pflash,format=raw,{more},file={}", path.display())
+            };
+            command.args(["-drive", &option(code, "readonly=on")]);
+            command.args(["-drive", &option(variables, "snapshot=on")]);
+        }
     }
     let drive = format!("if=virtio,format=raw,snapshot=on,file={}", image.display());
     let output = command
@@ -61,6 +76,22 @@ fn boot(image: &Path, firmware: &Firmware) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     words
+}
+
+/// The firmware that there is here.
+fn firmware() -> Vec<Firmware> {
+    let mut firmware = vec![Firmware::Bios];
+    let uefi = FIRMWARE
+        .iter()
+        .find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists());
+    match uefi {
+        Some((code, variables)) => firmware.push(Firmware::Uefi {
+            code: code.into(),
+            variables: variables.into(),
+        }),
+        None => eprintln!("skipped in part: no UEFI for QEMU here (package ovmf)"),
+    }
+    firmware
 }
 
 fn has_qemu() -> bool {
@@ -144,11 +175,13 @@ fn slow_a_disk_boots_by_bios_and_by_uefi_and_again_after_an_update() {
     ) else {
         return;
     };
+    let initramfs = place.library.initramfs(&kernel.id).unwrap();
+    let vmlinuz = kernel.path.clone();
     let parts = BootParts {
         boot_sector: Source::Path(loader.boot_sector),
         core: Source::Path(loader.core),
         efi_program: Source::Path(loader.efi_program),
-        initramfs: Source::Path(place.library.initramfs(&kernel.id).unwrap()),
+        initramfs: Source::Path(initramfs.clone()),
         kernel: Source::Path(kernel.path),
         parameters: "console=tty0 console=ttyS0 quiet loglevel=4 panic=-1 rdinit=/init \
                      windlass.root=PARTLABEL=root windlass.network=off"
@@ -164,17 +197,7 @@ fn slow_a_disk_boots_by_bios_and_by_uefi_and_again_after_an_update() {
     linux::write_disk(&parts, line, &options, &tree(), &mut file, &mut Unwatched).unwrap();
     drop(file);
 
-    let mut firmware = vec![Firmware::Bios];
-    let uefi = FIRMWARE
-        .iter()
-        .find(|(code, variables)| Path::new(code).exists() && Path::new(variables).exists());
-    match uefi {
-        Some((code, variables)) => firmware.push(Firmware::Uefi {
-            code: code.into(),
-            variables: variables.into(),
-        }),
-        None => eprintln!("skipped in part: no UEFI for QEMU here (package ovmf)"),
-    }
+    let firmware = firmware();
     for firmware in &firmware {
         let words = boot(&image, firmware);
         assert!(words.contains("exited with status 0"), "{words}");
@@ -216,13 +239,25 @@ fn slow_a_disk_boots_by_bios_and_by_uefi_and_again_after_an_update() {
             "{words}"
         );
     }
-    assert_eq!(
-        Image::open(&image)
-            .unwrap()
-            .linux()
-            .unwrap()
-            .command_line
-            .as_deref(),
-        Some("/opt/again")
-    );
+    let line = Image::open(&image)
+        .unwrap()
+        .linux()
+        .unwrap()
+        .command_line
+        .clone();
+    assert_eq!(line.as_deref(), Some("/opt/again"));
+
+    // The same as a pair of kernel and disk, with a line of its own.
+    let (_, disk) = disk::open(&image).unwrap();
+    let files = PairFiles::of(place.folder.path(), "pair");
+    let pair = Pair {
+        kernel: &vmlinuz,
+        initramfs: Some(&initramfs),
+        command_line: "/hello",
+        disk: &disk,
+    };
+    linux::write_pair(&files, &pair, &mut Unwatched).unwrap();
+    let copy = files.disk.clone();
+    let words = boot(&copy, &Firmware::Kernel(files));
+    assert!(words.contains("exited with status 0: /hello"), "{words}");
 }
