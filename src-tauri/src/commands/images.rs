@@ -96,10 +96,11 @@ pub async fn image_extract(
     volume: Option<u32>,
     paths: Vec<String>,
     folder: PathBuf,
+    replace: bool,
 ) -> Result<String> {
     let job = workshop
         .inner()
-        .start_extract(&image, volume, &paths, folder)?;
+        .start_extract(&image, volume, &paths, folder, replace)?;
     Ok(job.id)
 }
 

@@ -29,6 +29,7 @@
 pub mod base;
 mod build;
 mod check;
+mod contents;
 mod digest;
 mod error;
 mod fingerprint;
@@ -44,6 +45,7 @@ pub use build::{
     build_or_update, clone_image, files_path, image_command_line, record_path, update_or_build,
 };
 pub use check::{Boot, check, is_buildable};
+pub use contents::{Comparison, Difference, Side, Verification, What, compare, valid_list, verify};
 pub use digest::DigestCache;
 pub use error::{Error, Unusable};
 pub use layer::{Layer, LayerKind};

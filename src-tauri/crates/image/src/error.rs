@@ -175,6 +175,13 @@ pub enum Error {
         found: String,
     },
 
+    /// Somebody else writes to the image.
+    #[error("{} is being written to by somebody else", path.display())]
+    Busy {
+        /// The image.
+        path: PathBuf,
+    },
+
     /// A file that was to be made is there already.
     #[error("{} is there already", path.display())]
     Exists {
@@ -339,6 +346,7 @@ impl Error {
                 io::ErrorKind::PermissionDenied => "make the file readable for you",
                 _ => "look whether it was moved or deleted",
             },
+            Self::Busy { .. } => "wait until the other program has ended",
             Self::Exists { .. } => "choose another name, or remove that file",
             Self::Create { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull => "free some space on the disk, or choose another one",

@@ -146,10 +146,19 @@ impl FileList {
     /// # Errors
     /// When there is none, or it is damaged.
     pub fn read(image: &Path) -> Result<Self, Error> {
-        let path = files_path(image);
-        let file = std::fs::File::open(&path).context("read", &path)?;
-        serde_json::from_reader(io::BufReader::new(file))
-            .map_err(|source| Error::FileList { path, source })
+        Self::read_at(&files_path(image))
+    }
+
+    /// Reads a list that lies anywhere.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn read_at(path: &Path) -> Result<Self, Error> {
+        let file = std::fs::File::open(path).context("read", path)?;
+        serde_json::from_reader(io::BufReader::new(file)).map_err(|source| Error::FileList {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Whether there is a list beside an image.

@@ -36,6 +36,13 @@ pub fn record_path(image: &Path) -> PathBuf {
     journal::companion(image, SUFFIX)
 }
 
+/// Whether an image is the one that was built, told by its record: nobody wrote to it since.
+pub(crate) fn image_is_as_built(image: &Path) -> bool {
+    Record::read(image).is_some_and(|record| {
+        std::fs::metadata(image).is_ok_and(|there| ImageStamp::of(&there) == record.head.image)
+    })
+}
+
 /// By what an image is known to be the one that was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

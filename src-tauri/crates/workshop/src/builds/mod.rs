@@ -17,6 +17,8 @@ mod provide;
 mod run;
 mod update;
 
+pub(crate) use lease::Lease;
+
 pub use named::{ComposeOptions, Image};
 pub use run::RunOptions;
 
@@ -27,7 +29,6 @@ use rusqlite::{OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use self::lease::Lease;
 use self::make::Making;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};

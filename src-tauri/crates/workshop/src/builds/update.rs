@@ -142,6 +142,18 @@ impl Workshop {
         Ok(())
     }
 
+    /// The image of a build was changed by hand: it is not what its appliance comes to any more.
+    pub(crate) fn set_written(&self, build: &Build) -> Result<()> {
+        let size = std::fs::metadata(&build.path).map_or(build.size_bytes, |file| file.len());
+        self.database.lock().execute(
+            "UPDATE build SET fingerprint = '', size_bytes = ?2 WHERE id = ?1",
+            (&build.id, i64::try_from(size).unwrap_or(i64::MAX)),
+        )?;
+        let _ = std::fs::remove_file(compose::record_path(Path::new(&build.path)));
+        self.tell_appliance(&build.appliance_id);
+        Ok(())
+    }
+
     /// Finishes the updates that killed processes left: their image is the old build's or the new one's.
     pub(crate) fn recover_updates(&self) -> Result<()> {
         let left: Vec<String> = {

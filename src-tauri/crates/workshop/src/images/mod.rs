@@ -12,6 +12,7 @@
 //! page, and once more after a restart.
 
 mod browse;
+mod convert;
 mod edit;
 mod imported;
 mod model;
@@ -40,7 +41,10 @@ impl From<windlass_image::Error> for AppError {
                 ErrorKind::NotFound
             }
             Error::Open { .. } | Error::Read { .. } | Error::Write { .. } => ErrorKind::Unavailable,
-            Error::Changed { .. } => ErrorKind::Conflict,
+            Error::Changed { .. } | Error::Busy { .. } | Error::Exists { .. } => {
+                ErrorKind::Conflict
+            }
+            Error::Create { .. } | Error::NoRoom { .. } => ErrorKind::Unavailable,
             _ => ErrorKind::Input,
         };
         Self::from_error(kind, &error, error.hint())

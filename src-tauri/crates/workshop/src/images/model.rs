@@ -283,8 +283,10 @@ pub enum ImageFormat {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConvertOptions {
-    /// Compressed: qcow2 and vmdk.
+    /// Compressed: qcow2, and vmdk as it is in an OVA.
     pub compressed: bool,
+    /// Whether a file of the destination's name is replaced.
+    pub replace: bool,
 }
 
 /// An image that came from elsewhere.

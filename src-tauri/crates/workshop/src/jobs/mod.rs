@@ -18,6 +18,7 @@ mod watching;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,9 @@ pub use reporter::Reporter;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
+use crate::images::{ConvertOptions, ImageFormat, ListKind};
 use crate::machines::labels;
+use crate::volumes::NewVolume;
 
 /// How often progress is told, per second.
 pub const PROGRESS_RATE: u32 = 10;
@@ -221,6 +224,72 @@ pub enum Request {
     Sample {
         /// The sample's id.
         sample: String,
+    },
+    /// Copy files out of an image.
+    Extract {
+        /// The image.
+        image: String,
+        /// Its volume; the root where none is named.
+        volume: Option<u32>,
+        /// What is copied.
+        paths: Vec<String>,
+        /// Where it goes.
+        folder: PathBuf,
+        /// Whether files that are there are replaced.
+        replace: bool,
+    },
+    /// Compare an image with another, or with a folder.
+    Compare {
+        /// The image.
+        left: String,
+        /// The other image, or the folder.
+        right: String,
+    },
+    /// Compare an image with its list of files.
+    VerifyImage {
+        /// The image.
+        image: String,
+    },
+    /// Write an image in another format.
+    Convert {
+        /// The image.
+        image: String,
+        /// The new file.
+        destination: PathBuf,
+        /// Its format.
+        format: ImageFormat,
+        /// How it is written.
+        options: ConvertOptions,
+    },
+    /// Take an image into the library.
+    ImportImage {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// Make an image larger or smaller.
+    ResizeImage {
+        /// The image.
+        image: String,
+        /// What it is to have.
+        size_bytes: u64,
+    },
+    /// Make a volume.
+    MakeVolume(NewVolume),
+    /// Make a volume larger.
+    ResizeVolume {
+        /// Its id.
+        volume: String,
+        /// What it is to have.
+        size_bytes: u64,
+    },
+    /// Write lists of what is in a build.
+    ExportLists {
+        /// The build.
+        build: String,
+        /// Where they go.
+        folder: PathBuf,
+        /// Which.
+        kinds: Vec<ListKind>,
     },
 }
 
@@ -455,6 +524,34 @@ impl Workshop {
             Some(Request::FetchOsv { version }) => self.start_osv_fetch(version.as_deref()),
             Some(Request::Lock { appliance }) => self.start_lock_update(&appliance),
             Some(Request::Sample { sample }) => self.start_sample(&sample),
+            Some(Request::Extract {
+                image,
+                volume,
+                paths,
+                folder,
+                replace,
+            }) => self.start_extract(&image, volume, &paths, folder, replace),
+            Some(Request::Compare { left, right }) => self.start_compare(&left, &right),
+            Some(Request::VerifyImage { image }) => self.start_image_verify(&image),
+            Some(Request::Convert {
+                image,
+                destination,
+                format,
+                options,
+            }) => self.start_convert(&image, destination, format, options),
+            Some(Request::ImportImage { path }) => self.start_image_import(&path),
+            Some(Request::ResizeImage { image, size_bytes }) => {
+                self.start_image_resize(&image, size_bytes)
+            }
+            Some(Request::MakeVolume(new)) => self.start_volume_create(new),
+            Some(Request::ResizeVolume { volume, size_bytes }) => {
+                self.start_volume_resize(&volume, size_bytes)
+            }
+            Some(Request::ExportLists {
+                build,
+                folder,
+                kinds,
+            }) => self.start_export_lists(&build, folder, &kinds),
             None => Err(
                 AppError::new(ErrorKind::Conflict, "This job cannot be repeated")
                     .hinted("Start it anew where it was started"),

@@ -21,6 +21,7 @@ mod builds;
 mod images;
 mod jobs;
 mod killed_builds;
+mod looking;
 mod machines;
 mod osv;
 mod place;
