@@ -583,8 +583,10 @@ export type Contents = {
 
 /**  How an image is written in another format. */
 export type ConvertOptions = {
-	/**  Compressed: qcow2 and vmdk. */
+	/**  Compressed: qcow2, and vmdk as it is in an OVA. */
 	compressed?: boolean,
+	/**  Whether a file of the destination's name is replaced. */
+	replace?: boolean,
 };
 
 /**  How a registry is to be logged in to. Only ever on its way into the secret store. */

@@ -96,11 +96,10 @@ pub async fn image_extract(
     volume: Option<u32>,
     paths: Vec<String>,
     folder: PathBuf,
-    replace: bool,
 ) -> Result<String> {
     let job = workshop
         .inner()
-        .start_extract(&image, volume, &paths, folder, replace)?;
+        .start_extract(&image, volume, &paths, folder, false)?;
     Ok(job.id)
 }
 
@@ -185,7 +184,7 @@ pub async fn image_convert(
 ) -> Result<String> {
     let job = workshop
         .inner()
-        .start_convert(&image, destination, format, options)?;
+        .start_convert(&image, &destination, format, options)?;
     Ok(job.id)
 }
 

@@ -27,8 +27,8 @@ use crate::{ext4, journal, linux, osv, rofs};
 /// # Errors
 /// [`Error::CommandLine`] where it does not fit; [`Error::WrongKind`] for what carries none; [`Error::Unsupported`] for what
 /// is not raw; [`Error::Busy`] where somebody else writes to it; the errors of [`Image::open`]; [`Error::Write`].
-pub fn set_command_line(path: &Path, command_line: &str) -> Result<(), Error> {
-    let (file, image) = open(path)?;
+pub fn set_command_line(image_path: &Path, command_line: &str) -> Result<(), Error> {
+    let (file, image) = open(image_path)?;
     let mut collected = Collected {
         stream: Stream::new(SharedDisk::clone(image.disk())),
         at: 0,
@@ -44,7 +44,7 @@ pub fn set_command_line(path: &Path, command_line: &str) -> Result<(), Error> {
         size_bytes: image.size_bytes(),
         written: Vec::new(),
     };
-    commit(path, &file, &patch)
+    commit(image_path, &file, &patch)
 }
 
 /// Gives a file that is there other bytes; its permissions stay.
@@ -54,13 +54,13 @@ pub fn set_command_line(path: &Path, command_line: &str) -> Result<(), Error> {
 /// [`Error::Unsupported`] for what is not raw; [`Error::Busy`]; [`Error::TooSmall`]; the errors of [`Image::open`] and of
 /// writing. The image is then as it was.
 pub fn replace_file(
-    path: &Path,
+    image_path: &Path,
     volume: Option<u32>,
     guest_path: &GuestPath,
     source: Source,
     size_bytes: u64,
 ) -> Result<(), Error> {
-    let (file, image) = open(path)?;
+    let (file, image) = open(image_path)?;
     let mut volumes = image.volumes().iter();
     let volume = match volume {
         Some(number) => volumes.find(|it| it.number == number),
@@ -90,7 +90,7 @@ pub fn replace_file(
         put: vec![guest_path.clone()],
     };
     match update(&file, &image, volume, file_system.as_ref(), &tree, &changes)? {
-        Updated::Patch(patch) => commit(path, &file, &patch),
+        Updated::Patch(patch) => commit(image_path, &file, &patch),
         Updated::Rebuild { reason } => Err(Error::WrongKind {
             expected: "a file system that can be changed from outside",
             found: reason,
@@ -123,11 +123,11 @@ fn open(path: &Path) -> Result<(File, Image), Error> {
     Ok((file, image))
 }
 
-fn commit(path: &Path, file: &File, patch: &Patch) -> Result<(), Error> {
-    journal::commit(path, file, patch, &[], SystemTime::now()).map_err(Error::write(0))
+fn commit(image_path: &Path, file: &File, patch: &Patch) -> Result<(), Error> {
+    journal::commit(image_path, file, patch, &[], SystemTime::now()).map_err(Error::write(0))
 }
 
-fn tree_error(error: crate::TreeError) -> Error {
+fn tree_error(error: &crate::TreeError) -> Error {
     Error::WrongKind {
         expected: "an image whose tree is sound",
         found: error.to_string(),
@@ -140,11 +140,12 @@ fn tree_of(file_system: &dyn FileSystem, but: &GuestPath, is: &Node) -> Result<T
     let root = file_system.find(&GuestPath::root())?;
     let mode = root.mode.unwrap_or(0o755) & 0o7777;
     tree.insert(GuestPath::root(), Node::Directory { mode })
-        .map_err(tree_error)?;
+        .map_err(|error| tree_error(&error))?;
     for stat in walk(file_system) {
         let stat = stat?;
         if stat.path == *but {
-            tree.insert(stat.path, is.clone()).map_err(tree_error)?;
+            tree.insert(stat.path, is.clone())
+                .map_err(|error| tree_error(&error))?;
             continue;
         }
         let node = match stat.kind {
@@ -164,7 +165,8 @@ fn tree_of(file_system: &dyn FileSystem, but: &GuestPath, is: &Node) -> Result<T
                 });
             }
         };
-        tree.insert(stat.path, node).map_err(tree_error)?;
+        tree.insert(stat.path, node)
+            .map_err(|error| tree_error(&error))?;
     }
     Ok(tree)
 }

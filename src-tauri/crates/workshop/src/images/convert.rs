@@ -1,6 +1,6 @@
 //! An image in another format or of another size.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use windlass_image::convert::{self, Format};
@@ -21,13 +21,13 @@ impl Workshop {
     pub fn start_convert(
         self: &Arc<Self>,
         image: &str,
-        destination: PathBuf,
+        destination: &Path,
         format: ImageFormat,
         options: ConvertOptions,
     ) -> Result<Job> {
         let named = self.named_image(image)?;
         let destination =
-            std::path::absolute(&destination).doing("find the folder of", &destination)?;
+            std::path::absolute(destination).doing("find the folder of", destination)?;
         let name = destination.file_name().unwrap_or_default();
         let request = Request::Convert {
             image: self.lasting_name(image, &named),
@@ -60,7 +60,7 @@ impl Workshop {
             JobKind::Convert,
             title,
             subject,
-            request,
+            &request,
             move |workshop, reporter| {
                 let (_open, _lease) = workshop.hold(&named)?;
                 reporter.step("Writing");
@@ -97,7 +97,7 @@ impl Workshop {
             JobKind::ResizeImage,
             title,
             subject,
-            request,
+            &request,
             move |workshop, reporter| {
                 let _lease = workshop.hold_to_write(&named)?;
                 reporter.step("Resizing");

@@ -40,11 +40,14 @@ impl From<windlass_image::Error> for AppError {
             Error::Open { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
-            Error::Open { .. } | Error::Read { .. } | Error::Write { .. } => ErrorKind::Unavailable,
+            Error::Open { .. }
+            | Error::Read { .. }
+            | Error::Write { .. }
+            | Error::Create { .. }
+            | Error::NoRoom { .. } => ErrorKind::Unavailable,
             Error::Changed { .. } | Error::Busy { .. } | Error::Exists { .. } => {
                 ErrorKind::Conflict
             }
-            Error::Create { .. } | Error::NoRoom { .. } => ErrorKind::Unavailable,
             _ => ErrorKind::Input,
         };
         Self::from_error(kind, &error, error.hint())

@@ -23,7 +23,7 @@ impl Workshop {
     ) -> Result<Vec<PathBuf>> {
         let folder = self.home.dragged().join(crate::new_id());
         std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
-        let job = self.start_extract(image, volume, paths, folder.clone())?;
+        let job = self.start_extract(image, volume, paths, folder.clone(), false)?;
         self.finish_job(&job.id, |_| ()).await?;
         let mut ready = Vec::new();
         for entry in std::fs::read_dir(&folder).doing("read the folder", &folder)? {

@@ -60,7 +60,7 @@ impl Workshop {
             JobKind::Extract,
             title,
             subject,
-            request,
+            &request,
             move |workshop, reporter| {
                 let (open, _lease) = workshop.hold(&named)?;
                 let file_system = open.file_system(volume)?;
@@ -99,7 +99,7 @@ impl Workshop {
             JobKind::Compare,
             format!("Compare {shown} with {other_shown}"),
             subject,
-            request,
+            &request,
             move |workshop, reporter| {
                 reporter.step("Comparing");
                 let (left, _lease) = workshop.side(&one)?;
@@ -149,7 +149,7 @@ impl Workshop {
             JobKind::VerifyImage,
             title,
             subject,
-            request,
+            &request,
             move |workshop, reporter| {
                 reporter.step("Reading the image");
                 let (open, _lease) = workshop.hold(&named)?;
@@ -185,17 +185,13 @@ impl Workshop {
         kind: JobKind,
         title: String,
         subject: Option<String>,
-        request: Request,
+        request: &Request,
         work: impl FnOnce(&Arc<Self>, &Reporter) -> Result<Option<String>> + Send + 'static,
     ) -> Result<Job> {
         let workshop = Arc::clone(self);
-        self.start_job(
-            kind,
-            title,
-            subject,
-            Some(&request),
-            async move |reporter| crate::blocking(move || work(&workshop, &reporter)).await?,
-        )
+        self.start_job(kind, title, subject, Some(request), async move |reporter| {
+            crate::blocking(move || work(&workshop, &reporter)).await?
+        })
     }
 
     /// Opens an image for a job, and sees to it that no build writes to it meanwhile.
@@ -232,10 +228,10 @@ impl Workshop {
 
     /// What an image is called in a title.
     pub(super) fn shown_name(&self, image: &str, named: &Named) -> String {
-        if let Some(build) = &named.build {
-            if let Ok(appliance) = self.appliance(&build.appliance_id) {
-                return appliance.name;
-            }
+        if let Some(build) = &named.build
+            && let Ok(appliance) = self.appliance(&build.appliance_id)
+        {
+            return appliance.name;
         }
         let name = Path::new(image).file_name();
         name.map_or_else(|| image.to_owned(), |it| it.to_string_lossy().into_owned())

@@ -538,7 +538,7 @@ impl Workshop {
                 destination,
                 format,
                 options,
-            }) => self.start_convert(&image, destination, format, options),
+            }) => self.start_convert(&image, &destination, format, options),
             Some(Request::ImportImage { path }) => self.start_image_import(&path),
             Some(Request::ResizeImage { image, size_bytes }) => {
                 self.start_image_resize(&image, size_bytes)

@@ -230,7 +230,7 @@ async fn an_image_is_written_in_other_formats() {
             ..ConvertOptions::default()
         };
         let path = place.path(name);
-        let job = workshop.start_convert(&build.id, path, format, options);
+        let job = workshop.start_convert(&build.id, &path, format, options);
         finish(&workshop, &job.unwrap()).await
     };
     for (name, format, compressed) in [
