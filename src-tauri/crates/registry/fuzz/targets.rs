@@ -138,6 +138,7 @@ fn reference_seeds() -> Vec<Vec<u8>> {
         "localhost:5000/a__b/c-d:_x",
         "user:password@host/image",
         "[::1]:5000/a",
+        "docker://\nima../g",
     ])
 }
 

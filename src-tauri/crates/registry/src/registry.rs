@@ -318,6 +318,16 @@ mod tests {
         let control = Control::default();
         let path = Path::new("/nowhere");
         is_send(&registry.refresh(path, &control, &()));
+        is_send(&registry.list(&control, &()));
+        let entry = Entry::new(crate::EntryKind::Package, "a", crate::Locator::at("a"));
+        is_send(&registry.fetch(&entry, path, &trust, &control, &()));
+        let publication = Publication {
+            archive: path.to_path_buf(),
+            manifest: String::new(),
+            signature: None,
+            replace: false,
+        };
+        is_send(&registry.publish(&publication, &control, &()));
         is_send(&registry.fetch_all(&[], path, &trust, &control, &()));
         is_send(&registry.check(&control));
     }

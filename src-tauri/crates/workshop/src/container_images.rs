@@ -101,11 +101,7 @@ impl Workshop {
             .downloads_folder()
             .join(format!("image-{}", &digest[..16]));
         std::fs::create_dir_all(&layout).doing("create the folder", &layout)?;
-        let (reference, folder) = (reference.clone(), layout.clone());
-        crate::apart(move || async move {
-            fetch_image(&reference, access, &folder, &control, &progress).await
-        })
-        .await??;
+        fetch_image(reference, access, &layout, &control, &progress).await?;
         Ok(layout)
     }
 

@@ -158,15 +158,6 @@ pub(crate) fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
-/// Runs a future on a thread made for it: one that cannot be shown to move between threads.
-pub(crate) async fn apart<F: Future>(make: impl FnOnce() -> F + Send + 'static) -> Result<F::Output>
-where
-    F::Output: Send + 'static,
-{
-    let runtime = tokio::runtime::Handle::current();
-    blocking(move || runtime.block_on(make())).await
-}
-
 /// Runs work that blocks on a thread made for it.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,

@@ -140,8 +140,12 @@ impl ImageReference {
         if !is_tag(tag) {
             return Err(wrong("its tag has signs that no tag has"));
         }
-        let url = url::Url::parse(&format!("https://{host}/"));
-        if !url.is_ok_and(|url| url.username().is_empty() && url.path() == "/" && url.has_host()) {
+        // A URL passes over blanks and lines that end, which a name must not have.
+        let is_plain = |sign: char| sign.is_ascii_alphanumeric() || ".-_:[]".contains(sign);
+        let url = url::Url::parse(&format!("https://{host}/")).ok();
+        let url = url.filter(|_| host.chars().all(is_plain));
+        if !url.is_some_and(|url| url.username().is_empty() && url.path() == "/" && url.has_host())
+        {
             return Err(wrong("its host is none"));
         }
         Ok(Self {

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::format_push_string,
+    clippy::print_stdout,
     clippy::too_many_lines,
     clippy::unwrap_used,
     reason = "a test is a transcript, and says what it expects by failing"

@@ -368,23 +368,18 @@ impl Workshop {
         let registry = self.open_registry(&wanted.record).await?;
         let folder = self.downloads(wanted.record.id)?;
         let trust = TrustFile::open(self.home.registries().join("trust"))?;
-        let (entry, control) = (wanted.entry.clone(), control.clone());
-        let fetched = crate::apart(move || async move {
-            loop {
-                let fetched = registry
-                    .fetch(&entry, &folder, &trust, &control, &progress)
-                    .await;
-                match fetched {
-                    Err(windlass_registry::Error::Busy { .. }) => {
-                        tokio::time::sleep(BUSY_POLL).await;
-                        control.pass().await?;
-                    }
-                    fetched => return fetched,
+        loop {
+            let fetched = registry
+                .fetch(&wanted.entry, &folder, &trust, control, &progress)
+                .await;
+            match fetched {
+                Err(windlass_registry::Error::Busy { .. }) => {
+                    tokio::time::sleep(BUSY_POLL).await;
+                    control.pass().await?;
                 }
+                fetched => return Ok(fetched?),
             }
-        })
-        .await?;
-        Ok(fetched?)
+        }
     }
 
     /// Adds a fetched archive to the library, and removes the file.

@@ -57,10 +57,7 @@ impl Workshop {
                     replace: false,
                 };
                 let (control, telling) = (reporter.control(), reporter.bytes());
-                let published = crate::apart(move || async move {
-                    registry.publish(&publication, &control, &telling).await
-                })
-                .await??;
+                let published = registry.publish(&publication, &control, &telling).await?;
                 for place in &published.places {
                     reporter.log(place);
                 }

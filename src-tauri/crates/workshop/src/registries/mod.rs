@@ -264,29 +264,29 @@ impl Workshop {
     pub async fn check_registry(&self, id: u32) -> Result<RegistryCheck> {
         let record = store::get(&self.database, id)?;
         let registry = self.open_registry(&record).await?;
-        let steps: Vec<_> =
-            crate::apart(move || async move { registry.check(&Control::default()).await })
-                .await?
-                .into_iter()
-                .map(|step| {
-                    let (ok, said, hint) = match step.outcome {
-                        Ok(said) => (true, said, None),
-                        Err(error) => {
-                            let hint = error.hint();
-                            let error = AppError::from(error);
-                            let said: Vec<_> =
-                                std::iter::once(error.message).chain(error.chain).collect();
-                            (false, said.join(": "), hint)
-                        }
-                    };
-                    RegistryCheckStep {
-                        what: step.what,
-                        ok,
-                        said,
-                        hint,
+        let steps: Vec<_> = registry
+            .check(&Control::default())
+            .await
+            .into_iter()
+            .map(|step| {
+                let (ok, said, hint) = match step.outcome {
+                    Ok(said) => (true, said, None),
+                    Err(error) => {
+                        let hint = error.hint();
+                        let error = AppError::from(error);
+                        let said: Vec<_> =
+                            std::iter::once(error.message).chain(error.chain).collect();
+                        (false, said.join(": "), hint)
                     }
-                })
-                .collect();
+                };
+                RegistryCheckStep {
+                    what: step.what,
+                    ok,
+                    said,
+                    hint,
+                }
+            })
+            .collect();
         Ok(RegistryCheck {
             ok: steps.iter().all(|step| step.ok),
             steps,

@@ -145,9 +145,7 @@ impl Workshop {
         };
         let file = self.catalogue_file(record.id);
         let (control, telling) = (reporter.control(), reporter.items());
-        let answer =
-            crate::apart(move || async move { registry.refresh(&file, &control, &telling).await })
-                .await?;
+        let answer = registry.refresh(&file, &control, &telling).await;
         let (refreshed, problem) = match answer {
             Ok(refreshed) => {
                 let catalogue = refreshed.catalogue;
