@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Home, POWER_OFF, guest, host};
+use crate::{Home, IDLE, POWER_OFF, guest, host};
 
 const ROUNDS: u32 = 20;
 
@@ -61,4 +61,47 @@ async fn press_of_run_to_first_line() {
     };
     let (ours, bare) = (median(&mut ours), median(&mut bare));
     println!("press of Run to first line: {ours:.1?}; bare QEMU to its end: {bare:.1?}");
+}
+
+/// What it costs to watch forty machines that do nothing, once a second, as a share of one processor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn forty_idle_machines_watched() {
+    const MACHINES: usize = 40;
+    const SECONDS: u64 = 20;
+    let home = Home::new();
+    let machines = home.open().await;
+    let mut handles = Vec::new();
+    for number in 0..MACHINES {
+        let spec = home.spec(&format!("guest{number}"), &guest("idle\n", IDLE));
+        let machine = machines.create(spec).await.unwrap();
+        machine.start(host().await).await.unwrap();
+        handles.push(machine);
+    }
+    let cpu = || {
+        let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Duration::try_from(clock).unwrap()
+    };
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let unwatched = cpu();
+    tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+    let unwatched = cpu() - unwatched;
+    let watched = cpu();
+    for _ in 0..SECONDS {
+        for machine in &handles {
+            assert!(machine.usage().await.unwrap().is_some());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let watched = cpu() - watched;
+    for machine in &handles {
+        machine.kill().await.unwrap();
+    }
+    let share =
+        |spent: Duration| 100.0 * spent.as_secs_f64() / Duration::from_secs(SECONDS).as_secs_f64();
+    println!(
+        "{MACHINES} idle machines: {:.2} % of a processor to drive, {:.2} % to watch each second",
+        share(unwatched),
+        share(watched)
+    );
 }
