@@ -85,7 +85,7 @@ async fn forty_idle_machines_watched() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let unwatched = cpu();
     tokio::time::sleep(Duration::from_secs(SECONDS)).await;
-    let unwatched = cpu() - unwatched;
+    let unwatched = cpu().checked_sub(unwatched).unwrap();
     let watched = cpu();
     for _ in 0..SECONDS {
         for machine in &handles {
@@ -93,7 +93,7 @@ async fn forty_idle_machines_watched() {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let watched = cpu() - watched;
+    let watched = cpu().checked_sub(watched).unwrap();
     for machine in &handles {
         machine.kill().await.unwrap();
     }
