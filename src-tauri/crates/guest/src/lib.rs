@@ -9,11 +9,13 @@
 //!   "--env=A=b c" --> CommandLine::parse ----> CommandLine      what the guest shall run, in OSv's grammar
 //!   console bytes --> console::Recogniser ---> Notice           what happened in there, and what to do about it
 //!                     report::Report <-------> "[windlass] ..." the Linux guest's own lines, written and read
+//!   agent::Request <--------------> agent::Answer    changes to a Linux guest that runs
 //! ```
 
 use std::fmt;
 use std::str::FromStr;
 
+pub mod agent;
 pub mod command_line;
 pub mod console;
 pub mod kernel;

@@ -19,6 +19,8 @@
 //! one) or `off` (nothing but loopback); `windlass.dhcp-seconds=N` (12); `windlass.hostname=NAME`; `windlass.root=/dev/NAME`, or
 //! `windlass.root=PARTLABEL=NAME` for a partition by its name.
 //!
+//! `windlass.agent=on` lets the host change files while the commands run ([`agent`]).
+//!
 //! # Console
 //! Each command has a terminal of its own (a pty) and its own session. What it prints goes to the serial port `ttyS0` and to
 //! the VGA console `tty1`; what comes in by the serial port or the keyboard goes to the command started last. Lines of
@@ -35,6 +37,7 @@
 //!
 //! A failure of this program, a panic too, is a `[windlass] failed: …` line and then power-off, never a hang.
 
+mod agent;
 mod commands;
 mod console;
 mod machine;
@@ -50,8 +53,10 @@ use std::process::ExitCode;
 use windlass_guest::CommandLine;
 use windlass_guest::report::Report;
 
+use commands::events::Events;
 use commands::plan::{self, Plan};
-use commands::{spawn, supervisor};
+use commands::spawn;
+use commands::supervisor::{self, End};
 use console::Console;
 use settings::Settings;
 
@@ -142,10 +147,38 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
     } else {
         "/"
     };
-    let plan = plan::make(&line, plan::base_environment(home), &plan::Files)
-        .map_err(|reason| Failure(Report::BadCommandLine { reason }))?;
-    enter_working_directory(&plan, console);
-    Ok(supervisor::run(plan, console))
+    let planner = |line: &CommandLine| plan::make(line, plan::base_environment(home), &plan::Files);
+    let plan = planner(&line).map_err(|reason| Failure(Report::BadCommandLine { reason }))?;
+    let agent = settings.agent.then(|| agent::start(is_writable));
+    let agent = agent.transpose().unwrap_or_else(|reason| {
+        let message = format!("the host cannot change files here: {reason}");
+        console.report(&Report::Warning { message });
+        None
+    });
+    let mut events = Events::listen(agent)
+        .map_err(|error| failed(format!("cannot listen for signals: {error}")))?;
+    Ok(run_commands(line, plan, &planner, &mut events, console))
+}
+
+/// Runs the commands, again and again where the agent wants it; gives the guest's exit status.
+fn run_commands(
+    mut line: CommandLine,
+    mut plan: Plan,
+    planner: supervisor::Planner<'_>,
+    events: &mut Events,
+    console: &mut Console,
+) -> i32 {
+    loop {
+        enter_working_directory(&plan, console);
+        match supervisor::run(&line, plan, planner, events, console) {
+            End::Status(status) => return status,
+            End::Restart(restart) => {
+                console.report(&Report::Restarting);
+                (line, plan) = (restart.line, restart.plan);
+                restart.wish.grant(plan.commands.len());
+            }
+        }
+    }
 }
 
 fn enter_working_directory(plan: &Plan, console: &mut Console) {

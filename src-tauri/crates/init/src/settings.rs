@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub dhcp_timeout: Duration,
     pub hostname: Option<String>,
     pub root: Option<String>,
+    /// Whether the host may change files while the commands run.
+    pub agent: bool,
 }
 
 /// What it means to get no address.
@@ -32,6 +34,7 @@ impl Settings {
             dhcp_timeout: DHCP_TIMEOUT,
             hostname: None,
             root: None,
+            agent: false,
         };
         for parameter in parameters.split_ascii_whitespace() {
             let Some((key, value)) = parameter
@@ -50,6 +53,7 @@ impl Settings {
                     }
                 }
                 ("hostname", name) => settings.hostname = Some(name.to_owned()),
+                ("agent", value) => settings.agent = value == "on",
                 ("root", device) => settings.root = Some(device.to_owned()),
                 _ => {}
             }
@@ -66,12 +70,17 @@ mod tests {
     fn ours_are_read_among_the_kernels() {
         let settings = Settings::parse(
             "console=ttyS0 quiet windlass.network=optional windlass.dhcp-seconds=3 windlass.hostname=web-1 \
-             windlass.root=/dev/vdb windlass.dhcp-seconds=x windlass.unknown=1 root=/dev/sda",
+             windlass.agent=on windlass.root=/dev/vdb windlass.dhcp-seconds=x windlass.unknown=1 root=/dev/sda",
         );
         assert_eq!(settings.network, NetworkNeed::Optional);
         assert_eq!(settings.dhcp_timeout, Duration::from_secs(3));
         assert_eq!(settings.hostname.as_deref(), Some("web-1"));
         assert_eq!(settings.root.as_deref(), Some("/dev/vdb"));
-        assert_eq!(Settings::parse("quiet").network, NetworkNeed::Required);
+        assert!(settings.agent);
+        let settings = Settings::parse("quiet windlass.agent=maybe");
+        assert_eq!(
+            (settings.network, settings.agent),
+            (NetworkNeed::Required, false)
+        );
     }
 }

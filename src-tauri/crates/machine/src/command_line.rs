@@ -15,6 +15,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use windlass_guest::GuestOs;
+use windlass_guest::agent::PORT_NAME;
 
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::{Accelerator, Probe};
@@ -60,6 +61,7 @@ impl CommandLine {
         line.network(launch);
         line.monitors_and_console(launch);
         line.display(launch);
+        line.agent(launch);
         line
     }
 
@@ -119,7 +121,8 @@ impl CommandLine {
                 } else {
                     "windlass.network=off "
                 };
-                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{append}")
+                let agent = if spec.agent { "windlass.agent=on " } else { "" };
+                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{agent}{append}")
                     .trim_end()
                     .to_owned()
             }
@@ -194,6 +197,18 @@ impl CommandLine {
         console.push(option_with_path(",logfile=", &folder.console_log(), ""));
         self.option("-chardev", console);
         self.option("-device", "isa-serial,chardev=serial");
+    }
+
+    /// The port that the guest's agent is reached by, only where it was asked for.
+    fn agent(&mut self, Launch { spec, sockets, .. }: Launch<'_>) {
+        if !spec.agent || spec.guest != GuestOs::Linux {
+            return;
+        }
+        let chardev = "socket,id=agent,server=on,wait=off,path=";
+        self.option("-chardev", option_with_path(chardev, &sockets.agent(), ""));
+        self.option("-device", "virtio-serial-pci");
+        let port = format!("virtserialport,chardev=agent,name={PORT_NAME}");
+        self.option("-device", port);
     }
 
     fn display(&mut self, Launch { spec, sockets, .. }: Launch<'_>) {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use windlass_guest::agent::Refusal;
+
 use crate::spec::Protocol;
 use crate::status::MachineState;
 
@@ -147,6 +149,32 @@ pub enum Error {
         /// The machine.
         id: String,
     },
+    /// The machine was not started so that its guest may be changed.
+    #[error("machine {id} was not started so that it may be changed while it runs")]
+    NoAgent {
+        /// The machine.
+        id: String,
+    },
+    /// Somebody else changes the guest right now.
+    #[error("machine {id} is being changed by another Windlass process")]
+    AgentBusy {
+        /// The machine.
+        id: String,
+    },
+    /// The guest's agent said something that makes no sense.
+    #[error("the guest's agent cannot be understood: {problem}")]
+    AgentTalk {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The guest did not do what was asked.
+    #[error("the guest refused: {message}")]
+    Refused {
+        /// Why.
+        reason: Refusal,
+        /// Why, in words.
+        message: String,
+    },
     /// The machine's task is gone: the application is closing.
     #[error("machines are being closed")]
     Closed,
@@ -197,6 +225,24 @@ impl Error {
             Self::NoDisplay { .. } => {
                 "Switch the display on in the run settings, and run it again."
             }
+            Self::NoAgent { .. } => {
+                "Switch on \"Allow changes while it runs\" in the run settings, and run it again."
+            }
+            Self::AgentBusy { .. } => "Wait until that is done.",
+            Self::AgentTalk { .. } => {
+                "Run the appliance again: the machine may have been started by another version."
+            }
+            Self::Refused { reason, .. } => match reason {
+                Refusal::NoSpace => {
+                    "Build the image with a larger size, or remove files in the guest."
+                }
+                Refusal::ReadOnly => "Run the appliance again: this machine's root is read-only.",
+                Refusal::Unsupported => {
+                    "Run the appliance again: this machine was started by another version."
+                }
+                Refusal::Ending => "Run the appliance again: the guest has come to its end.",
+                _ => return None,
+            },
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "Free some space on that disk."
             }

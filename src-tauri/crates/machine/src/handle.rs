@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::agent::Agent;
 use crate::console::{ConsoleFollower, type_into};
 use crate::error::{Error, Result};
 use crate::history::History;
@@ -254,6 +255,27 @@ impl MachineHandle {
         self.must_have_display()?;
         self.must_be_live("look at")?;
         Ok(self.shared.sockets()?.vnc())
+    }
+
+    /// Connects to the guest's agent, through which its files can be changed while it runs. Works for a machine that is
+    /// driven elsewhere, too; one at a time.
+    ///
+    /// # Errors
+    /// [`Error::NoAgent`], [`Error::WrongState`] unless it runs, [`Error::AgentBusy`], [`Error::NoAnswer`].
+    pub async fn agent(&self) -> Result<Agent> {
+        if !self.spec().agent {
+            return Err(Error::NoAgent {
+                id: self.shared.id.clone(),
+            });
+        }
+        let state = self.shared.status.borrow().state;
+        if state != MachineState::Running {
+            return Err(Error::WrongState {
+                request: "change",
+                state,
+            });
+        }
+        Agent::connect(&self.shared.sockets()?, &self.shared.id).await
     }
 
     fn must_have_display(&self) -> Result<()> {

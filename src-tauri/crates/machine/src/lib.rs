@@ -18,6 +18,7 @@
 //!   watch, and every one of them can have it paused, stopped or killed.
 //! - Nothing here listens on a network address but the ports that the user forwards, and those on 127.0.0.1.
 
+mod agent;
 mod command_line;
 mod console;
 mod console_log;
@@ -44,6 +45,7 @@ mod status;
 mod task;
 mod usage;
 
+pub use agent::Agent;
 pub use console::ConsoleFollower;
 pub use console_log::{ConsoleLog, Piece};
 pub use error::{Error, Result};

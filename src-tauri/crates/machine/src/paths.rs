@@ -8,8 +8,9 @@
 //!   qemu.log       all QEMU said          serial    the console's wire, for the driving process
 //!   disk0.qcow2    overlay over disk 0    input     what that process passes on to the wire
 //!   initramfs      Linux: initramfs and   vnc       the screen
-//!                  command line
-//!   history        what it did, by minutes
+//!                  command line         agent     Linux: changes to the running guest ...
+//!   history        what it did,         agent.lock             ... by whoever holds this
+//!                  by minutes
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -117,6 +118,12 @@ impl Sockets {
     pub(crate) fn vnc(&self) -> PathBuf {
         self.0.join("vnc")
     }
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.0.join("agent")
+    }
+    pub(crate) fn agent_lock(&self) -> PathBuf {
+        self.0.join("agent.lock")
+    }
 
     /// Makes the folder anew: sockets of an earlier run are of no use.
     pub(crate) fn prepare(&self) -> Result<()> {
@@ -133,6 +140,8 @@ impl Sockets {
             self.serial(),
             self.input(),
             self.vnc(),
+            self.agent(),
+            self.agent_lock(),
         ];
         for socket in all {
             let _not_there = fs::remove_file(socket);

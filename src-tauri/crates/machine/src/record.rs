@@ -92,6 +92,7 @@ impl Record {
             disks: Vec::new(),
             network: None,
             display: false,
+            agent: false,
             patience: crate::spec::Patience::default(),
             console_max_mib: crate::spec::console_max_mib(),
             labels: serde_json::Value::Null,

@@ -42,6 +42,9 @@ pub struct MachineSpec {
     /// Whether there is a screen (VGA, and a VNC socket to see it through).
     #[serde(default)]
     pub display: bool,
+    /// Linux: whether files of the guest can be changed while it runs ([`crate::Agent`]); off unless asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent: bool,
     /// How long things may take before something is done or said about it.
     #[serde(default)]
     pub patience: Patience,

@@ -65,6 +65,8 @@ pub enum Notice {
     },
     /// The host's wish to stop was heard; programs are told to end.
     Stopping,
+    /// The host changed files, and the commands begin again.
+    Restarting,
     /// The guest powers itself off.
     PoweringOff,
     /// The kernel, or in OSv the application with it, has crashed.
@@ -208,6 +210,7 @@ impl fmt::Display for Notice {
             }
             Notice::Ended { status: None } => f.write_str("all commands have ended"),
             Notice::Stopping => f.write_str("the guest was asked to stop, and stops its programs"),
+            Notice::Restarting => f.write_str("the commands begin again, with what was changed"),
             Notice::PoweringOff => f.write_str("the guest powers off"),
             Notice::Panic { message } => write!(f, "the guest crashed: {message}"),
             Notice::FailedToLoad { object, reason } => {
@@ -320,6 +323,7 @@ pub(super) fn of_report(report: Report) -> Notice {
         },
         Report::BadCommandLine { reason } => Notice::BadCommandLine { reason },
         Report::Stopping => Notice::Stopping,
+        Report::Restarting => Notice::Restarting,
         Report::Warning { message } => Notice::Warning { message },
         Report::Failed { message } => Notice::Panic { message },
         Report::Ended { status } => Notice::Ended {

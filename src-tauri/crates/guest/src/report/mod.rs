@@ -110,6 +110,8 @@ pub enum Report {
     },
     /// The host asked for an end: programs are told to end.
     Stopping,
+    /// The host changed files and asked for it: programs have ended, and the commands begin again.
+    Restarting,
     /// Something that does not stop the guest went wrong.
     Warning {
         /// What, in words.

@@ -62,6 +62,7 @@ fn every_report() -> Vec<Report> {
             reason: "no file /run/default".into(),
         },
         Report::Stopping,
+        Report::Restarting,
         Report::Warning {
             message: "no entropy device".into(),
         },

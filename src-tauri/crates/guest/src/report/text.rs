@@ -118,6 +118,7 @@ impl fmt::Display for Report {
             }
             Report::BadCommandLine { reason } => write!(f, "bad command line: {}", Text(reason)),
             Report::Stopping => f.write_str("stopping"),
+            Report::Restarting => f.write_str("restarting the commands"),
             Report::Warning { message } => write!(f, "warning: {}", Text(message)),
             Report::Failed { message } => write!(f, "failed: {}", Text(message)),
             Report::Ended { status } => write!(f, "all ended with status {status}"),
@@ -132,6 +133,7 @@ impl Report {
         let text = line.trim_end_matches(['\r', '\n']).strip_prefix(MARK)?;
         match text {
             "stopping" => return Some(Report::Stopping),
+            "restarting the commands" => return Some(Report::Restarting),
             "powering off" => return Some(Report::PoweringOff),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! What wakes the supervisor: children that end, and the host's wish that the guest stops.
+//! What wakes the supervisor: children that end, the host's wish that the guest stops, and what the agent wants.
 //!
 //! The wish comes as SIGINT (Ctrl+Alt+Del), as a press of the power button, or as one of the signals by
 //! which `poweroff`, `halt` and `reboot` in the image tell process 1 (busybox: SIGUSR2, SIGUSR1, SIGTERM).
@@ -12,20 +12,23 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
+use crate::agent::{Wish, Wishes};
+
 /// `struct input_event` of a 64-bit kernel: 16 bytes of time, type, code, value.
 const KEY_EVENT_BYTES: usize = 24;
 const EVENT_KEY: u16 = 1;
 const KEY_POWER: u16 = 116;
 
 /// Signals as bytes in sockets, so that they can be polled, and the input devices.
-pub(super) struct Events {
+pub(crate) struct Events {
     children: UnixStream,
     end: UnixStream,
     power_keys: Vec<File>,
+    agent: Option<Wishes>,
 }
 
 impl Events {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen(agent: Option<Wishes>) -> io::Result<Self> {
         let (children, children_sender) = UnixStream::pair()?;
         let (end, end_sender) = UnixStream::pair()?;
         children.set_nonblocking(true)?;
@@ -38,6 +41,7 @@ impl Events {
             children,
             end,
             power_keys: power_keys(),
+            agent,
         })
     }
 
@@ -47,7 +51,14 @@ impl Events {
             .power_keys
             .iter()
             .map(|file| PollFd::new(file, PollFlags::IN));
-        sockets.into_iter().chain(keys).collect()
+        let agent = self.agent.iter();
+        let agent = agent.map(|wishes| PollFd::new(&wishes.bell, PollFlags::IN));
+        sockets.into_iter().chain(keys).chain(agent).collect()
+    }
+
+    /// What the agent wants, if anything.
+    pub(super) fn wish(&mut self) -> Option<Wish> {
+        self.agent.as_mut()?.take()
     }
 
     /// Takes what has come; true when the guest shall stop.

@@ -1,6 +1,6 @@
 //! The commands: which there are, in which order they run, how one is started, and watching over them.
 
-mod events;
+pub(crate) mod events;
 pub(crate) mod plan;
 mod processes;
 mod program;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, wait};
+use windlass_guest::CommandLine;
+use windlass_guest::agent::Refusal;
 use windlass_guest::command_line::Terminator;
 use windlass_guest::report::Report;
 
@@ -20,6 +22,7 @@ use super::program;
 use super::schedule::{Schedule, Step};
 use super::spawn::{self, Outcome};
 use super::terminal::Terminal;
+use crate::agent::Wish;
 use crate::console::Console;
 
 /// How long programs may take to end after SIGTERM.
@@ -27,19 +30,37 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end them after SIGKILL.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 
-/// Runs the plan to its end; gives the guest's exit status.
-pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
-    let events = match Events::listen() {
-        Ok(events) => events,
-        Err(error) => {
-            let message = format!("cannot listen for signals: {error}");
-            console.report(&Report::Failed { message });
-            return 1;
-        }
-    };
+/// How a run of the plan ended.
+pub(crate) enum End {
+    /// Its commands have ended, or were ended, with this as the guest's exit status.
+    Status(i32),
+    /// The agent wants it to begin again, with this plan.
+    Restart(Box<Restart>),
+}
+
+/// A plan that takes the place of the one that ran.
+pub(crate) struct Restart {
+    pub line: CommandLine,
+    pub plan: Plan,
+    pub wish: Wish,
+}
+
+/// Makes a plan from a command line.
+pub(crate) type Planner<'a> = &'a dyn Fn(&CommandLine) -> Result<Plan, String>;
+
+/// Runs the plan to its end.
+pub(crate) fn run(
+    line: &CommandLine,
+    plan: Plan,
+    planner: Planner<'_>,
+    events: &mut Events,
+    console: &mut Console,
+) -> End {
     let schedule = Schedule::new(plan.commands.iter().map(|command| command.end));
     let mut supervisor = Supervisor {
+        line,
         plan,
+        planner,
         console,
         schedule,
         events,
@@ -49,6 +70,7 @@ pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
         stop: None,
         is_stop_asked: false,
         has_told_leftovers: false,
+        restart: None,
     };
     if let Some(redirect) = supervisor.plan.redirect.as_ref()
         && let Err(error) = redirect.begin()
@@ -57,14 +79,19 @@ pub(crate) fn run(plan: Plan, console: &mut Console) -> i32 {
         supervisor.console.report(&Report::Warning { message });
     }
     supervisor.run();
-    supervisor.schedule.status()
+    match supervisor.restart {
+        Some(restart) if !supervisor.is_stop_asked => End::Restart(restart),
+        _ => End::Status(supervisor.schedule.status()),
+    }
 }
 
 struct Supervisor<'a> {
+    line: &'a CommandLine,
     plan: Plan,
+    planner: Planner<'a>,
     console: &'a mut Console,
     schedule: Schedule,
-    events: Events,
+    events: &'a mut Events,
     /// The commands that run, by number.
     running: BTreeMap<usize, Running>,
     /// The helpers that lead the commands' sessions; they stay until their session is empty.
@@ -74,6 +101,8 @@ struct Supervisor<'a> {
     stop: Option<Stop>,
     is_stop_asked: bool,
     has_told_leftovers: bool,
+    /// What comes when all programs have ended.
+    restart: Option<Box<Restart>>,
 }
 
 /// A command that runs.
@@ -99,6 +128,9 @@ impl Supervisor<'_> {
             self.wait();
             if self.events.take() {
                 self.begin_stop(true);
+            }
+            while let Some(wish) = self.events.wish() {
+                self.begin_restart(wish);
             }
             self.carry_output();
             self.carry_input();
@@ -224,7 +256,10 @@ impl Supervisor<'_> {
                 status,
             ),
         };
-        self.console.report(&report);
+        // What ends for a restart is not worth a word.
+        if self.restart.is_none() {
+            self.console.report(&report);
+        }
         // A command that was ended because another could not start, or because it was detached, has not failed;
         // one that the host's wish ended has not done its work either, and says so by its status.
         let end = self.plan.commands[index].end;
@@ -293,10 +328,38 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Ends the programs so that the commands can begin again, if there will be any to begin.
+    fn begin_restart(&mut self, wish: Wish) {
+        if self.schedule.is_stopping() {
+            let message = "the guest is about to end".to_owned();
+            return wish.refuse(Refusal::Ending, message);
+        }
+        let line = match wish.command_line.as_deref().map(CommandLine::parse) {
+            None => Ok(self.line.clone()),
+            Some(line) => line.map_err(|error| error.to_string()),
+        };
+        let planned = line.and_then(|line| {
+            let plan = (self.planner)(&line)?;
+            Ok((line, plan))
+        });
+        match planned {
+            Ok((line, plan)) => {
+                self.restart = Some(Box::new(Restart { line, plan, wish }));
+                self.begin_stop(false);
+            }
+            Err(reason) => {
+                let message = format!("the commands cannot begin again: {reason}");
+                wish.refuse(Refusal::Invalid, message);
+            }
+        }
+    }
+
     /// True when everything has ended, or will not end.
     fn advance_stop(&mut self) -> bool {
         let left = self.programs();
-        if left.is_empty() && self.running.is_empty() {
+        // The helpers of one plan are not to be met by the next.
+        let has_helpers = self.restart.is_some() && !self.helpers.is_empty();
+        if left.is_empty() && self.running.is_empty() && !has_helpers {
             return true;
         }
         let Some(stop) = &mut self.stop else {

@@ -17,6 +17,7 @@ fn spec(guest: GuestOs) -> MachineSpec {
         }],
         network: None,
         display: false,
+        agent: false,
         patience: Patience::default(),
         console_max_mib: crate::spec::console_max_mib(),
         labels: serde_json::Value::Null,

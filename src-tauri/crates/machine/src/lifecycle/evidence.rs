@@ -151,6 +151,8 @@ impl Evidence {
                     keep(&mut self.cause);
                 }
             }
+            // What went wrong before was mended, or will go wrong again.
+            Notice::Restarting => (self.first_bad_status, self.cause) = (None, None),
             Notice::Ended { status } => self.ended = Some(End { status: *status }),
             Notice::PoweringOff => self.powering_off = true,
             notice if notice.is_fatal() => keep(&mut self.failure),

@@ -95,6 +95,7 @@ impl Home {
             }],
             network: None,
             display: false,
+            agent: false,
             patience: Patience {
                 stop_ms: 400,
                 address_ms: 1000,

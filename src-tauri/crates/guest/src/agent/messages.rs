@@ -1,0 +1,299 @@
+//! Requests and answers as frames.
+
+use super::wire::{Reader, WireError, Writer};
+use super::{
+    Answer, DATA_MAX_BYTES, FRAME_MAX_BYTES, LOOK_MAX_PATHS, MESSAGE_MAX_BYTES, PATH_MAX_BYTES,
+    Refusal, Request, Seen, SeenKind,
+};
+
+const HELLO: u8 = 1;
+const LOOK: u8 = 2;
+const WRITE_BEGIN: u8 = 3;
+const WRITE_DATA: u8 = 4;
+const WRITE_END: u8 = 5;
+const MAKE_DIRECTORY: u8 = 6;
+const MAKE_SYMLINK: u8 = 7;
+const SET_MODE: u8 = 8;
+const REMOVE: u8 = 9;
+const SYNC: u8 = 10;
+const RESTART: u8 = 11;
+
+// Answers have the highest bit set.
+const HELLO_TOO: u8 = 0x81;
+const LOOKED: u8 = 0x82;
+const DONE: u8 = 0x83;
+const RESTARTED: u8 = 0x84;
+const REFUSED: u8 = 0x85;
+
+/// More than this no mode has.
+const MODE_MAX: u32 = 0o7777;
+
+impl Request {
+    /// The frame that says this.
+    pub fn to_frame(&self, number: u32) -> Vec<u8> {
+        let frame = |tag| Writer::new(number, tag);
+        match self {
+            Self::Hello { version, nonce } => frame(HELLO)
+                .number(version.to_le_bytes())
+                .number(nonce.to_le_bytes()),
+            Self::Look {
+                paths,
+                with_digests,
+            } => {
+                let count = u16::try_from(paths.len()).unwrap_or(u16::MAX);
+                let frame = frame(LOOK)
+                    .number([u8::from(*with_digests)])
+                    .number(count.to_le_bytes());
+                paths.iter().fold(frame, |frame, path| frame.bytes(path))
+            }
+            Self::WriteBegin {
+                path,
+                mode,
+                size_bytes,
+                digest,
+            } => frame(WRITE_BEGIN)
+                .bytes(path)
+                .number(mode.to_le_bytes())
+                .number(size_bytes.to_le_bytes())
+                .number(*digest),
+            Self::WriteData { bytes } => frame(WRITE_DATA).bytes(bytes),
+            Self::WriteEnd => frame(WRITE_END),
+            Self::MakeDirectory { path, mode } => {
+                frame(MAKE_DIRECTORY).bytes(path).number(mode.to_le_bytes())
+            }
+            Self::MakeSymlink { path, target } => frame(MAKE_SYMLINK).bytes(path).bytes(target),
+            Self::SetMode { path, mode } => frame(SET_MODE).bytes(path).number(mode.to_le_bytes()),
+            Self::Remove { path } => frame(REMOVE).bytes(path),
+            Self::Sync => frame(SYNC),
+            Self::Restart { command_line } => match command_line {
+                Some(line) => frame(RESTART).number([1]).bytes(line.as_bytes()),
+                None => frame(RESTART).number([0]),
+            },
+        }
+        .finish()
+    }
+
+    /// Reads a frame's body.
+    ///
+    /// # Errors
+    /// [`WireError::Tag`], [`WireError::Field`].
+    pub fn parse(body: &[u8]) -> Result<Self, WireError> {
+        let mut fields = Reader::new(body);
+        let request = match fields.u8("the tag")? {
+            HELLO => Self::Hello {
+                version: fields.u16("the version")?,
+                nonce: fields.u64("the nonce")?,
+            },
+            LOOK => {
+                let with_digests = fields.flag("whether digests are wanted")?;
+                let count = usize::from(fields.u16("the number of paths")?);
+                if count > LOOK_MAX_PATHS {
+                    return Err(fields.problem("the number of paths", "is too high"));
+                }
+                let paths: Result<_, _> = (0..count).map(|_| path(&mut fields)).collect();
+                Self::Look {
+                    paths: paths?,
+                    with_digests,
+                }
+            }
+            WRITE_BEGIN => Self::WriteBegin {
+                path: path(&mut fields)?,
+                mode: mode(&mut fields)?,
+                size_bytes: fields.u64("the size")?,
+                digest: fields.array("the digest")?,
+            },
+            WRITE_DATA => Self::WriteData {
+                bytes: fields.bytes("the data", DATA_MAX_BYTES)?.to_vec(),
+            },
+            WRITE_END => Self::WriteEnd,
+            MAKE_DIRECTORY => Self::MakeDirectory {
+                path: path(&mut fields)?,
+                mode: mode(&mut fields)?,
+            },
+            MAKE_SYMLINK => Self::MakeSymlink {
+                path: path(&mut fields)?,
+                target: fields.bytes("the target", PATH_MAX_BYTES)?.to_vec(),
+            },
+            SET_MODE => Self::SetMode {
+                path: path(&mut fields)?,
+                mode: mode(&mut fields)?,
+            },
+            REMOVE => Self::Remove {
+                path: path(&mut fields)?,
+            },
+            SYNC => Self::Sync,
+            RESTART => Self::Restart {
+                command_line: if fields.flag("whether there is a command line")? {
+                    Some(fields.text("the command line", FRAME_MAX_BYTES)?)
+                } else {
+                    None
+                },
+            },
+            tag => return Err(WireError::Tag { tag }),
+        };
+        fields.end()?;
+        Ok(request)
+    }
+}
+
+impl Answer {
+    /// The frame that says this. A long message is cut.
+    pub fn to_frame(&self, number: u32) -> Vec<u8> {
+        let frame = |tag| Writer::new(number, tag);
+        match self {
+            Self::Hello {
+                version,
+                nonce,
+                init,
+                is_writable,
+            } => frame(HELLO_TOO)
+                .number(version.to_le_bytes())
+                .number(nonce.to_le_bytes())
+                .bytes(cut(init).as_bytes())
+                .number([u8::from(*is_writable)]),
+            Self::Looked { entries } => {
+                let count = u16::try_from(entries.len()).unwrap_or(u16::MAX);
+                let frame = frame(LOOKED).number(count.to_le_bytes());
+                entries.iter().fold(frame, |frame, entry| match entry {
+                    None => frame.number([0]),
+                    Some(seen) => write_seen(frame, seen),
+                })
+            }
+            Self::Done => frame(DONE),
+            Self::Restarted { commands } => frame(RESTARTED).number(commands.to_le_bytes()),
+            Self::Refused { reason, message } => frame(REFUSED)
+                .number([reason_code(*reason)])
+                .bytes(cut(message).as_bytes()),
+        }
+        .finish()
+    }
+
+    /// Reads a frame's body.
+    ///
+    /// # Errors
+    /// [`WireError::Tag`], [`WireError::Field`].
+    pub fn parse(body: &[u8]) -> Result<Self, WireError> {
+        let mut fields = Reader::new(body);
+        let answer = match fields.u8("the tag")? {
+            HELLO_TOO => Self::Hello {
+                version: fields.u16("the version")?,
+                nonce: fields.u64("the nonce")?,
+                init: fields.text("the first program's version", MESSAGE_MAX_BYTES)?,
+                is_writable: fields.flag("whether the root can be written")?,
+            },
+            LOOKED => {
+                let count = usize::from(fields.u16("the number of entries")?);
+                if count > LOOK_MAX_PATHS {
+                    return Err(fields.problem("the number of entries", "is too high"));
+                }
+                let entries: Result<_, _> = (0..count).map(|_| read_seen(&mut fields)).collect();
+                Self::Looked { entries: entries? }
+            }
+            DONE => Self::Done,
+            RESTARTED => Self::Restarted {
+                commands: fields.u32("the number of commands")?,
+            },
+            REFUSED => Self::Refused {
+                reason: reason(fields.u8("the reason")?),
+                message: fields.text("the message", MESSAGE_MAX_BYTES)?,
+            },
+            tag => return Err(WireError::Tag { tag }),
+        };
+        fields.end()?;
+        Ok(answer)
+    }
+}
+
+/// An absolute path that names nothing above the root.
+fn path(fields: &mut Reader<'_>) -> Result<Vec<u8>, WireError> {
+    const FIELD: &str = "the path";
+    let path = fields.bytes(FIELD, PATH_MAX_BYTES)?;
+    let Some(rest) = path.strip_prefix(b"/") else {
+        return Err(fields.problem(FIELD, "does not begin with a slash"));
+    };
+    if rest.contains(&0) {
+        return Err(fields.problem(FIELD, "contains a NUL byte"));
+    }
+    let mut names = rest.split(|byte| *byte == b'/');
+    if !rest.is_empty() && names.any(|name| matches!(name, b"" | b"." | b"..")) {
+        return Err(fields.problem(FIELD, "has an empty name, `.` or `..` in it"));
+    }
+    Ok(path.to_vec())
+}
+
+fn mode(fields: &mut Reader<'_>) -> Result<u32, WireError> {
+    let mode = fields.u32("the mode")?;
+    if mode > MODE_MAX {
+        return Err(fields.problem("the mode", "has more than permission bits"));
+    }
+    Ok(mode)
+}
+
+fn write_seen(frame: Writer, seen: &Seen) -> Writer {
+    let kind = match seen.kind {
+        SeenKind::Directory => 1,
+        SeenKind::File => 2,
+        SeenKind::Symlink => 3,
+        SeenKind::Special => 4,
+    };
+    let frame = frame
+        .number([kind])
+        .number(seen.mode.to_le_bytes())
+        .number(seen.size_bytes.to_le_bytes());
+    match seen.digest {
+        Some(digest) => frame.number([1]).number(digest),
+        None => frame.number([0]),
+    }
+}
+
+fn read_seen(fields: &mut Reader<'_>) -> Result<Option<Seen>, WireError> {
+    let kind = match fields.u8("the kind")? {
+        0 => return Ok(None),
+        1 => SeenKind::Directory,
+        2 => SeenKind::File,
+        3 => SeenKind::Symlink,
+        4 => SeenKind::Special,
+        _ => return Err(fields.problem("the kind", "is none that is known")),
+    };
+    Ok(Some(Seen {
+        kind,
+        mode: mode(fields)?,
+        size_bytes: fields.u64("the size")?,
+        digest: if fields.flag("whether there is a digest")? {
+            Some(fields.array("the digest")?)
+        } else {
+            None
+        },
+    }))
+}
+
+fn reason_code(reason: Refusal) -> u8 {
+    match reason {
+        Refusal::Other => 0,
+        Refusal::Unsupported => 1,
+        Refusal::Invalid => 2,
+        Refusal::ReadOnly => 3,
+        Refusal::NoSpace => 4,
+        Refusal::NotEmpty => 5,
+        Refusal::Damaged => 6,
+        Refusal::Ending => 7,
+    }
+}
+
+/// Reasons that are added later have a message, too.
+fn reason(code: u8) -> Refusal {
+    match code {
+        1 => Refusal::Unsupported,
+        2 => Refusal::Invalid,
+        3 => Refusal::ReadOnly,
+        4 => Refusal::NoSpace,
+        5 => Refusal::NotEmpty,
+        6 => Refusal::Damaged,
+        7 => Refusal::Ending,
+        _ => Refusal::Other,
+    }
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MESSAGE_MAX_BYTES)]
+}

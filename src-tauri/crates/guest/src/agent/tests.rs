@@ -1,0 +1,184 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec("[a-zäö%. ]{1,12}x", 1..4)
+        .prop_map(|names| format!("/{}", names.join("/")).into_bytes())
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let mode = || 0..0o10000_u32;
+    prop_oneof![
+        (any::<u16>(), any::<u64>()).prop_map(|(version, nonce)| Request::Hello { version, nonce }),
+        (proptest::collection::vec(path(), 0..20), any::<bool>()).prop_map(
+            |(paths, with_digests)| Request::Look {
+                paths,
+                with_digests
+            }
+        ),
+        (path(), mode(), any::<u64>(), any::<[u8; 32]>()).prop_map(
+            |(path, mode, size_bytes, digest)| Request::WriteBegin {
+                path,
+                mode,
+                size_bytes,
+                digest
+            }
+        ),
+        proptest::collection::vec(any::<u8>(), 0..3000)
+            .prop_map(|bytes| Request::WriteData { bytes }),
+        Just(Request::WriteEnd),
+        (path(), mode()).prop_map(|(path, mode)| Request::MakeDirectory { path, mode }),
+        (path(), proptest::collection::vec(any::<u8>(), 0..100))
+            .prop_map(|(path, target)| Request::MakeSymlink { path, target }),
+        (path(), mode()).prop_map(|(path, mode)| Request::SetMode { path, mode }),
+        path().prop_map(|path| Request::Remove { path }),
+        Just(Request::Sync),
+        proptest::option::of(".{0,80}").prop_map(|command_line| Request::Restart { command_line }),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let kinds = prop_oneof![
+        Just(SeenKind::Directory),
+        Just(SeenKind::File),
+        Just(SeenKind::Symlink),
+        Just(SeenKind::Special)
+    ];
+    let seen = (
+        kinds,
+        0..0o10000_u32,
+        any::<u64>(),
+        proptest::option::of(any::<[u8; 32]>()),
+    )
+        .prop_map(|(kind, mode, size_bytes, digest)| Seen {
+            kind,
+            mode,
+            size_bytes,
+            digest,
+        });
+    prop_oneof![
+        (any::<u16>(), any::<u64>(), ".{0,20}", any::<bool>()).prop_map(
+            |(version, nonce, init, is_writable)| Answer::Hello {
+                version,
+                nonce,
+                init,
+                is_writable
+            }
+        ),
+        proptest::collection::vec(proptest::option::of(seen), 0..20)
+            .prop_map(|entries| Answer::Looked { entries }),
+        Just(Answer::Done),
+        any::<u32>().prop_map(|commands| Answer::Restarted { commands }),
+        (
+            prop_oneof![
+                Just(Refusal::NoSpace),
+                Just(Refusal::Other),
+                Just(Refusal::Ending)
+            ],
+            ".{0,100}"
+        )
+            .prop_map(|(reason, message)| Answer::Refused { reason, message }),
+    ]
+}
+
+fn frames(bytes: &[u8], piece: usize) -> (Vec<Frame>, Vec<WireError>) {
+    let mut decoder = Decoder::new();
+    let (mut frames, mut errors) = (Vec::new(), Vec::new());
+    for piece in bytes.chunks(piece.max(1)) {
+        decoder.push(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    (frames, errors)
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back_in_pieces_of_any_size(
+        requests in proptest::collection::vec((any::<u32>(), request()), 0..6),
+        answers in proptest::collection::vec((any::<u32>(), answer()), 0..6),
+        zeros in 0_usize..9,
+        piece in 1_usize..5000,
+    ) {
+        let mut bytes = Vec::new();
+        for (number, request) in &requests {
+            bytes.resize(bytes.len() + zeros, 0);
+            bytes.extend(request.to_frame(*number));
+        }
+        for (number, answer) in &answers {
+            bytes.extend(answer.to_frame(*number));
+        }
+        let (found, errors) = frames(&bytes, piece);
+        prop_assert_eq!(errors, Vec::new());
+        let (asked, answered) = found.split_at(requests.len());
+        let asked: Vec<_> = asked.iter().map(|frame| (frame.number, Request::parse(&frame.body).unwrap())).collect();
+        prop_assert_eq!(asked, requests);
+        let answered: Vec<_> = answered.iter().map(|frame| (frame.number, Answer::parse(&frame.body).unwrap())).collect();
+        prop_assert_eq!(answered, answers);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2000), piece in 1_usize..500) {
+        for frame in frames(&bytes, piece).0 {
+            let _ = (Request::parse(&frame.body), Answer::parse(&frame.body));
+        }
+        let _ = (Request::parse(&bytes), Answer::parse(&bytes));
+    }
+
+    #[test]
+    fn zeros_flush_what_was_cut_off(request in request(), cut in 0_usize..4000) {
+        let mut bytes = Request::WriteData { bytes: vec![7; 5000] }.to_frame(1);
+        bytes.truncate(cut);
+        bytes.resize(bytes.len() + FRAME_MAX_BYTES + 16, 0);
+        bytes.extend(request.to_frame(2));
+        let (found, _) = frames(&bytes, 3000);
+        prop_assert_eq!(Request::parse(&found.last().unwrap().body), Ok(request));
+    }
+}
+
+#[test]
+fn refusals_say_where() {
+    let refused = |body: &[u8]| Request::parse(body).unwrap_err().to_string();
+    let mut bytes = Request::Remove {
+        path: b"/a/b".to_vec(),
+    }
+    .to_frame(9);
+    let body = bytes.split_off(9);
+    insta::assert_snapshot!(refused(&body[..6]), @"byte 5 of the body: the path is cut off");
+    insta::assert_snapshot!(refused(&[200]), @"byte 0 of the body: 200 is the tag of nothing that is known here");
+    let with = |path: &[u8]| {
+        let frame = Request::Remove {
+            path: path.to_vec(),
+        };
+        refused(&frame.to_frame(0)[9..])
+    };
+    insta::assert_snapshot!(with(b"a"), @"byte 6 of the body: the path does not begin with a slash");
+    insta::assert_snapshot!(with(b"/a/../b"), @"byte 12 of the body: the path has an empty name, `.` or `..` in it");
+    insta::assert_snapshot!(with(&[b'/'; 4096]), @"byte 5 of the body: the path is too long");
+    let (_, errors) = frames(&[0, 0, 1, super::wire::MARKER, 255, 255, 255, 255], 3);
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_debug_snapshot!(errors[..2], @r#"
+    [
+        "byte 2: a frame begins with 0xa7, not with 0x01",
+        "byte 3: a frame of 4294967295 bytes; they have between 5 and 65536",
+    ]
+    "#);
+}
+
+#[test]
+fn a_long_message_is_cut_between_two_letters() {
+    let long = Answer::Refused {
+        reason: Refusal::Other,
+        message: "ä".repeat(600),
+    };
+    let Answer::Refused { message, .. } = Answer::parse(&long.to_frame(0)[9..]).unwrap() else {
+        panic!("a refusal is one");
+    };
+    assert_eq!(message, "ä".repeat(500));
+}

@@ -1,0 +1,268 @@
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use windlass_guest::agent::{Seen, SeenKind};
+
+use super::*;
+
+/// A folder in the place of a guest, and a host's end of the wire.
+struct Guest {
+    root: PathBuf,
+    stream: UnixStream,
+    decoder: Decoder,
+    number: u32,
+    wishes: Wishes,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Guest {
+    fn new(name: &str) -> Self {
+        let root =
+            std::env::temp_dir().join(format!("windlass-init-agent-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(&root).unwrap();
+        let (stream, end) = UnixStream::pair().unwrap();
+        let (sender, wishes) = wishes::pair().unwrap();
+        let mut agent = Agent::new(Files::new(root.clone()), sender, true);
+        let thread = thread::spawn(move || agent.converse(&end).unwrap());
+        Self {
+            root,
+            stream,
+            decoder: Decoder::new(),
+            number: 0,
+            wishes,
+            thread: Some(thread),
+        }
+    }
+
+    fn say(&mut self, request: &Request) {
+        self.number += 1;
+        self.stream
+            .write_all(&request.to_frame(self.number))
+            .unwrap();
+    }
+
+    fn hear(&mut self) -> Answer {
+        loop {
+            if let Some(frame) = self.decoder.next().unwrap() {
+                assert_eq!(frame.number, self.number);
+                return Answer::parse(&frame.body).unwrap();
+            }
+            let mut buffer = [0; 1000];
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the agent hung up");
+            self.decoder.push(&buffer[..count]);
+        }
+    }
+
+    fn ask(&mut self, request: &Request) -> Answer {
+        self.say(request);
+        self.hear()
+    }
+
+    fn send(&mut self, path: &str, content: &[u8], digest: blake3::Hash) -> Answer {
+        self.say(&Request::WriteBegin {
+            path: path.into(),
+            mode: 0o750,
+            size_bytes: content.len() as u64,
+            digest: *digest.as_bytes(),
+        });
+        for piece in content.chunks(1000) {
+            self.say(&Request::WriteData {
+                bytes: piece.to_vec(),
+            });
+        }
+        self.ask(&Request::WriteEnd)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&self.root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.thread.take().unwrap().join();
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn message(answer: Answer) -> (Refusal, String) {
+    match answer {
+        Answer::Refused { reason, message } => (reason, message),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn files_are_written_whole_or_not_at_all() {
+    let mut guest = Guest::new("write");
+    let content: Vec<u8> = (0..5000_u32)
+        .map(|number| number.to_le_bytes()[0])
+        .collect();
+    let digest = blake3::hash(&content);
+    assert_eq!(guest.send("/a/b/file", &content, digest), Answer::Done);
+    let file = guest.root.join("a/b/file");
+    assert_eq!(fs::read(&file).unwrap(), content);
+    assert_eq!(
+        file.metadata().unwrap().permissions().mode() & 0o7777,
+        0o750
+    );
+
+    // Another content under that digest is not taken, and the old one stays.
+    let (reason, text) = message(guest.send("/a/b/file", b"other", digest));
+    assert_eq!(reason, Refusal::Damaged);
+    assert!(text.contains("another digest"), "{text}");
+    assert_eq!(fs::read(&file).unwrap(), content);
+    assert_eq!(fs::read_dir(guest.root.join("a/b")).unwrap().count(), 1);
+
+    let begin = Request::WriteBegin {
+        path: b"/half".to_vec(),
+        mode: 0o644,
+        size_bytes: 10,
+        digest: *digest.as_bytes(),
+    };
+    guest.say(&begin);
+    guest.say(&Request::WriteData {
+        bytes: b"more than was said".to_vec(),
+    });
+    let (reason, _) = message(guest.ask(&Request::WriteEnd));
+    assert_eq!(reason, Refusal::Damaged);
+    // A file of which not all has come goes with the connection.
+    guest.say(&begin);
+    guest.ask(&Request::Sync);
+    assert_eq!(guest.names(), [".windlass-unfinished", "a"]);
+    guest.ask(&Request::Hello {
+        version: 1,
+        nonce: 2,
+    });
+    assert_eq!(guest.names(), ["a"]);
+    let (reason, _) = message(guest.ask(&Request::WriteEnd));
+    assert_eq!(reason, Refusal::Invalid);
+}
+
+#[test]
+fn all_kinds_are_made_looked_at_and_removed() {
+    let mut guest = Guest::new("kinds");
+    let done = |answer| assert_eq!(answer, Answer::Done);
+    done(guest.ask(&Request::MakeDirectory {
+        path: b"/d".to_vec(),
+        mode: 0o700,
+    }));
+    done(guest.send("/d/file", b"text", blake3::hash(b"text")));
+    for target in ["file", "elsewhere"] {
+        done(guest.ask(&Request::MakeSymlink {
+            path: b"/d/link".to_vec(),
+            target: target.into(),
+        }));
+    }
+    done(guest.ask(&Request::SetMode {
+        path: b"/d/file".to_vec(),
+        mode: 0o400,
+    }));
+    let paths = [&b"/d"[..], b"/d/file", b"/d/link", b"/none"].map(<[u8]>::to_vec);
+    let looked = guest.ask(&Request::Look {
+        paths: paths.to_vec(),
+        with_digests: true,
+    });
+    let Answer::Looked { entries } = looked else {
+        panic!("{looked:?}");
+    };
+    let file = Seen {
+        kind: SeenKind::File,
+        mode: 0o400,
+        size_bytes: 4,
+        digest: Some(*blake3::hash(b"text").as_bytes()),
+    };
+    assert_eq!(entries[1], Some(file));
+    let kinds: Vec<_> = entries
+        .iter()
+        .map(|seen| seen.map(|seen| seen.kind))
+        .collect();
+    let (directory, link) = (Some(SeenKind::Directory), Some(SeenKind::Symlink));
+    assert_eq!(kinds, [directory, Some(SeenKind::File), link, None]);
+    assert_eq!(
+        entries[2].unwrap().digest,
+        Some(*blake3::hash(b"elsewhere").as_bytes())
+    );
+
+    let remove = |path: &str| Request::Remove { path: path.into() };
+    let (reason, _) = message(guest.ask(&remove("/d")));
+    assert_eq!(reason, Refusal::NotEmpty);
+    for path in ["/d/file", "/d/link", "/d", "/d", "/d/file"] {
+        done(guest.ask(&remove(path)));
+    }
+    assert_eq!(guest.names(), [""; 0]);
+    done(guest.ask(&Request::Sync));
+}
+
+#[test]
+fn what_is_not_known_is_refused_and_the_next_is_answered() {
+    let mut guest = Guest::new("unknown");
+    let mut frame = Request::Sync.to_frame(1);
+    *frame.last_mut().unwrap() = 99;
+    guest.number = 1;
+    guest.stream.write_all(&frame).unwrap();
+    assert_eq!(message(guest.hear()).0, Refusal::Unsupported);
+    guest.stream.write_all(b"noise").unwrap();
+    let hello = guest.ask(&Request::Hello {
+        version: 7,
+        nonce: 3,
+    });
+    assert!(
+        matches!(
+            hello,
+            Answer::Hello {
+                version: VERSION,
+                nonce: 3,
+                is_writable: true,
+                ..
+            }
+        ),
+        "{hello:?}"
+    );
+}
+
+#[test]
+fn a_restart_is_the_supervisors_to_grant() {
+    let mut guest = Guest::new("restart");
+    let restart = Request::Restart {
+        command_line: Some("/serve".to_owned()),
+    };
+    guest.say(&restart);
+    let wish = loop {
+        if let Some(wish) = guest.wishes.take() {
+            break wish;
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    assert_eq!(wish.command_line.as_deref(), Some("/serve"));
+    wish.grant(2);
+    assert_eq!(guest.hear(), Answer::Restarted { commands: 2 });
+    // A guest that ends takes no more wishes.
+    let (_, none) = wishes::pair().unwrap();
+    guest.wishes = none;
+    assert_eq!(message(guest.ask(&restart)).0, Refusal::Ending);
+}
+
+#[test]
+fn the_port_is_told_by_its_name() {
+    let folder = std::env::temp_dir().join(format!("windlass-init-ports-{}", std::process::id()));
+    for (port, name) in [
+        ("vport1p1", "org.qemu.guest_agent.0"),
+        ("vport1p2", PORT_NAME),
+    ] {
+        fs::create_dir_all(folder.join(port)).unwrap();
+        fs::write(folder.join(port).join("name"), format!("{name}\n")).unwrap();
+    }
+    assert_eq!(find_port(&folder), Some(PathBuf::from("/dev/vport1p2")));
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(find_port(&folder), None);
+}
