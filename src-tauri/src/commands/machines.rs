@@ -7,7 +7,8 @@ use tauri::State;
 use tauri::ipc::{Channel, InvokeBody, Request};
 use windlass_workshop::Workshop;
 use windlass_workshop::error::{AppError, ErrorKind, Result};
-use windlass_workshop::machines::{LoadPoint, Loads, Machine, MachineDetails};
+use windlass_workshop::jobs::Job;
+use windlass_workshop::machines::{LoadPoint, Loads, Machine, MachineDetails, Pushed};
 
 use crate::streams::{Bytes, Streams};
 
@@ -90,6 +91,33 @@ pub async fn machine_screenshot(
     path: PathBuf,
 ) -> Result<()> {
     workshop.save_screenshot(&id, &path).await
+}
+
+/// Sends what changed in the appliance to a machine that runs.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_push(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<Job> {
+    workshop.start_push(&id)
+}
+
+/// What a push would do now.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_push_preview(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+) -> Result<Pushed> {
+    workshop.push_preview(&id).await
+}
+
+/// What the last push to a machine did.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_last_push(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+) -> Result<Option<Pushed>> {
+    workshop.last_push(&id)
 }
 
 /// Opens a forwarded port in the browser.

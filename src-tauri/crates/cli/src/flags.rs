@@ -44,6 +44,9 @@ pub(crate) struct MachineFlags {
     /// The machine's network
     #[arg(long, short, value_enum)]
     pub(crate) network: Option<Network>,
+    /// Let `machine push` change the guest's files while it runs
+    #[arg(long)]
+    pub(crate) allow_changes: bool,
 }
 
 /// Lays flags over settings; `None` when no flag was given, so that the folder's settings hold.
@@ -96,6 +99,7 @@ pub(crate) fn overlay(
     if let Some(network) = machine.network {
         settings.network = network == Network::Nat;
     }
+    settings.allow_changes |= machine.allow_changes;
     Some(settings)
 }
 
@@ -115,6 +119,7 @@ mod tests {
             configuration: None,
             env: vec![values::env("A=1").unwrap()],
             command: Some("/hello".into()),
+            allow_changes: false,
         }
     }
 

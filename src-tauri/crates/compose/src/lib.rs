@@ -41,8 +41,9 @@ mod scan;
 mod stamp;
 
 pub use build::{
-    Build, Changes, FileKind, FileList, FileRecord, LinuxBoot, Manner, Recipe, build,
-    build_or_update, clone_image, files_path, image_command_line, record_path, update_or_build,
+    Build, Change, Changes, Content, FileKind, FileList, FileRecord, Held, LinuxBoot, Manner, Push,
+    Recipe, build, build_or_update, clone_image, files_path, image_command_line, push, record_path,
+    update_or_build,
 };
 pub use check::{Boot, check, is_buildable};
 pub use contents::{Comparison, Difference, Side, Verification, What, compare, valid_list, verify};

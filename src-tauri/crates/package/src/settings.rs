@@ -12,6 +12,7 @@
 //! configuration: server                        # of run.yaml; several with commas
 //! env: {GREETING: hello world}
 //! command: /usr/bin/hello                      # instead of any configuration
+//! allow_changes: true                          # to the guest's files, while it runs
 //! ```
 
 use std::fmt;
@@ -58,6 +59,8 @@ pub struct BuildSettings {
     pub env: Vec<(String, String)>,
     /// A boot command instead of any configuration.
     pub command: Option<String>,
+    /// Whether the guest's files can be changed while it runs; off where nothing is said.
+    pub allow_changes: Option<bool>,
 }
 
 /// How the image of a Linux appliance is started. One of OSv with a loader always boots by itself.
@@ -211,6 +214,7 @@ fn parse(text: &str, file: &str) -> Result<Parsed<BuildSettings>, Box<Mistake>> 
         configuration: fields.text("configuration")?,
         env: fields.text_map("env")?,
         command: fields.text("command")?,
+        allow_changes: fields.boolean("allow_changes")?,
     };
     fields.finish(&mut notes);
     Ok(Parsed {
@@ -302,6 +306,9 @@ impl Serialize for BuildSettings {
         }
         if let Some(command) = &self.command {
             map.serialize_entry("command", command)?;
+        }
+        if let Some(allow_changes) = self.allow_changes {
+            map.serialize_entry("allow_changes", &allow_changes)?;
         }
         map.end()
     }

@@ -214,6 +214,9 @@ pub const VERBS: &[Verb] = &[
         WindowOnly("curves are for the eye; `windlassctl machine stats` tells the numbers of now"),
     ),
     verb("machine_screenshot", With("machine screenshot NAME")),
+    verb("machine_push", With("machine push NAME")),
+    verb("machine_push_preview", With("machine push NAME --dry-run")),
+    verb("machine_last_push", With("machine push NAME")),
     verb(
         "machine_open_port",
         WindowOnly("`windlassctl instances` shows the ports; a browser opens them"),

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::guests::Protocol;
-use windlass_workshop::machines::{Machine, MachineDetails, MachineState};
+use windlass_workshop::machines::{Machine, MachineDetails, MachineState, Pushed};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Rendering};
 use crate::foreground;
 use crate::output::{Output, fields, lines, table, time, word};
+use crate::progress;
 use crate::signals::Signals;
 
 /// Machines by name or id.
@@ -70,6 +71,16 @@ pub(crate) enum Verb {
     },
     /// Type into a guest's console and read it; Ctrl+] leaves
     Console(Name),
+    /// Send what changed in the appliance to a machine that runs, and start its commands again
+    ///
+    /// The machine has to have been started with --allow-changes.
+    Push {
+        /// Name or id of a machine
+        name: String,
+        /// Say what would be sent, and stop
+        #[arg(long = "dry-run")]
+        preview: bool,
+    },
     /// Save what a machine's screen shows as PNG
     Screenshot {
         /// Name or id of a machine
@@ -123,6 +134,7 @@ impl Verb {
             Self::Stats { names } => super::stats::show(context, names).await,
             Self::Logs { name, follow } => foreground::logs(context, &name, follow).await,
             Self::Console(Name { name }) => foreground::console(context, &name).await,
+            Self::Push { name, preview } => push(context, &name, preview).await,
             Self::Screenshot { name, out } => screenshot(context, &name, out).await,
         }
     }
@@ -339,6 +351,35 @@ fn quote(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+async fn push(context: &Context, name: &str, preview: bool) -> Outcome {
+    let workshop = &context.workshop;
+    let machine = workshop.machine(name)?;
+    let pushed = if preview {
+        workshop.push_preview(&machine.id).await?
+    } else {
+        let mut signals = Signals::listen()?;
+        let job = workshop.start_push(&machine.id)?;
+        progress::wait(context, &job, &mut signals).await?;
+        workshop.last_push(&machine.id)?.unwrap_or_default()
+    };
+    context.output.show(&pushed, |pushed| {
+        let Pushed {
+            added,
+            changed,
+            removed,
+            bytes,
+            restarted,
+        } = pushed;
+        let end = match (restarted, preview) {
+            (true, false) => "; its commands began again",
+            (true, true) => "; its commands would begin again",
+            (false, _) => "; it has all of it already",
+        };
+        format!("{added} added, {changed} changed, {removed} removed, {bytes} bytes{end}")
+    })?;
+    Ok(0)
 }
 
 async fn screenshot(context: &Context, name: &str, out: Option<PathBuf>) -> Outcome {

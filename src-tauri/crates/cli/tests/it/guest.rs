@@ -282,3 +282,106 @@ fn slow_a_machine_goes_on_when_its_windlassctl_is_killed() {
     session.done(&["machine", "kill", "hello"]);
     session.done(&["delete", "hello"]);
 }
+
+#[test]
+fn slow_changes_are_pushed_to_a_guest_that_runs() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let folder = session.home().join("appliances/hello");
+    let script = |text: &str| {
+        std::fs::write(
+            folder.join("commands"),
+            format!("/hello {text} --sleep 250\n"),
+        )
+        .unwrap();
+    };
+    script("one");
+    // What the image needs and nobody asks for again.
+    std::fs::write(folder.join("large"), vec![7; 3 << 20]).unwrap();
+    std::fs::create_dir(folder.join("old")).unwrap();
+    std::fs::write(folder.join("old/file"), "old").unwrap();
+    let run = [
+        "run",
+        "hello",
+        "--guest",
+        "linux",
+        "-e",
+        "runscript /commands",
+        "-d",
+    ];
+    session.done(&[&run[..], &["--name", "closed"]].concat());
+    session.done(&[&run[..], &["--name", "open", "--allow-changes"]].concat());
+    let logs = || session.done(&["machine", "logs", "open"]).stdout;
+    until("the first words", || {
+        logs().contains("one --sleep").then_some(())
+    });
+
+    // Off unless asked for, and said so.
+    let said = session.run(&["machine", "push", "closed"]);
+    assert_eq!(said.status, 75, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("was not started so that"),
+        "{}",
+        said.stderr
+    );
+    session.done(&["machine", "kill", "closed"]);
+
+    let nothing = session.json(&["machine", "push", "open"]);
+    let sent = |added: u64, changed: u64, removed: u64, bytes: u64, restarted: bool| {
+        serde_json::json!({
+            "added": added, "changed": changed, "removed": removed, "bytes": bytes, "restarted": restarted
+        })
+    };
+    assert_eq!(nothing, sent(0, 0, 0, 0, false));
+
+    // Only the bytes of the one file are sent; the command that began again prints the new text.
+    script("another");
+    std::fs::remove_dir_all(folder.join("old")).unwrap();
+    std::os::unix::fs::symlink("large", folder.join("link")).unwrap();
+    let preview = session.json(&["machine", "push", "open", "--dry-run"]);
+    let bytes = "/hello another --sleep 250\n".len() as u64;
+    assert_eq!(preview, sent(1, 1, 1, bytes, true));
+    let pushed = session.json(&["machine", "push", "open"]);
+    assert_eq!(pushed, sent(1, 1, 1, bytes, true));
+    let console = until("the new words", || {
+        let said = logs();
+        said.contains("another --sleep").then_some(said)
+    });
+    assert!(
+        console.contains("[windlass] restarting the commands"),
+        "{console}"
+    );
+    assert_eq!(
+        session.json(&["machine", "push", "open"]),
+        sent(0, 0, 0, 0, false)
+    );
+
+    // A command that cannot be followed is refused before anything ends.
+    std::fs::write(folder.join("commands"), "/hello; ; /hello").unwrap();
+    let said = session.run(&["machine", "push", "open"]);
+    assert_ne!(said.status, 0);
+    assert!(
+        said.stderr.contains("cannot begin again"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(session.json(&["instances"])[1]["state"], "running");
+    script("third");
+    assert_eq!(
+        session.json(&["machine", "push", "open"])["restarted"],
+        true
+    );
+    until("the last words", || {
+        logs().contains("third --sleep").then_some(())
+    });
+
+    // What was pushed is on the guest's disk: it is there after a power cut.
+    session.done(&["machine", "kill", "open"]);
+    session.done(&["machine", "start", "open"]);
+    until("the last words again", || {
+        let said = logs();
+        (said.contains("third --sleep") && !said.contains("restarting")).then_some(())
+    });
+    session.done(&["machine", "kill", "open"]);
+    session.done(&["delete", "open", "closed"]);
+}

@@ -39,6 +39,7 @@ mod digests;
 mod files;
 mod output;
 mod parts;
+mod push;
 mod record;
 mod space;
 mod update;
@@ -48,6 +49,7 @@ pub use changes::{Changes, Manner};
 pub use clone::clone_image;
 pub use files::{FileKind, FileList, FileRecord, files_path};
 pub(crate) use record::image_is_as_built;
+pub use push::{Change, Content, Held, Push, push};
 pub use record::record_path;
 
 use digests::FileDigests;

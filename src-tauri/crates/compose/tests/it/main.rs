@@ -7,6 +7,7 @@ mod bootable;
 mod builds;
 mod checks;
 mod plans;
+mod pushes;
 mod round_trip;
 mod support;
 mod symbols;

@@ -61,6 +61,9 @@ pub struct ApplianceSettings {
     pub env: Vec<EnvValue>,
     /// A boot command instead of any configuration.
     pub command: Option<String>,
+    /// Whether files of the guest can be changed while it runs.
+    #[serde(default)]
+    pub allow_changes: bool,
 }
 
 /// What runs a configuration.
@@ -157,6 +160,7 @@ impl ApplianceSettings {
                 .map(|env| (env.name.clone(), env.value.clone()))
                 .collect(),
             command: text(&self.command),
+            allow_changes: self.allow_changes.then_some(true),
         }
     }
 
@@ -305,6 +309,7 @@ impl Workshop {
                 })
                 .collect(),
             command: kept.command.clone(),
+            allow_changes: kept.allow_changes.unwrap_or(false),
         })
     }
 
@@ -419,6 +424,9 @@ fn as_command(name: &str, settings: &ApplianceSettings) -> String {
     if let Some(command) = &settings.command {
         option("--execute", command.clone());
     }
+    if settings.allow_changes {
+        words.push("--allow-changes".to_owned());
+    }
     words.join(" ")
 }
 
@@ -461,6 +469,7 @@ mod tests {
                 value: "it's me".into(),
             }],
             command: None,
+            allow_changes: false,
         }
     }
 

@@ -164,7 +164,10 @@ impl Workshop {
             out: None,
             update: true,
         };
-        let machine = options.name.unwrap_or_else(|| name.to_owned());
+        let run = RunOptions {
+            settings: compose.settings.clone(),
+            name: options.name.or_else(|| Some(name.to_owned())),
+        };
         let workshop = Arc::clone(self);
         self.start_job(
             JobKind::Run,
@@ -174,9 +177,7 @@ impl Workshop {
             async move |reporter| {
                 let provided = workshop.provide_named(&record, compose, &reporter).await?;
                 reporter.check()?;
-                let id = workshop
-                    .run_build(&provided, Some(machine), &reporter)
-                    .await?;
+                let id = workshop.run_build(&provided, run, &reporter).await?;
                 Ok(Some(id))
             },
         )

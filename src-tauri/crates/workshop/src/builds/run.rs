@@ -62,9 +62,7 @@ impl Workshop {
                 };
                 let provided = workshop.provide_build(&record, &making, &reporter).await?;
                 reporter.check()?;
-                let id = workshop
-                    .run_build(&provided, options.name, &reporter)
-                    .await?;
+                let id = workshop.run_build(&provided, options, &reporter).await?;
                 Ok(Some(id))
             },
         )
@@ -86,7 +84,9 @@ impl Workshop {
             async move |reporter| {
                 let provided = workshop.provide_this_build(build, &reporter).await?;
                 reporter.check()?;
-                let id = workshop.run_build(&provided, None, &reporter).await?;
+                let id = workshop
+                    .run_build(&provided, RunOptions::default(), &reporter)
+                    .await?;
                 Ok(Some(id))
             },
         )
@@ -95,7 +95,7 @@ impl Workshop {
     pub(super) async fn run_build(
         self: &Arc<Self>,
         provided: &Provided,
-        name: Option<String>,
+        options: RunOptions,
         reporter: &Reporter,
     ) -> Result<String> {
         let (build, composition) = (&provided.build, &provided.composition);
@@ -105,9 +105,9 @@ impl Workshop {
             .provide_kernel(composition.guest, composition.root_fs, reporter)
             .await?;
         let name = self
-            .machine_name(build, name.as_deref().unwrap_or(&composition.name))
+            .machine_name(build, options.name.as_deref().unwrap_or(&composition.name))
             .await?;
-        let spec = self.machine_spec(build, composition, &kernel, name)?;
+        let spec = self.machine_spec(build, composition, &kernel, name, options.settings)?;
         let handle = self.machines.create(spec).await?;
         reporter.made(handle.id());
         if let Err(error) = handle.start(&probe).await {
@@ -149,6 +149,7 @@ impl Workshop {
         composition: &Composition,
         kernel: &GuestKernel,
         name: String,
+        for_once: Option<ApplianceSettings>,
     ) -> Result<MachineSpec> {
         let settings = self.settings_of(&composition.settings)?;
         let boot = self.boot(composition, kernel)?;
@@ -166,6 +167,7 @@ impl Workshop {
         let labels = Labels {
             appliance_id: Some(build.appliance_id.clone()),
             build_id: Some(build.id.clone()),
+            settings: for_once,
         };
         Ok(MachineSpec {
             id: crate::new_id(),
@@ -184,6 +186,7 @@ impl Workshop {
             }],
             network,
             display: true,
+            agent: settings.allow_changes && composition.guest == GuestOs::Linux,
             patience: windlass_machine::Patience::default(),
             console_max_mib: windlass_machine::console_max_mib(),
             labels: serde_json::to_value(labels)

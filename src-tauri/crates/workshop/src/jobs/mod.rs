@@ -96,6 +96,8 @@ pub enum JobKind {
     MakeVolume,
     /// Writes lists of what is in a build.
     ExportLists,
+    /// Changes the files of a guest that runs.
+    Push,
 }
 
 /// Where a job stands.

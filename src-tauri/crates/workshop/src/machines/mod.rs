@@ -5,6 +5,7 @@
 
 mod console;
 mod load;
+mod push;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use windlass_machine::{MachineHandle, Probe, Qemu, Status};
 pub use console::{Console, ConsoleInput};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
+pub use push::Pushed;
 
 use crate::Workshop;
+use crate::appliances::ApplianceSettings;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
 use crate::guests::{GuestOs, Protocol};
@@ -110,6 +113,8 @@ pub struct Machine {
     pub ended_at: Option<String>,
     /// Whether another Windlass process drives it.
     pub elsewhere: bool,
+    /// Whether its guest's files can be changed while it runs.
+    pub allows_changes: bool,
 }
 
 /// What a machine was started with.
@@ -136,6 +141,8 @@ pub struct MachineDetails {
 pub(crate) struct Labels {
     pub(crate) appliance_id: Option<String>,
     pub(crate) build_id: Option<String>,
+    /// The settings that it was run with, where they are not the folder's.
+    pub(crate) settings: Option<ApplianceSettings>,
 }
 
 /// A machine's display: the RFB protocol over a unix socket.
@@ -162,9 +169,11 @@ impl From<windlass_machine::Error> for AppError {
         let kind = match &error {
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::Spec { .. } => ErrorKind::Input,
-            Error::WrongState { .. } | Error::PortTaken { .. } | Error::Exists { .. } => {
-                ErrorKind::Conflict
-            }
+            Error::WrongState { .. }
+            | Error::PortTaken { .. }
+            | Error::Exists { .. }
+            | Error::NoAgent { .. }
+            | Error::AgentBusy { .. } => ErrorKind::Conflict,
             Error::Record { .. } | Error::Closed => ErrorKind::Internal,
             _ => ErrorKind::Unavailable,
         };
@@ -208,6 +217,7 @@ fn shown(handle: &MachineHandle) -> Machine {
         started_at: status.started_at.map(|time| time.to_string()),
         ended_at: status.ended_at.map(|time| time.to_string()),
         elsewhere: status.elsewhere,
+        allows_changes: spec.agent,
     }
 }
 
