@@ -217,6 +217,12 @@ export const commands = {
 	machineLoadHistory: (id: string | null, minutes: number) => typedError<LoadPoint[], AppError>(__TAURI_INVOKE("machine_load_history", { id, minutes })),
 	/**  Saves what the display shows now as a PNG file. */
 	machineScreenshot: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_screenshot", { id, path })),
+	/**  Sends what changed in the appliance to a machine that runs. */
+	machinePush: (id: string) => typedError<Job, AppError>(__TAURI_INVOKE("machine_push", { id })),
+	/**  What a push would do now. */
+	machinePushPreview: (id: string) => typedError<Pushed, AppError>(__TAURI_INVOKE("machine_push_preview", { id })),
+	/**  What the last push to a machine did. */
+	machineLastPush: (id: string) => typedError<Pushed | null, AppError>(__TAURI_INVOKE("machine_last_push", { id })),
 	/**  Opens a forwarded port in the browser. */
 	machineOpenPort: (id: string, guestPort: number) => typedError<null, AppError>(__TAURI_INVOKE("machine_open_port", { id, guestPort })),
 	/**  Streams the console from a byte on; the stream's id. */
@@ -371,6 +377,8 @@ export type ApplianceSettings = {
 	env: EnvValue[],
 	/**  A boot command instead of any configuration. */
 	command: string | null,
+	/**  Whether files of the guest can be changed while it runs. */
+	allowChanges?: boolean,
 };
 
 /**  What keeps the secrets, and why it does. */
@@ -1143,7 +1151,9 @@ export type JobKind =
 /**  Makes a volume. */
 "makeVolume" | 
 /**  Writes lists of what is in a build. */
-"exportLists";
+"exportLists" | 
+/**  Changes the files of a guest that runs. */
+"push";
 
 /**  Where a job stands. */
 export type JobState = 
@@ -1352,6 +1362,8 @@ export type Machine = {
 	endedAt: string | null,
 	/**  Whether another Windlass process drives it. */
 	elsewhere: boolean,
+	/**  Whether its guest's files can be changed while it runs. */
+	allowsChanges: boolean,
 };
 
 /**  A machine appeared, or its state changed. */
@@ -1811,6 +1823,20 @@ export type PrunePlan = {
 	items: PruneItem[],
 	/**  How much all of it takes. */
 	totalBytes: number,
+};
+
+/**  What a push did, or would do. */
+export type Pushed = {
+	/**  How many files and symlinks are new. */
+	added: number,
+	/**  How many have other content, another mode, or are of another kind. */
+	changed: number,
+	/**  How many are no more. */
+	removed: number,
+	/**  The bytes of the files that were sent. */
+	bytes: number,
+	/**  Whether the commands began again. */
+	restarted: boolean,
 };
 
 /**  So much changed that the window missed some of it: it reads its lists anew. */

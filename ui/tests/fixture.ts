@@ -170,6 +170,7 @@ export function machine(number: number, state: MachineState, part: Partial<Machi
     startedAt: ago(90 + number * 700),
     endedAt: null,
     elsewhere: false,
+    allowsChanges: false,
     ...part,
   };
 }

@@ -99,6 +99,15 @@ pub enum Error {
         source: serde_json::Error,
     },
 
+    /// A guest in which files should be put did not take them.
+    #[error("the guest at {address} did not take the files: {problem}")]
+    Cpiod {
+        /// Host and port.
+        address: String,
+        /// What happened, in words.
+        problem: String,
+    },
+
     /// The operating system refused.
     #[error("could not {doing} {}", path.display())]
     Io {
@@ -186,6 +195,9 @@ impl Error {
             Self::Image { source, .. } => return source.hint(),
             Self::FileList { .. } => "Build the image again.".to_owned(),
             Self::Io { source, path, .. } => return io_hint(source, path),
+            Self::Cpiod { .. } => "Look at the guest's console; start it with `/tools/cpiod.so` in its boot command, and forward its port (10000). \
+                 It takes one connection and ends then."
+                .to_owned(),
             Self::Tree(_) | Self::Cancelled => return None,
         })
     }

@@ -30,6 +30,7 @@ pub mod base;
 mod build;
 mod check;
 mod contents;
+pub mod cpiod;
 mod digest;
 mod error;
 mod fingerprint;

@@ -331,7 +331,7 @@ pub fn push(
         },
     };
     let mut planned = plan.entries().enumerate().peekable();
-    for (path, node) in tree.iter() {
+    for (path, node) in &tree {
         let digest = match planned.next_if(|(_, (planned, _))| *planned == path) {
             Some((index, _)) => known.get(&index).copied(),
             None => made_digest(node),

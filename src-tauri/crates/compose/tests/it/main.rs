@@ -6,6 +6,7 @@ mod bad_input;
 mod bootable;
 mod builds;
 mod checks;
+mod cpiod;
 mod plans;
 mod pushes;
 mod round_trip;

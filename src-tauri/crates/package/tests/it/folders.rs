@@ -116,6 +116,7 @@ prop_compose! {
         configuration in prop::option::of("[a-z]{1,8}"),
         env in prop::collection::btree_map("[A-Z]{1,8}", text(), 0..4),
         command in prop::option::of("/[ -~]{0,20}[!-~]"),
+        allow_changes in prop::option::of(any::<bool>()),
     ) -> BuildSettings {
         let ports = ports
             .into_iter()
@@ -124,7 +125,10 @@ prop_compose! {
             })
             .collect();
         let env = env.into_iter().rev().collect();
-        BuildSettings { guest, root_fs, disk, memory_mib, vcpus, network, ports, configuration, env, command }
+        BuildSettings {
+            guest, root_fs, disk, memory_mib, vcpus, network, ports, configuration, env, command,
+            allow_changes,
+        }
     }
 }
 
