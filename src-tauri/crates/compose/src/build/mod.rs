@@ -48,8 +48,8 @@ mod write;
 pub use changes::{Changes, Manner};
 pub use clone::clone_image;
 pub use files::{FileKind, FileList, FileRecord, files_path};
-pub(crate) use record::image_is_as_built;
 pub use push::{Change, Content, Held, Push, push};
+pub(crate) use record::image_is_as_built;
 pub use record::record_path;
 
 use digests::FileDigests;
