@@ -10,6 +10,7 @@ mod cpiod;
 mod plans;
 mod pushes;
 mod round_trip;
+mod sbom;
 mod support;
 mod symbols;
 mod updates;
