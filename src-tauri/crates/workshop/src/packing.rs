@@ -294,7 +294,13 @@ impl Workshop {
             }
         };
         let (wanted, options) = (source.source()?, source.options(options));
+        let library = self.library.clone();
         crate::blocking(move || {
+            let workplace = library.workplace()?;
+            let options = pack::PackOptions {
+                scratch: Some(workplace.path().to_path_buf()),
+                ..options
+            };
             let plan = pack::plan(&wanted, &options, &mut Abandoned(abandoned))?;
             Ok(plan.into())
         })
@@ -340,10 +346,14 @@ impl Workshop {
             let added = crate::blocking(move || {
                 let mut watching = telling.watching();
                 watching.step("Finding what belongs to it");
+                let workplace = library.workplace()?;
+                let options = pack::PackOptions {
+                    scratch: Some(workplace.path().to_path_buf()),
+                    ..options
+                };
                 let mut plan = pack::plan(&wanted, &options, &mut watching)?;
                 plan.package_yaml = package_yaml;
                 plan.run_yaml = run_yaml;
-                let workplace = library.workplace()?;
                 let packed = pack::make(&plan, &workplace.path().join(&plan.name), &mut watching)?;
                 for finding in &plan.findings {
                     telling.log(&finding.to_string());

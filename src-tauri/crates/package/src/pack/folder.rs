@@ -32,7 +32,7 @@ pub(super) fn plan_archive(
 ) -> Result<Plan, Error> {
     let mut draft = Draft::default();
     // Its name is what the proposal calls the package.
-    let folder = draft.scratch()?.join(archive::stem(path));
+    let folder = draft.scratch(options)?.join(archive::stem(path));
     archive::unpack(path, &folder, &Limits::default(), watch)?;
     let description = describe(&folder, &mut draft, options, watch)?;
     take(&folder, &mut draft, &|_| true, watch)?;

@@ -48,7 +48,7 @@ pub(super) fn plan(
     let mut draft = Draft::default();
     if options.observe {
         watch.step("Running it for a few seconds, to see what it opens");
-        found.observe(program, &mut draft, watch)?;
+        found.observe(program, &mut draft, options, watch)?;
     }
     // What lies beside a library for the built-in linker need not for the other.
     let own_linker = options.guest == GuestOs::Osv && closure::needs_own_linker(&found.closure);
@@ -126,9 +126,10 @@ impl Found {
         &mut self,
         program: &Path,
         draft: &mut Draft,
+        options: &PackOptions,
         watch: &mut dyn Watch,
     ) -> Result<(), Error> {
-        let seen = observe::observe(program, &draft.scratch()?, watch)?;
+        let seen = observe::observe(program, &draft.scratch(options)?, watch)?;
         draft.findings.extend(seen.findings);
         let program = self.title.clone();
         self.closure.extend(&seen.libraries, &program)?;

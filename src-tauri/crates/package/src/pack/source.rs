@@ -101,6 +101,9 @@ pub struct PackOptions {
     pub java_reduce: bool,
     /// Whether documentation and manual pages of the distribution's packages are kept.
     pub keep_documents: bool,
+    /// Where what has to be unpacked or made for the plan lies as long as the plan; `None` takes the
+    /// system's folder for temporary files, which may be small.
+    pub scratch: Option<PathBuf>,
 }
 
 impl PackOptions {
@@ -115,6 +118,7 @@ impl PackOptions {
             observe: false,
             java_reduce: true,
             keep_documents: false,
+            scratch: None,
         }
     }
 }

@@ -317,3 +317,33 @@ fn packages_of_the_distribution() {
         "no-such-package-at-all is no package that apt knows"
     );
 }
+
+#[test]
+fn what_is_unpacked_lies_where_it_was_said_as_long_as_the_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let archive = folder.path().join("app.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(4);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "app/file", b"text".as_slice())
+        .unwrap();
+    tar.into_inner().unwrap();
+    let options = PackOptions {
+        scratch: Some(scratch.clone()),
+        ..linux()
+    };
+    let plan = plan(&PackSource::Archive(archive), &options);
+    let entry = plan
+        .entries
+        .iter()
+        .find(|it| it.guest == Path::new("/file"));
+    match &entry.unwrap().content {
+        Content::Unpacked(host) => assert!(host.starts_with(&scratch), "{}", host.display()),
+        other => panic!("{other:?}"),
+    }
+    drop(plan);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}

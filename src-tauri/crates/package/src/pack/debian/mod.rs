@@ -48,7 +48,7 @@ pub(super) fn plan(
     watch.step("Finding what the packages depend on");
     let wanted = apt::closure(names, watch)?;
     let mut draft = Draft::default();
-    let scratch = draft.scratch()?;
+    let scratch = draft.scratch(options)?;
     watch.step(&format!("Downloading {} packages", wanted.len()));
     let files = apt::download(&wanted, &scratch, watch)?;
     let mut unpacker = Unpacker::new(draft, scratch, options.keep_documents);

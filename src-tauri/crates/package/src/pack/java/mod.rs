@@ -130,7 +130,7 @@ fn runtime(
         return Ok(whole("there is no jlink beside it", draft));
     }
     watch.step("Finding the Java modules that it uses");
-    let scratch = draft.scratch()?;
+    let scratch = draft.scratch(options)?;
     let modules = match modules::of(jar, home, &scratch, watch)? {
         Ok(modules) => modules,
         Err(why) => return Ok(whole(&why, draft)),

@@ -44,7 +44,7 @@ pub(super) fn plan(
     let image = store.image()?;
     let config = Config::parse(&store.read(&image.config)?, path)?;
     let mut draft = Draft::default();
-    let scratch = draft.scratch()?;
+    let scratch = draft.scratch(options)?;
     let name = name_of(path, image.name.as_deref());
     let mut unpacker = layers::Unpacker::new(&mut draft, scratch);
     let count = image.layers.len();
