@@ -363,6 +363,8 @@ export type ApplianceSettings = {
 	 *  disk. Machines here are given the kernel either way, which is faster.
 	 */
 	bootable?: boolean,
+	/**  The size of an ext4 root file system, in MiB; none: its content and some room. */
+	sizeMib?: number | null,
 	/**  Memory, in MiB. */
 	memoryMib: number,
 	/**  Virtual processors. */

@@ -165,10 +165,8 @@ export function mannerName(manner: BuildManner): string {
 }
 
 /** What a build changed in its image: "1 added, 2 changed". */
-export function changesInWords({ changes, fileCount }: Build): string {
-  if (!changes || changes.manner === "unchanged") return "";
-  if (changes.manner === "anew")
-    return m.files_count({ count: fileCount, number: formatNumber(fileCount) });
+export function changesInWords({ changes }: Build): string {
+  if (changes?.manner !== "updated") return "";
   const parts = [
     changes.added > 0 ? m.count_added({ number: formatNumber(changes.added) }) : "",
     changes.changed > 0 ? m.count_changed({ number: formatNumber(changes.changed) }) : "",

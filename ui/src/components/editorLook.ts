@@ -4,7 +4,12 @@ import { EditorView } from "@codemirror/view";
 export const look = EditorView.theme({
   "&": { height: "100%", color: "var(--text)", backgroundColor: "var(--surface-raised)" },
   "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--font-mono)", fontSize: "13px", lineHeight: "1.55" },
+  ".cm-scroller": {
+    fontFamily: "var(--font-mono)",
+    fontSize: "13px",
+    lineHeight: "1.55",
+    fontVariantLigatures: "none",
+  },
   ".cm-content": { caretColor: "var(--text)", padding: "8px 0", userSelect: "text" },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
   ".cm-gutters": {

@@ -129,6 +129,8 @@ function problemsOf(settings: ApplianceSettings | null): Record<string, string> 
   if (!settings) return problems;
   if (!Number.isInteger(settings.memoryMib) || settings.memoryMib < 16)
     problems["memory"] = m.memory_too_small({ least: 16 });
+  if (typeof settings.sizeMib === "number" && !(settings.sizeMib >= 1))
+    problems["size"] = m.size_bad();
   if (!Number.isInteger(settings.vcpus) || settings.vcpus < 1 || settings.vcpus > 255)
     problems["vcpus"] = m.vcpus_range({ most: 255 });
   const isPort = (port: number) => Number.isInteger(port) && port >= 1 && port <= 65535;

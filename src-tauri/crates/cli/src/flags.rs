@@ -112,6 +112,7 @@ mod tests {
             guest: GuestOs::Osv,
             root_fs: RootFs::Rofs,
             bootable: false,
+            size_mib: None,
             memory_mib: 512,
             vcpus: 1,
             network: true,

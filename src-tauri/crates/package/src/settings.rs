@@ -4,6 +4,7 @@
 //! guest: linux
 //! root_fs: ext4
 //! disk: bootable                               # or direct; Linux: whether the image has a boot loader
+//! size_mib: 4096                               # of an ext4 root file system; else its content and some room
 //! memory_mib: 512
 //! vcpus: 1
 //! network: true
@@ -33,6 +34,8 @@ pub const FILE: &str = "meta/windlass.yaml";
 
 /// The least and most memory of a machine, in MiB.
 pub const MEMORY_MIB: (u32, u32) = (16, 1 << 20);
+/// The least and most of an ext4 root file system, in MiB.
+pub const SIZE_MIB: (u32, u32) = (1, 1 << 24);
 /// The least and most processors of a machine.
 pub const VCPUS: (u32, u32) = (1, 256);
 
@@ -45,6 +48,8 @@ pub struct BuildSettings {
     pub root_fs: Option<RootFs>,
     /// How a Linux image is started.
     pub disk: Option<DiskKind>,
+    /// The size of an ext4 root file system; `None` is its content and some room.
+    pub size_mib: Option<u32>,
     /// Memory of the machine.
     pub memory_mib: Option<u32>,
     /// Processors of the machine.
@@ -207,6 +212,7 @@ fn parse(text: &str, file: &str) -> Result<Parsed<BuildSettings>, Box<Mistake>> 
         guest: one_of(&mut fields, "guest", &["osv", "linux"])?,
         root_fs: one_of(&mut fields, "root_fs", &["rofs", "ext4"])?,
         disk: one_of(&mut fields, "disk", &["direct", "bootable"])?,
+        size_mib: fields.number("size_mib", SIZE_MIB.0, SIZE_MIB.1)?,
         memory_mib: fields.number("memory_mib", MEMORY_MIB.0, MEMORY_MIB.1)?,
         vcpus: fields.number("vcpus", VCPUS.0, VCPUS.1)?,
         network: fields.boolean("network")?,
@@ -285,6 +291,9 @@ impl Serialize for BuildSettings {
         }
         if let Some(disk) = self.disk {
             map.serialize_entry("disk", &disk.to_string())?;
+        }
+        if let Some(size_mib) = self.size_mib {
+            map.serialize_entry("size_mib", &size_mib)?;
         }
         if let Some(memory_mib) = self.memory_mib {
             map.serialize_entry("memory_mib", &memory_mib)?;

@@ -249,6 +249,13 @@ fn describe(form: &RunForm) -> String {
             }
             .to_owned(),
         ),
+        (
+            "Disk size",
+            settings
+                .size_mib
+                .map(|size_mib| format!("{size_mib} MiB"))
+                .unwrap_or_default(),
+        ),
         ("Memory", format!("{} MiB", settings.memory_mib)),
         ("Processors", settings.vcpus.to_string()),
         (

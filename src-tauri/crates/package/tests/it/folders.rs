@@ -109,6 +109,7 @@ prop_compose! {
         guest in prop::option::of(prop::sample::select(GuestOs::ALL.to_vec())),
         root_fs in prop::option::of(prop::sample::select(RootFs::ALL.to_vec())),
         disk in prop::option::of(prop::sample::select(DiskKind::ALL.to_vec())),
+        size_mib in prop::option::of(1_u32..100_000),
         memory_mib in prop::option::of(16_u32..100_000),
         vcpus in prop::option::of(1_u32..64),
         network in prop::option::of(any::<bool>()),
@@ -126,7 +127,7 @@ prop_compose! {
             .collect();
         let env = env.into_iter().rev().collect();
         BuildSettings {
-            guest, root_fs, disk, memory_mib, vcpus, network, ports, configuration, env, command,
+            guest, root_fs, disk, size_mib, memory_mib, vcpus, network, ports, configuration, env, command,
             allow_changes,
         }
     }

@@ -47,6 +47,9 @@ pub struct ApplianceSettings {
     /// disk. Machines here are given the kernel either way, which is faster.
     #[serde(default)]
     pub bootable: bool,
+    /// The size of an ext4 root file system, in MiB; none: its content and some room.
+    #[serde(default)]
+    pub size_mib: Option<u32>,
     /// Memory, in MiB.
     pub memory_mib: u32,
     /// Virtual processors.
@@ -141,6 +144,7 @@ impl ApplianceSettings {
             guest: Some(self.guest.into()),
             root_fs: Some(self.root_fs.into()),
             disk: self.bootable.then_some(DiskKind::Bootable),
+            size_mib: self.size_mib,
             memory_mib: Some(self.memory_mib),
             vcpus: Some(self.vcpus),
             network: Some(self.network),
@@ -173,6 +177,15 @@ impl ApplianceSettings {
         if !(least..=most).contains(&self.memory_mib) {
             return refuse(
                 format!("A machine cannot have {} MiB of memory", self.memory_mib),
+                &format!("Give between {least} and {most} MiB"),
+            );
+        }
+        let (least, most) = windlass_package::settings::SIZE_MIB;
+        if let Some(size_mib) = self.size_mib
+            && !(least..=most).contains(&size_mib)
+        {
+            return refuse(
+                format!("A disk cannot have {size_mib} MiB"),
                 &format!("Give between {least} and {most} MiB"),
             );
         }
@@ -284,6 +297,7 @@ impl Workshop {
             guest,
             root_fs,
             bootable: kept.disk == Some(DiskKind::Bootable),
+            size_mib: kept.size_mib,
             memory_mib: match kept.memory_mib {
                 Some(memory_mib) => memory_mib,
                 None => self.settings()?.default_memory_mib,
@@ -448,6 +462,7 @@ mod tests {
             guest: GuestOs::Linux,
             root_fs: RootFs::Ext4,
             bootable: false,
+            size_mib: None,
             memory_mib: 256,
             vcpus: 2,
             network: true,

@@ -16,6 +16,7 @@ use super::{Build, BuildChanges, BuildManner, COLUMNS, from_row};
 use crate::Workshop;
 use crate::appliances::{Composition, Finding, Record, Severity};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::guests::RootFs;
 use crate::jobs::{Reporter, Unit};
 
 /// The name of the image in a build's folder.
@@ -157,6 +158,11 @@ impl Workshop {
         let cancel = reporter.cancellation().clone();
         let composition =
             crate::blocking(move || workshop.compose(&at, settings.as_ref(), &cancel)).await??;
+        // ROFS is as large as what is in it.
+        let kept_size_bytes = (composition.root_fs == RootFs::Ext4)
+            .then_some(composition.settings.size_mib)
+            .flatten()
+            .map(|size_mib| u64::from(size_mib) << 20);
         let lease = self.library.lease(composition.folders())?;
         let kernel = self
             .provide_kernel(composition.guest, composition.root_fs, reporter)
@@ -182,7 +188,7 @@ impl Workshop {
             _lease: lease,
             kernel,
             boot,
-            size_bytes: making.size_bytes,
+            size_bytes: making.size_bytes.or(kept_size_bytes),
         })
     }
 
