@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Whoever loses interest drops the [`Group`], which kills all of it. Should we be killed ourselves,
-//! the pipe closes, and the guard does the same. Only what leaves its group, as a daemon does, goes on.
+//! the pipe closes, and the guard does the same. Only what leaves its group, as a daemon does, goes
+//! on: who starts strangers' programs gives them process numbers of their own as well.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

@@ -8,7 +8,7 @@
 //! ├── meta/
 //! │   ├── package.yaml    name, title, author, version, require         [manifest]
 //! │   ├── run.yaml        runtime and named run configurations          [run_file]
-//! │   ├── windlass.lock   the very packages of the last build (ours alone)      [lock]
+//! │   ├── windlass.lock   the very packages that builds use (ours alone)        [lock]
 //! │   ├── windlass.yaml   guest kernel, memory, ports ... (ours alone)  [settings]
 //! │   └── README.md       shown beside the package
 //! ├── .capstanignore      what stays out of the image                   [ignore]
@@ -21,12 +21,16 @@
 //!
 //! ```text
 //!   a folder without a manifest ── propose ──> texts of package.yaml and run.yaml
-//!   an archive ───────────────── archive ───> a folder
+//!   an archive ───────────────── archive ───> a folder; and back, an .mpm
 //!   a program of this computer ─ closure ───> host file -> guest path, and why
 //!                              └ pack ──────> a package folder (node-20, python-3.11, …)
 //!   requirements, candidates ─── resolve ───> packages, dependencies first, and why
 //!   packages, in order ───────── boot ──────> /run/NAME scripts and the boot command line
 //! ```
+//!
+//! Manifests are edited with their comments kept ([`edit`]); what Capstan left on this computer is found
+//! ([`capstan_home`]); package files of the distribution are read by its own tool ([`deb`]), and programs
+//! that do something for us end with us ([`helper`]).
 //!
 //! Parsers take text or bytes and know no file system; what walks or writes folders is apart from
 //! them. Everything read here was written by a stranger: counts, sizes and depths are bounded.

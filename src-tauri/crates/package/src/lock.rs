@@ -1,7 +1,7 @@
-//! `meta/windlass.lock`: the very packages that an appliance was last built from.
+//! `meta/windlass.lock`: the very packages that builds of an appliance use, until somebody wants others.
 //!
 //! ```yaml
-//! # Written by Windlass: the packages of the last build. Keep it with the appliance.
+//! # Written by Windlass: the very packages that builds use. Keep it with the appliance.
 //! version: 1
 //! packages:
 //! - name: node-20
@@ -25,7 +25,7 @@ use crate::{Candidate, Error};
 pub const FILE: &str = "meta/windlass.lock";
 
 const HEADER: &str =
-    "# Written by Windlass: the packages of the last build. Keep it with the appliance.\n";
+    "# Written by Windlass: the very packages that builds use. Keep it with the appliance.\n";
 const FORMAT: u32 = 1;
 const DIGEST_CHARACTERS: usize = 64;
 

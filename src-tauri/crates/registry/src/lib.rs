@@ -14,7 +14,7 @@
 //!   RegistryConfig + Credentials ── open ──> Registry
 //!   Registry ── list ──> Catalogue ── save, load ──> one file of JSON lines
 //!   Catalogues, in order ── Search::over ──> as you type
-//!   Entry ── fetch ──> .NAME.part ── length, the registry's digest, signature, Trust ──> NAME
+//!   Entry ── fetch ──> .windlass-….part ── length, the registry's digest, signature, Trust ──> NAME
 //! ```
 //!
 //! A file gets its name when all is well with it, and never before: cut connections are resumed, what
@@ -22,7 +22,8 @@
 //! the first fetch is remembered ([`Trust`]); whoever replaces a package under its version is found out.
 //!
 //! Nothing here knows the library, a database or a window. Servers are strangers: what they say is
-//! bounded in size, and credentials go to the registry's own host alone.
+//! bounded in size, and credentials go to the registry's own host alone; of an OCI registry also to the
+//! server of tokens that it names.
 
 pub mod catalogue;
 mod config;

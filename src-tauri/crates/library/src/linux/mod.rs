@@ -5,7 +5,7 @@
 //!     └ linux-image-6.1.0-56-cloud-amd64      the package (Ubuntu: + linux-modules-…)
 //!         │ apt-get download                  into a temporary folder, checked by apt
 //!         v
-//!   .deb ── dpkg-deb --fsys-tarfile ── tar    read as a stream                [deb]
+//!   .deb ── windlass_package::deb ── tar      read as a stream                [deb]
 //!             ├ boot/vmlinuz-…                the kernel
 //!             └ lib/modules/…/virtio_blk.ko   what WANTED names, and what these depend on   [modules]
 //! ```

@@ -1,7 +1,8 @@
 //! Archives from strangers, unpacked whole or refused whole.
 //!
-//! `.zip`, `.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.txz`, `.tar.zst`, and Capstan's `.mpm` (a tar, mostly gzip, whose names begin with
-//! a slash). The format is told by the content.
+//! `.zip`, `.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.txz`, `.tar.zst`, and Capstan's `.mpm` (a tar, mostly
+//! gzip, whose names begin with a slash). The format is told by the content. What a decompressor keeps in
+//! memory is bounded.
 //!
 //! ```text
 //!   into/..  ──>  .windlass-XXXX/content/      every entry through the guard, every byte counted

@@ -18,7 +18,7 @@
 //!
 //! *Host paths* are those at which the linker opened a library, so that it does so in the guest.
 //! One that it found only by `/etc/ld.so.conf` goes to the directory of `libc.so.6` instead.
-//! OSv's own linker looks in `/` and `/usr/lib` alone.
+//! OSv's own linker looks where the object itself says (`DT_RUNPATH`), else in `/` and `/usr/lib` alone.
 
 mod elf;
 mod osv;

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A plan is for one guest: a Linux guest has files where this computer has them; OSv's linker looks
-//! in `/usr/lib` alone, and what its kernel supplies is left out ([`Layout::OsvFlat`]). Where that
+//! in `/` and `/usr/lib` alone, and what its kernel supplies is left out ([`Layout::OsvFlat`]). Where that
 //! linker cannot run a program (Node reads `/proc/self/maps`, at which it fails an assertion),
 //! everything lies as on Linux and the boot command starts it through `ld-linux`.
 //!
@@ -31,7 +31,8 @@
 //! A package is written beside its place and put there whole. The same files give the same package:
 //! there is no date in it, and the modes are 0644 and 0755 whatever the umask. Programs that are run
 //! for it (interpreters, `jlink`, `apt-get`) run in groups of their own, for a bounded time, and end
-//! with the plan that they were run for.
+//! with the plan that they were run for, and with us ([`helper`](crate::helper)). What had to be unpacked
+//! or made lies in temporary folders, in [`PackOptions::scratch`], as long as the plan.
 
 mod compile;
 mod debian;

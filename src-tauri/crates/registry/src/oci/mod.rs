@@ -6,8 +6,8 @@
 //!                           └─ OTHER:VERSION …            └─ layer   NAME.mpm.minisig
 //! ```
 //!
-//! [`reference`] has the names, [`manifest`] what they stand for, [`session`] the protocol and its login, [`list`] and
-//! [`push`] what is done with it. [`image`] fetches what is no package.
+//! `reference` has the names, `manifest` what they stand for, `session` the protocol and its login, `list` and `push` what is
+//! done with it. `image` fetches what is no package.
 //!
 //! The protocol is spoken by ourselves, over the same client as all other registries: `oci-client` 0.18 would bring a client
 //! of its own that reads answers of any length, does not wait when it is told to (429), knows no SOCKS proxy and not
