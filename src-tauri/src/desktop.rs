@@ -1,4 +1,4 @@
-//! What the commands ask of the desktop: dialogs, and closing the window.
+//! What the commands ask of the desktop: dialogs, notifications, and closing the window.
 //!
 //! Commands are the same for every runtime of Tauri (the tests have one of their own), so the
 //! runtime's handle hides behind a trait.
@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use tauri::{AppHandle, Manager as _, Runtime};
 use tauri_plugin_dialog::{DialogExt as _, FilePath};
 use tokio::sync::oneshot;
+use windlass_workshop::error::Result;
 
 use crate::drag::DragEnd;
 
@@ -59,6 +60,19 @@ impl Desktop {
         answer.await.unwrap_or(DragEnd::Cancelled)
     }
 
+    /// Tells of something that ended while nobody looked; says whether it did. Pressing it brings the window to the front.
+    ///
+    /// # Errors
+    /// When the desktop shows no notifications.
+    pub async fn notify(&self, title: String, body: String) -> Result<bool> {
+        if self.handle.in_front() {
+            return Ok(false);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.handle.notify(title, body, answer);
+        answered.await.unwrap_or(Ok(())).map(|()| true)
+    }
+
     /// Leaves the window open after all.
     pub fn stay(&self) {
         self.handle.stay();
@@ -105,6 +119,8 @@ impl Opened {
 trait Surroundings: Send + Sync {
     fn pick(&self, what: Pick, answer: oneshot::Sender<Vec<PathBuf>>);
     fn drag_out(&self, paths: Vec<PathBuf>, ended: oneshot::Sender<DragEnd>);
+    fn in_front(&self) -> bool;
+    fn notify(&self, title: String, body: String, answer: oneshot::Sender<Result<()>>);
     fn stay(&self);
     fn close(&self, stop_machines: bool);
 }
@@ -131,6 +147,15 @@ impl<R: Runtime> Surroundings for AppHandle<R> {
 
     fn drag_out(&self, paths: Vec<PathBuf>, ended: oneshot::Sender<DragEnd>) {
         crate::drag::begin(self, paths, ended);
+    }
+
+    fn in_front(&self) -> bool {
+        crate::window::in_front(self)
+    }
+
+    fn notify(&self, title: String, body: String, answer: oneshot::Sender<Result<()>>) {
+        let app = self.clone();
+        crate::notification::show(&title, &body, answer, move || crate::window::raise(&app));
     }
 
     fn stay(&self) {

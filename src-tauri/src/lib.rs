@@ -6,7 +6,8 @@
 //!                ◄──bytes───  streams.rs  consoles and displays        ◄──  files, unix sockets
 //! ```
 //!
-//! [`desktop`], [`drag`] and [`window`] are the desktop around it: dialogs, dragging out, closing.
+//! [`desktop`], [`drag`], [`notification`] and [`window`] are the desktop around it: dialogs, dragging out, notifications,
+//! closing.
 //!
 //! The window opens no network connection and reads no file: all that it shows passes through
 //! here. [`commands::list`] is the one list of commands; the TypeScript bindings, the permissions
@@ -19,6 +20,7 @@ pub mod streams;
 
 mod desktop;
 mod logging;
+mod notification;
 mod window;
 
 use std::path::Path;

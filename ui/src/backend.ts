@@ -18,6 +18,7 @@ export class BackendError extends Error implements AppError {
   readonly kind: AppError["kind"];
   readonly hints: string[];
   readonly chain: string[];
+  readonly replaced: AppError["replaced"];
 
   constructor(error: AppError) {
     super(error.message);
@@ -25,6 +26,7 @@ export class BackendError extends Error implements AppError {
     this.kind = error.kind;
     this.hints = error.hints;
     this.chain = error.chain;
+    this.replaced = error.replaced;
   }
 }
 

@@ -162,7 +162,7 @@ export const commands = {
 	/**  Fetches a package with all that it needs. */
 	packagePull: (name: string, version: string | null, registryId: number | null) => typedError<Job, AppError>(__TAURI_INVOKE("package_pull", { name, version, registryId })),
 	/**  Accepts that a registry's package is another one than that seen first. */
-	packageAcceptDigest: (registryId: number, name: string, version: string | null) => typedError<AcceptedDigest, AppError>(__TAURI_INVOKE("package_accept_digest", { registryId, name, version })),
+	packageAcceptDigest: (registryId: number, name: string, version: string | null, found: string | null) => typedError<AcceptedDigest, AppError>(__TAURI_INVOKE("package_accept_digest", { registryId, name, version, found })),
 	/**  Removes a package, or one version of it, from the library. */
 	packageRemove: (name: string, version: string | null) => typedError<null, AppError>(__TAURI_INVOKE("package_remove", { name, version })),
 	/**  Gives a package of the library to a registry. */
@@ -175,6 +175,11 @@ export const commands = {
 	packageUpdate: (names: string[]) => typedError<Job, AppError>(__TAURI_INVOKE("package_update", { names })),
 	/**  What a dropped thing can be packed as, best first. */
 	packKinds: (path: string) => typedError<PackKind[], AppError>(__TAURI_INVOKE("pack_kinds", { path })),
+	/**
+	 *  Fetches a container image that is not on this computer, so that a preview of it is there at once; nothing where it
+	 *  is here already.
+	 */
+	packFetchImage: (source: PackSource) => typedError<Job | null, AppError>(__TAURI_INVOKE("pack_fetch_image", { source })),
 	/**  The package that would be made; nothing is written. */
 	packPreview: (source: PackSource, options: PackOptions) => typedError<PackPreview, AppError>(__TAURI_INVOKE("pack_preview", { source, options })),
 	/**  Makes the package and puts it into the library. */
@@ -265,6 +270,8 @@ export const commands = {
 	openedPaths: () => typedError<string[], AppError>(__TAURI_INVOKE("opened_paths")),
 	/**  Opens the folder of an appliance, a build or a machine in the file manager. */
 	revealPath: (path: string) => typedError<null, AppError>(__TAURI_INVOKE("reveal_path", { path })),
+	/**  Has the desktop tell of something, unless the window is in front; whether it does. */
+	notify: (title: string, body: string) => typedError<boolean, AppError>(__TAURI_INVOKE("notify", { title, body })),
 	/**  The user's answer to what becomes of running machines. */
 	windowCloseAnswer: (answer: CloseAnswer, remember: boolean) => typedError<null, AppError>(__TAURI_INVOKE("window_close_answer", { answer, remember })),
 };
@@ -320,6 +327,8 @@ export type AppError = {
 	hints: string[],
 	/**  The causes, outermost first; never repeats `message`. */
 	chain: string[],
+	/**  What could be accepted after all, where the failure is that it changed. */
+	replaced?: ReplacedPackage | null,
 };
 
 /**  An appliance as it is shown in the list. */
@@ -581,6 +590,8 @@ export type ConflictLoser = {
 
 /**  What an image would hold. */
 export type Contents = {
+	/**  The packages that its manifest asks for, in its order; none where it cannot be read. */
+	require: Requirement[],
 	/**  The layers, lowest first; later ones win. */
 	layers: LayerInfo[],
 	/**  How many files there will be. */
@@ -1951,6 +1962,22 @@ export type RegistryState =
 /**  It answered, and not as it should. */
 "failed";
 
+/**  A package that a registry has replaced under its version: what can be accepted, knowing what changes. */
+export type ReplacedPackage = {
+	/**  The registry's id. */
+	registryId: number,
+	/**  The registry's name. */
+	registry: string,
+	/**  The package. */
+	name: string,
+	/**  Its version. */
+	version: string | null,
+	/**  The SHA-256 at first sight. */
+	known: string,
+	/**  The SHA-256 now. */
+	found: string,
+};
+
 /**  What the layers of an appliance are to be: a package, and the versions that will do. */
 export type Requirement = {
 	/**  The package's name. */
@@ -2082,6 +2109,8 @@ export type Settings = {
 	onClose: OnClose,
 	/**  Memory of a machine whose appliance does not say, in MiB. */
 	defaultMemoryMib: number,
+	/**  Whether the desktop tells of long work that ends while the window is not in front. */
+	notifications: boolean,
 	/**  QEMU's program, where it is not the one on `PATH`. */
 	qemuPath: string | null,
 };

@@ -26,7 +26,7 @@ import type {
 } from "../src/backend";
 
 import { diskHandlers, someDisks, type Disks } from "./disks";
-import { emptyShelf, fullShelf, shelfHandlers, type Shelf } from "./shelf";
+import { emptyShelf, fullShelf, requirements, shelfHandlers, type Shelf } from "./shelf";
 
 type Handler = (args: Record<string, unknown>) => unknown;
 
@@ -351,6 +351,7 @@ export function emptyWorld(): World {
     ],
     builds: [],
     contents: {
+      require: [],
       layers: [
         {
           name: "node",
@@ -425,6 +426,7 @@ export function emptyWorld(): World {
       language: "en",
       onClose: "ask",
       defaultMemoryMib: 512,
+      notifications: true,
       qemuPath: null,
     },
     run: {
@@ -584,7 +586,11 @@ export function install(world: World) {
     },
     sample_list: () => world.samples,
     sample_create: () => "job-sample",
-    appliance_contents: () => world.contents,
+    notify: () => true,
+    appliance_contents: () => ({
+      ...world.contents,
+      require: requirements(world.shelf.packageYaml),
+    }),
     appliance_tree: (args) => world.tree[String(args["directory"])] ?? [],
     appliance_run_form: () => ({
       settings: structuredClone(world.run),

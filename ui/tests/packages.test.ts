@@ -93,13 +93,13 @@ describe("the layers of an appliance", () => {
     expect(contents.value?.layers.map(({ name }) => name)).toContain("c");
 
     const answers: (() => void)[] = [];
-    const text = world.shelf.packageYaml;
-    world.override["appliance_manifest_text"] = () =>
-      new Promise((resolve) => answers.push(() => resolve({ text, digest: "before" })));
+    const before = { ...world.contents, require: contents.require };
+    world.override["appliance_contents"] = () =>
+      new Promise((resolve) => answers.push(() => resolve(before)));
     const again = contents.load();
     await vi.waitFor(() => expect(answers).toHaveLength(1));
     await contents.add("d");
-    delete world.override["appliance_manifest_text"];
+    delete world.override["appliance_contents"];
     answers[0]?.();
     await again;
     expect(contents.require.map(({ name }) => name)).toEqual(["a", "b", "c", "d"]);

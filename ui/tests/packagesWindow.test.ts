@@ -331,3 +331,96 @@ describe("secrets without a secret service", () => {
     expect(called("secrets_unlock")).toHaveLength(2);
   });
 });
+
+describe("a package that was replaced under its version", () => {
+  test("is refused, and accepted by whoever has read what changes", async () => {
+    const world = busyWorld();
+    const replaced = {
+      registryId: 3,
+      registry: "Team",
+      name: "redis",
+      version: "7.0.15",
+      known: "a1".repeat(32),
+      found: "b2".repeat(32),
+    };
+    const { user, emit, called } = open(world, { at: "packages", name: "redis", tab: "readme" });
+    world.override["package_pull"] = () =>
+      job(0, { id: "job-pull", kind: "pull", subject: "redis", state: "running", endedAt: null });
+    await user.click(await button("Pull"));
+    const error = { kind: "conflict" as const, message: "It was replaced", hints: [], chain: [] };
+    await emit("job-changed", {
+      ...job(0, { id: "job-pull", kind: "pull", subject: "redis", state: "failed" }),
+      error: { ...error, replaced },
+    });
+    await user.click(await button("Accept the new one…"));
+    const question = within(
+      await screen.findByRole("alertdialog", { name: "Accept another redis 7.0.15 than before?" }),
+    );
+    const words = question.getByText(/Team has replaced redis 7\.0\.15/);
+    expect(words).toHaveTextContent(replaced.known);
+    expect(words).toHaveTextContent(replaced.found);
+    expect(called("package_accept_digest")).toHaveLength(0);
+    await user.click(question.getByRole("button", { name: "Accept the new one" }));
+    await waitFor(() => expect(called("job_retry")[0]?.args).toEqual({ id: "job-pull" }));
+    expect(called("package_accept_digest")[0]?.args).toEqual({
+      registryId: 3,
+      name: "redis",
+      version: "7.0.15",
+      found: replaced.found,
+    });
+  });
+});
+
+describe("a container image", () => {
+  async function ask(world: World) {
+    const core = open(world);
+    await core.user.click(await button("Make a package"));
+    await core.user.click(await screen.findByRole("menuitem", { name: "Container image…" }));
+    const dialog = within(
+      await screen.findByRole("dialog", { name: "Make a package of a container image" }),
+    );
+    const field = dialog.getByRole("textbox", { name: "Image" });
+    expect(field).toHaveFocus();
+    return { ...core, dialog, field };
+  }
+
+  test("is fetched with progress, then previewed", async () => {
+    const { user, field, dialog, emit, called } = await ask(busyWorld());
+    await user.type(field, "deb ian");
+    await user.click(dialog.getByRole("button", { name: "Preview" }));
+    expect(await dialog.findByText(/is not the name of an image/)).toBeVisible();
+    expect(field).toBeInvalid();
+    await user.clear(field);
+    await user.type(field, "debian:12{Enter}");
+    const pack = within(await screen.findByRole("dialog", { name: "Make a package of debian:12" }));
+    await pack.findByRole("progressbar", { name: "Fetch debian:12" });
+    expect(called("pack_preview")).toHaveLength(0);
+    await emit("job-changed", job(0, { id: "job-image", kind: "pull", produced: null }));
+    await pack.findByRole("tab", { name: "Manifest" });
+    expect(called("pack_preview")[0]?.args["source"]).toEqual({
+      kind: "oci",
+      value: "debian:12",
+      guest: "linux",
+    });
+  });
+
+  test("is fetched no further when its dialog is closed, and again when it failed", async () => {
+    const world = busyWorld();
+    const { user, field, emit, called } = await ask(world);
+    await user.type(field, "debian:12{Enter}");
+    const pack = within(await screen.findByRole("dialog", { name: "Make a package of debian:12" }));
+    await pack.findByRole("progressbar");
+    await emit(
+      "job-changed",
+      job(0, { id: "job-image", kind: "pull", state: "failed", produced: null, error: buildError }),
+    );
+    expect(await pack.findByText(buildError.message)).toBeVisible();
+    world.override["pack_fetch_image"] = () =>
+      job(0, { id: "job-again", kind: "pull", state: "running", endedAt: null, produced: null });
+    await user.click(pack.getByRole("button", { name: "Try again" }));
+    await pack.findByRole("progressbar");
+    await user.click(pack.getByRole("button", { name: "Cancel" }));
+    await waitFor(() => expect(called("job_cancel")[0]?.args).toEqual({ id: "job-again" }));
+    expect(screen.queryByRole("dialog")).toBeNull();
+  });
+});

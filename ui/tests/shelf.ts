@@ -1,5 +1,6 @@
 /** The stand-in's packages, registries and library. */
 import { emit } from "@tauri-apps/api/event";
+import { parse } from "yaml";
 import type {
   CapstanHome,
   Conflict,
@@ -37,6 +38,15 @@ export interface Shelf {
 
 const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
 const MIB = 1024 * 1024;
+
+/** What a package.yaml asks for, as the core reads it. */
+export function requirements(packageYaml: string): Requirement[] {
+  const { require = [], "x-versions": versions = {} } = (parse(packageYaml) ?? {}) as {
+    require?: string[];
+    "x-versions"?: Record<string, string>;
+  };
+  return require.map((name) => ({ name, constraint: versions[name] ?? null }));
+}
 
 export function row(name: string, part: Partial<PackageRow> = {}): PackageRow {
   return {
@@ -402,6 +412,20 @@ export function shelfHandlers(
       ),
     package_update: () => begin("job-update", { kind: "update", title: "Update" }),
     pack_kinds: () => ["program", "folder"],
+    package_accept_digest: () => ({}),
+    pack_fetch_image: (args) => {
+      const { value } = args["source"] as { value: string };
+      if (value.includes(" "))
+        throw {
+          kind: "input",
+          message: `\`${value}\` is not the name of an image`,
+          hints: ["Write it as `debian:12`"],
+          chain: [],
+        };
+      return value.startsWith("/")
+        ? null
+        : begin("job-image", { kind: "pull", title: `Fetch ${value}`, pausable: true });
+    },
     pack_preview: () => structuredClone(shelf.preview),
     pack_make: () => begin("job-pack", { kind: "pack", title: "Pack Redis" }),
     library_usage: () => ({
@@ -434,6 +458,7 @@ export function shelfHandlers(
       shelf.packageYaml = `name: node-microservice\nrequire:\n${require.map(({ name }) => `  - ${name}\n`).join("")}`;
       return {
         contents: {
+          require,
           layers: require.map(({ name }) => ({
             name,
             version: "1.0.0",

@@ -112,9 +112,9 @@ describe("dropping", () => {
     const title = dialog.getByLabelText("Title");
     await user.clear(title);
     await user.type(title, "Shop");
-    const yaml = dialog.getByRole("textbox", { name: "package.yaml" });
-    expect((yaml as HTMLTextAreaElement).value).toContain("title: Shop\n");
-    expect((yaml as HTMLTextAreaElement).value).toContain("# as git knows you");
+    const yaml = await dialog.findByRole("textbox", { name: "package.yaml" }, { timeout: 5000 });
+    expect(yaml).toHaveTextContent("title: Shop");
+    expect(yaml).toHaveTextContent("# as git knows you");
     await user.click(dialog.getByRole("button", { name: "Add appliance" }));
     await waitFor(() =>
       expect(called("appliance_add")[0]?.args["manifest"]).toMatchObject({

@@ -73,6 +73,13 @@ pub async fn reveal_path(workshop: State<'_, Arc<Workshop>>, path: PathBuf) -> R
     workshop.reveal(&path)
 }
 
+/// Has the desktop tell of something, unless the window is in front; whether it does.
+#[tauri::command]
+#[specta::specta]
+pub async fn notify(desktop: State<'_, Desktop>, title: String, body: String) -> Result<bool> {
+    desktop.notify(title, body).await
+}
+
 /// The user's answer to what becomes of running machines.
 #[tauri::command]
 #[specta::specta]

@@ -115,6 +115,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             packages::package_update_plan,
             packages::package_update,
             packages::pack_kinds,
+            packages::pack_fetch_image,
             packages::pack_preview,
             packages::pack_make,
             library::library_usage,
@@ -160,6 +161,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             desktop::text_save,
             desktop::opened_paths,
             desktop::reveal_path,
+            desktop::notify,
             desktop::window_close_answer,
         ])
         .events(crate::events::list())

@@ -103,10 +103,11 @@ pub async fn package_accept_digest(
     registry_id: u32,
     name: String,
     version: Option<String>,
+    found: Option<String>,
 ) -> Result<AcceptedDigest> {
     workshop
         .inner()
-        .accept_digest(registry_id, &name, version.as_deref())
+        .accept_digest(registry_id, &name, version.as_deref(), found.as_deref())
         .await
 }
 
@@ -160,6 +161,17 @@ pub async fn pack_kinds(
     path: PathBuf,
 ) -> Result<Vec<PackKind>> {
     workshop.pack_kinds(&path).await
+}
+
+/// Fetches a container image that is not on this computer, so that a preview of it is there at once; nothing where it
+/// is here already.
+#[tauri::command]
+#[specta::specta]
+pub async fn pack_fetch_image(
+    workshop: State<'_, Arc<Workshop>>,
+    source: PackSource,
+) -> Result<Option<Job>> {
+    workshop.inner().start_fetch_image(&source)
 }
 
 /// The package that would be made; nothing is written.

@@ -62,7 +62,7 @@ export class ApplianceContents {
   readonly lock: Part<LockInfo>;
 
   /** What the appliance asks for, in its order. */
-  require = $state.raw<Requirement[]>([]);
+  readonly require: readonly Requirement[] = $derived(this.value?.require ?? []);
   #undoable: number | null = null;
   /** Grows when a change begins and when it is done. */
   #changes = 0;
@@ -83,15 +83,9 @@ export class ApplianceContents {
     this.reading = true;
     const changes = this.#changes;
     try {
-      const [contents, { text }] = await Promise.all([
-        backend.applianceContents(this.id),
-        backend.applianceManifestText(this.id, "package"),
-      ]);
-      // Reading YAML takes a large library.
-      const { readRequire } = await import("./require");
+      const contents = await backend.applianceContents(this.id);
       // What was changed meanwhile must not be shown as it was before.
       if (changes !== this.#changes) return await this.load();
-      this.require = readRequire(text);
       this.#show(contents);
     } catch (thrown) {
       this.error = toAppError(thrown);
@@ -164,7 +158,6 @@ export class ApplianceContents {
       const { contents, undo, digest } = await backend
         .applianceLayersSet(this.id, require)
         .finally(() => (this.#changes += 1));
-      this.require = require;
       this.#show(contents);
       // Only the last change can be undone: what was before it is gone from the file.
       if (this.#undoable !== null) toasts.dismiss(this.#undoable);

@@ -7,6 +7,7 @@ import {
   toAppError,
   type AppError,
   type GuestOs,
+  type Job,
   type PackKind,
   type PackOptions,
   type PackPreview,
@@ -15,7 +16,7 @@ import {
 import { fileName } from "../format";
 import { m } from "../messages/messages.js";
 import { dialogs } from "./dialogs.svelte";
-import { jobs } from "./jobs.svelte";
+import { isLive, jobs } from "./jobs.svelte";
 import { navigation } from "./navigation.svelte";
 import { toasts } from "./toasts.svelte";
 
@@ -45,12 +46,22 @@ export class PackForm {
   /** Grows when the manifests were replaced by a new preview. */
   version = $state(0);
   readonly left = $derived(new Set(this.options.leaveOut));
+  /** The job that fetches what is to be looked at, while it does. */
+  readonly fetching = $derived.by<Job | undefined>(() => {
+    const job = this.#fetch === null ? undefined : jobs.get(this.#fetch);
+    return job && isLive(job) ? job : undefined;
+  });
 
   #asked = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #fetch = $state<string | null>(null);
 
-  constructor(value: string, kind: PackKind | null = null) {
+  /** Without a kind, what it can be is found out; a job fetches what is not here yet. */
+  constructor(value: string, kind: PackKind | null = null, fetch: Job | null = null) {
     this.value = value;
+    // The programs of a container image want a Linux around them.
+    if (kind === "oci") this.source = { ...this.source, guest: "linux" };
+    if (fetch !== null) this.#fetch = jobs.begin(fetch);
     if (kind !== null) {
       this.kinds = [kind];
       this.source = { ...this.source, kind, value };
@@ -58,6 +69,17 @@ export class PackForm {
   }
 
   async start(): Promise<void> {
+    if (this.#fetch !== null) {
+      const id = this.#fetch;
+      const state = await jobs.ended(id);
+      jobs.dismiss(id);
+      if (state === "cancelled") return packing.close(this);
+      if (state !== "done") {
+        this.error = jobs.get(id)?.error ?? null;
+        this.looking = false;
+        return;
+      }
+    }
     try {
       if (this.kinds.length === 0) {
         this.kinds = await backend.packKinds(this.value);
@@ -69,6 +91,29 @@ export class PackForm {
       return;
     }
     await this.look();
+  }
+
+  /** Tries again what failed: the fetch, where it was that. */
+  async again(): Promise<void> {
+    this.error = null;
+    this.looking = true;
+    if (this.#fetch !== null && jobs.get(this.#fetch)?.state === "failed") {
+      try {
+        const job = await backend.packFetchImage(this.source);
+        this.#fetch = job === null ? null : jobs.begin(job);
+      } catch (thrown) {
+        this.error = toAppError(thrown);
+        this.looking = false;
+        return;
+      }
+    }
+    await this.start();
+  }
+
+  /** Gives up: what is still being fetched is not wanted any more. */
+  abandon(): void {
+    const job = this.fetching;
+    if (job) void dialogs.attempt(m.error_cancelling(), () => backend.jobCancel(job.id));
   }
 
   setKind(kind: PackKind): void {
@@ -164,7 +209,14 @@ class Packing {
     this.forms = [...this.forms, new PackForm(value, kind)];
   }
 
+  /** Opens a container image that is in a registry, or a file. Rejects what is the name of none. */
+  async openImage(name: string): Promise<void> {
+    const job = await backend.packFetchImage({ kind: "oci", value: name, guest: "linux" });
+    this.forms = [...this.forms, new PackForm(name, "oci", job)];
+  }
+
   close(form: PackForm): void {
+    form.abandon();
     this.forms = this.forms.filter((one) => one !== form);
   }
 

@@ -9,6 +9,7 @@ const DEFAULTS: Settings = {
   language: "system",
   onClose: "ask",
   defaultMemoryMib: 512,
+  notifications: true,
   qemuPath: null,
 };
 

@@ -27,6 +27,24 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// A package that a registry has replaced under its version: what can be accepted, knowing what changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplacedPackage {
+    /// The registry's id.
+    pub registry_id: u32,
+    /// The registry's name.
+    pub registry: String,
+    /// The package.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// The SHA-256 at first sight.
+    pub known: String,
+    /// The SHA-256 now.
+    pub found: String,
+}
+
 /// A failure as it is shown: what happened, what to do, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type, thiserror::Error)]
 #[error("{message}")]
@@ -40,6 +58,9 @@ pub struct AppError {
     pub hints: Vec<String>,
     /// The causes, outermost first; never repeats `message`.
     pub chain: Vec<String>,
+    /// What could be accepted after all, where the failure is that it changed.
+    #[serde(default)]
+    pub replaced: Option<Box<ReplacedPackage>>,
 }
 
 /// What every operation of the workshop returns.
@@ -53,6 +74,7 @@ impl AppError {
             message: message.into(),
             hints: Vec::new(),
             chain: Vec::new(),
+            replaced: None,
         }
     }
 
@@ -74,6 +96,7 @@ impl AppError {
             message: error.to_string(),
             hints: hint.into_iter().collect(),
             chain,
+            replaced: None,
         }
     }
 
@@ -111,6 +134,7 @@ impl<T> IoContext<T> for std::io::Result<T> {
                 message: format!("Cannot {what} `{}`", path.display()),
                 hints: io_hint(&error).into_iter().collect(),
                 chain: vec![error.to_string()],
+                replaced: None,
             }
         })
     }

@@ -123,6 +123,7 @@ fn unusable(path: &Path, error: &NotAKernel) -> AppError {
         message: format!("Windlass cannot use `{}`", path.display()),
         hints: error.hint().into_iter().collect(),
         chain: vec![error.to_string()],
+        replaced: None,
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Settings {
     pub on_close: OnClose,
     /// Memory of a machine whose appliance does not say, in MiB.
     pub default_memory_mib: u32,
+    /// Whether the desktop tells of long work that ends while the window is not in front.
+    pub notifications: bool,
     /// QEMU's program, where it is not the one on `PATH`.
     pub qemu_path: Option<PathBuf>,
 }
@@ -72,6 +74,7 @@ impl Default for Settings {
             language: Language::default(),
             on_close: OnClose::default(),
             default_memory_mib: 512,
+            notifications: true,
             qemu_path: None,
         }
     }

@@ -147,6 +147,10 @@ pub const VERBS: &[Verb] = &[
     verb("package_update_plan", With("package update --plan")),
     verb("package_update", With("package update")),
     verb("pack_kinds", With("package pack FILE --preview")),
+    verb(
+        "pack_fetch_image",
+        With("package pack --as oci debian:12 --preview"),
+    ),
     verb("pack_preview", With("package pack FILE --preview")),
     verb("pack_make", With("package pack FILE")),
     verb("library_usage", With("library usage")),
@@ -265,6 +269,10 @@ pub const VERBS: &[Verb] = &[
     verb(
         "reveal_path",
         WindowOnly("opens the desktop's file manager"),
+    ),
+    verb(
+        "notify",
+        WindowOnly("`;` or `&&` tells when a command ends"),
     ),
     verb("window_close_answer", WindowOnly("a dialog")),
 ];

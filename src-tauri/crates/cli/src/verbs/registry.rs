@@ -136,7 +136,10 @@ async fn accept(
     version: Option<&str>,
 ) -> Result<(), Failure> {
     let id = context.workshop.registry(registry)?.id;
-    let accepted = context.workshop.accept_digest(id, package, version).await?;
+    let accepted = context
+        .workshop
+        .accept_digest(id, package, version, None)
+        .await?;
     context.output.show(&accepted, accepted_lines)?;
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::{FindingFix, Record};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
+use crate::packages::Requirement;
 
 /// How long an unfolded tree is shown from the same scan.
 const PLAN_AGE: Duration = Duration::from_secs(30);
@@ -125,6 +126,8 @@ pub struct LayerInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Contents {
+    /// The packages that its manifest asks for, in its order; none where it cannot be read.
+    pub require: Vec<Requirement>,
     /// The layers, lowest first; later ones win.
     pub layers: Vec<LayerInfo>,
     /// How many files there will be.
@@ -394,6 +397,7 @@ impl Workshop {
         let workshop = Arc::clone(self);
         let record = self.appliance_record(id)?;
         crate::blocking(move || {
+            let require = requirements_at(&record.path);
             let composition = match workshop.compose(&record, None, &CancellationToken::new()) {
                 Ok(composition) => composition,
                 Err(error) if error.kind == ErrorKind::NotFound && !record.path.is_dir() => {
@@ -402,6 +406,7 @@ impl Workshop {
                 Err(error) => {
                     workshop.plans.forget(&record.id);
                     return Ok(Contents {
+                        require,
                         layers: Vec::new(),
                         file_count: 0,
                         size_bytes: 0,
@@ -410,6 +415,7 @@ impl Workshop {
                 }
             };
             Ok(Contents {
+                require,
                 layers: composition.plan.layers().iter().map(layer_info).collect(),
                 file_count: composition.plan.file_count() as u64,
                 size_bytes: composition.plan.size_bytes(),
@@ -442,6 +448,22 @@ impl Workshop {
         })
         .await?
     }
+}
+
+/// What a folder's manifest asks for. That it cannot be read is told among the findings.
+fn requirements_at(folder: &Path) -> Vec<Requirement> {
+    let Ok(package) = Package::open(folder) else {
+        return Vec::new();
+    };
+    package
+        .manifest
+        .requirements()
+        .into_iter()
+        .map(|requirement| Requirement {
+            name: requirement.name,
+            constraint: (!requirement.versions.is_any()).then(|| requirement.versions.to_string()),
+        })
+        .collect()
 }
 
 /// What an appliance or package is called: by its manifest, else by its folder.

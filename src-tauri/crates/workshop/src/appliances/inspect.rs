@@ -139,6 +139,7 @@ impl Workshop {
                         .to_owned(),
                 ],
                 chain: vec![error.to_string()],
+                replaced: None,
             }),
         }
     }

@@ -26,17 +26,24 @@ pub struct AcceptedDigest {
 
 impl Workshop {
     /// Accepts that a registry's package is another one than that seen first; nothing is fetched. Without a version,
-    /// of the newest.
+    /// of the newest. With the digest that a fetch found, just that one is accepted.
     ///
     /// # Errors
     /// `NotFound` when the registry does not have it, or no digest of it is remembered; `Conflict` when it is still
-    /// what was seen first.
+    /// what was seen first; `Input` when what was found is no digest.
     pub async fn accept_digest(
         self: &std::sync::Arc<Self>,
         registry: u32,
         name: &str,
         version: Option<&str>,
+        found: Option<&str>,
     ) -> Result<AcceptedDigest> {
+        let found = found
+            .map(|text| {
+                text.parse::<Sha256>()
+                    .map_err(|error| AppError::from_error(ErrorKind::Input, &error, None))
+            })
+            .transpose()?;
         let record = self.registry_record(registry)?;
         let workshop = std::sync::Arc::clone(self);
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
@@ -60,13 +67,20 @@ impl Workshop {
                     .hinted("`windlassctl registry refresh` asks it what it has")
                 })?;
             let trust = TrustFile::open(workshop.home.registries().join("trust"))?;
-            accept(&record, entry, &trust)
+            accept(&record, entry, found, &trust)
         })
         .await?
     }
 }
 
-fn accept(record: &Record, entry: &Entry, trust: &dyn Trust) -> Result<AcceptedDigest> {
+fn accept(
+    record: &Record,
+    entry: &Entry,
+    found: Option<Sha256>,
+    trust: &dyn Trust,
+) -> Result<AcceptedDigest> {
+    // What a fetch found is newer than what the registry was last asked about.
+    let digest = found.or(entry.digest);
     let (identity, key) = (record.config.identity(), entry.trust_key());
     let Some(old) = trust.known(&identity, &key) else {
         return Err(AppError::new(
@@ -75,14 +89,14 @@ fn accept(record: &Record, entry: &Entry, trust: &dyn Trust) -> Result<AcceptedD
         )
         .hinted("There is nothing to accept: it can be fetched as it is"));
     };
-    if entry.digest == Some(old) {
+    if digest == Some(old) {
         return Err(AppError::new(
             ErrorKind::Conflict,
             format!("{} is what was seen first: its digest is {old}", entry.name),
         )
         .hinted("If it was replaced just now, refresh the registry first"));
     }
-    match entry.digest {
+    match digest {
         // Just this one is accepted, and not what may be there at the next fetch.
         Some(new) => trust.record(&identity, &key, new)?,
         None => trust.forget(&identity, &key)?,
@@ -92,6 +106,6 @@ fn accept(record: &Record, entry: &Entry, trust: &dyn Trust) -> Result<AcceptedD
         name: entry.name.clone(),
         version: entry.version.clone(),
         old: old.to_string(),
-        new: entry.digest.as_ref().map(Sha256::to_string),
+        new: digest.as_ref().map(Sha256::to_string),
     })
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use windlass_library::{InstalledPackage, Origin};
-use windlass_registry::{Control, Entry, EntryKind, Fetched, Progress, TrustFile};
+use windlass_registry::{Control, Entry, EntryKind, Fetched, Progress, Sha256, TrustFile};
 
 use super::wanted::{ToFetch, Wish, to_fetch};
 use crate::Workshop;
-use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::error::{AppError, ErrorKind, IoContext, ReplacedPackage, Result};
 use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
 
 /// How many packages are fetched at once.
@@ -377,6 +377,9 @@ impl Workshop {
                     tokio::time::sleep(BUSY_POLL).await;
                     control.pass().await?;
                 }
+                Err(error @ windlass_registry::Error::Replaced { known, found, .. }) => {
+                    return Err(refused(wanted, error, known, found));
+                }
                 fetched => return Ok(fetched?),
             }
         }
@@ -429,6 +432,38 @@ impl Workshop {
         ));
         self.library_changed();
         Ok(added)
+    }
+}
+
+/// That a package was replaced, with all that is needed to accept it.
+fn refused(
+    wanted: &ToFetch,
+    error: windlass_registry::Error,
+    known: Sha256,
+    found: Sha256,
+) -> AppError {
+    let (registry, name) = (wanted.record.name().to_owned(), wanted.entry.name.clone());
+    let replaced = ReplacedPackage {
+        registry_id: wanted.record.id,
+        registry,
+        name,
+        version: wanted.entry.version.clone(),
+        known: known.to_string(),
+        found: found.to_string(),
+    };
+    // A registry's name may be of several words.
+    let of = if replaced.registry.contains(char::is_whitespace) {
+        format!("'{}'", replaced.registry)
+    } else {
+        replaced.registry.clone()
+    };
+    let hint = format!(
+        "`windlassctl registry accept {of} {}` accepts it",
+        replaced.name
+    );
+    AppError {
+        replaced: Some(Box::new(replaced)),
+        ..AppError::from(error).hinted(hint)
     }
 }
 

@@ -44,11 +44,7 @@ impl From<windlass_registry::Error> for AppError {
             Error::Replaced { .. } | Error::Busy { .. } => ErrorKind::Conflict,
             _ => ErrorKind::Unavailable,
         };
-        let shown = Self::from_error(kind, &error, error.hint());
-        if matches!(error, Error::Replaced { .. }) {
-            return shown.hinted("`windlassctl registry accept REGISTRY PACKAGE` accepts it");
-        }
-        shown
+        Self::from_error(kind, &error, error.hint())
     }
 }
 

@@ -179,6 +179,56 @@ async fn a_package_that_was_replaced_under_its_version_is_refused() {
     assert!(error.message.contains("was replaced"), "{error:?}");
     assert_eq!(error.kind, ErrorKind::Conflict);
     assert!(installed(&workshop).is_empty());
+
+    let replaced = error.replaced.unwrap();
+    assert_eq!(
+        (replaced.registry_id, replaced.registry.as_str()),
+        (id, "team")
+    );
+    assert_eq!(
+        (replaced.name.as_str(), replaced.version.as_deref()),
+        ("libs", Some("1.0"))
+    );
+    assert_ne!(replaced.known, replaced.found);
+    assert!(
+        error
+            .hints
+            .contains(&"`windlassctl registry accept team libs` accepts it".to_owned()),
+        "{:?}",
+        error.hints
+    );
+    // The failure is as whole in the history.
+    let kept = workshop.jobs(1, None).unwrap().remove(0).error.unwrap();
+    assert_eq!(kept.replaced.as_ref(), Some(&replaced));
+
+    // Just what was looked at is accepted, and not what comes after it.
+    let found = Some(replaced.found.as_str());
+    let accepted = workshop
+        .accept_digest(id, "libs", None, found)
+        .await
+        .unwrap();
+    assert_eq!(
+        (&accepted.old, accepted.new.as_ref()),
+        (&replaced.known, Some(&replaced.found))
+    );
+    place.write("made/libs-1.0/opt/evil", b"yet other content");
+    offer(&place, &workshop, "libs", "1.0", "").await;
+    refresh(&workshop, id).await;
+    let error = pull(&workshop, "libs").await.unwrap_err();
+    let again = error.replaced.unwrap();
+    assert_eq!(again.known, replaced.found);
+    let error = workshop
+        .accept_digest(id, "libs", None, Some("a digest"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Input);
+
+    workshop
+        .accept_digest(id, "libs", None, Some(&again.found))
+        .await
+        .unwrap();
+    pull(&workshop, "libs").await.unwrap();
+    assert_eq!(installed(&workshop), ["libs 1.0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +244,10 @@ async fn a_lock_file_brings_the_same_packages_next_year() {
         name: "libs".to_owned(),
         constraint: None,
     }];
-    workshop.set_layers(&appliance.id, &require).await.unwrap();
+    let set = workshop.set_layers(&appliance.id, &require).await.unwrap();
+    // It is asked for, though the library does not have it yet.
+    assert_eq!(set.contents.require, require);
+    assert!(set.contents.layers.is_empty() && !set.contents.findings.is_empty());
     let job = workshop.start_lock_update(&appliance.id).unwrap();
     finish(&workshop, &job).await.unwrap();
     let lock = workshop.lock_info(&appliance.id).await.unwrap();
