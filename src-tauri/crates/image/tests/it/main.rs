@@ -5,13 +5,18 @@
     clippy::unwrap_used,
     reason = "helpers of a test fail as the test itself does"
 )]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test that is skipped says so, and how often a fuzz target ran"
+)]
 
 mod convert;
 mod corrupt;
 mod export;
 mod ext4;
 mod fat;
+mod fuzz_targets;
 mod import;
 mod iso;
 mod linux;
