@@ -974,11 +974,15 @@ export type ImageInfo = {
 	layout: ImageLayout,
 	/**  What OSv finds there, where it is a disk of OSv. */
 	osv: ImageOsv | null,
-	/**  The command line in a file, by which a Linux guest starts. */
+	/**  Whether a BIOS boots it without help, as far as can be seen. */
+	bootsByBios: boolean,
+	/**  Whether UEFI does. */
+	bootsByUefi: boolean,
+	/**  The command line by which a Linux guest starts: that of a disk that boots by itself, or in a file of the root. */
 	guestCommandLine: string | null,
 	/**  Its partitions, or the one bare file system. */
 	volumes: ImageVolume[],
-	/**  The number of the volume that is the root: the first with a file system that can be read. */
+	/**  The number of the volume that is the root: the first with a file system that can be read, and not for firmware alone. */
 	root: number | null,
 	/**  Whether there is a list of its files with their digests. */
 	hasFileList: boolean,

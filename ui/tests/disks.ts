@@ -75,6 +75,8 @@ export function someDisks(): Disks {
         { number: 2, name: "root", startBytes: 9 * MIB, sizeBytes: 108 * MIB, fileSystem: "ext4" },
       ],
       root: 2,
+      bootsByBios: false,
+      bootsByUefi: false,
       hasFileList: true,
       inUseBy: null,
     },

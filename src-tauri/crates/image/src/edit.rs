@@ -61,10 +61,9 @@ pub fn replace_file(
     size_bytes: u64,
 ) -> Result<(), Error> {
     let (file, image) = open(image_path)?;
-    let mut volumes = image.volumes().iter();
     let volume = match volume {
-        Some(number) => volumes.find(|it| it.number == number),
-        None => volumes.find(|it| it.file_system.is_some()),
+        Some(number) => image.volumes().iter().find(|it| it.number == number),
+        None => image.root_volume(),
     };
     let volume = volume.ok_or_else(|| Error::WrongKind {
         expected: "a disk with that volume",

@@ -272,22 +272,27 @@ impl Image {
         }
     }
 
-    /// Opens the file system that the guest has as its root: of the first volume that has one. What firmware reads is
-    /// not it, where there is another.
-    ///
-    /// # Errors
-    /// [`Error::WrongKind`] where there is none; as [`Image::file_system`].
-    pub fn root(&self) -> Result<Box<dyn FileSystem>, Error> {
+    /// The volume that the guest has as its root: the first one with a file system. What firmware reads is not it, where
+    /// there is another.
+    pub fn root_volume(&self) -> Option<&Volume> {
         let is_root = |volume: &&Volume| {
             volume
                 .file_system
                 .is_some_and(|kind| kind != FileSystemKind::Fat)
         };
-        let volume = self.volumes.iter().find(is_root).or_else(|| {
+        self.volumes.iter().find(is_root).or_else(|| {
             self.volumes
                 .iter()
                 .find(|volume| volume.file_system.is_some())
-        });
+        })
+    }
+
+    /// Opens the file system that the guest has as its root, of [`root_volume`](Self::root_volume).
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where there is none; as [`Image::file_system`].
+    pub fn root(&self) -> Result<Box<dyn FileSystem>, Error> {
+        let volume = self.root_volume();
         let volume = volume.ok_or_else(|| Error::WrongKind {
             expected: "an image with a file system",
             found: "none that is known is on it".to_owned(),

@@ -11,7 +11,8 @@ use windlass_image::ext4::Ext4Options;
 use windlass_image::linux::{self, BootParts, Pair, PairFiles};
 use windlass_image::update::{Changes, Updated};
 use windlass_image::{
-    Boots, Error, FileSystemKind, Image, Layout, Node, Source, Tree, Unwatched, journal,
+    Boots, Error, FileSystemKind, Image, Layout, Node, Source, Tree, Unwatched, edit, journal,
+    resize,
 };
 
 use crate::ext4::tool;
@@ -301,4 +302,34 @@ fn a_pair_of_kernel_and_disk_is_written_whole_or_not_at_all() {
     let cancelled = linux::write_pair(&files, &osv, &mut cancel);
     assert!(matches!(cancelled, Err(Error::Cancelled)));
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_disk_is_edited_and_grows_and_stays_what_it_is() {
+    let (_folder, image) = written(&sampler());
+    edit::set_command_line(&image, "/other").unwrap();
+    let hosts = Source::Bytes(b"127.0.0.1 other\n".to_vec().into());
+    edit::replace_file(&image, None, &path("etc/hosts"), hosts, 16).unwrap();
+    let before = Image::open(&image).unwrap();
+    let size_bytes = before.size_bytes() + (200 << 20);
+    let grown = resize::resize(
+        &image,
+        size_bytes,
+        &resize::ResizeOptions::default(),
+        &mut Unwatched,
+    );
+    assert_eq!(grown.unwrap().volume, Some(linux::ROOT_PARTITION));
+    check(&image);
+    let after = Image::open(&image).unwrap();
+    assert_eq!(after.size_bytes(), size_bytes);
+    assert!(after.boots().by_bios && after.boots().by_uefi);
+    let line = after.linux().unwrap().command_line.as_deref();
+    assert_eq!(line, Some("/other"));
+    let root = after.root_volume().unwrap();
+    assert!(root.size_bytes > before.root_volume().unwrap().size_bytes + (190 << 20));
+    let root = after.root().unwrap();
+    let hosts = root.find(&path("etc/hosts")).unwrap();
+    let mut text = [0; 64];
+    let length = root.read(&hosts, 0, &mut text).unwrap();
+    assert_eq!(&text[..length], b"127.0.0.1 other\n");
 }

@@ -74,10 +74,9 @@ impl Workshop {
                 command_line: osv.command_line.clone(),
             }),
             guest_command_line: guest_command_line(open),
-            root: volumes
-                .iter()
-                .find(|volume| volume.file_system.is_some())
-                .map(|volume| volume.number),
+            root: image.root_volume().map(|volume| volume.number),
+            boots_by_bios: image.boots().by_bios,
+            boots_by_uefi: image.boots().by_uefi,
             volumes,
             has_file_list: windlass_compose::files_path(path).is_file(),
             in_use_by: self.image_user(path),
@@ -274,6 +273,10 @@ fn volume(volume: &windlass_image::Volume) -> ImageVolume {
 
 /// The command line in the file by which a Linux image starts; none where it has no such file.
 fn guest_command_line(open: &OpenImage) -> Option<String> {
+    // A disk that boots by itself has it where its boot loader reads it.
+    if let Some(linux) = open.image.linux() {
+        return linux.command_line.clone();
+    }
     let file_system = open.file_system(None).ok()?;
     let path = GuestPath::new(LINUX_COMMAND_LINE).ok()?;
     let stat = file_system.find(&path).ok()?;

@@ -37,11 +37,15 @@ pub struct ImageInfo {
     pub layout: ImageLayout,
     /// What OSv finds there, where it is a disk of OSv.
     pub osv: Option<ImageOsv>,
-    /// The command line in a file, by which a Linux guest starts.
+    /// Whether a BIOS boots it without help, as far as can be seen.
+    pub boots_by_bios: bool,
+    /// Whether UEFI does.
+    pub boots_by_uefi: bool,
+    /// The command line by which a Linux guest starts: that of a disk that boots by itself, or in a file of the root.
     pub guest_command_line: Option<String>,
     /// Its partitions, or the one bare file system.
     pub volumes: Vec<ImageVolume>,
-    /// The number of the volume that is the root: the first with a file system that can be read.
+    /// The number of the volume that is the root: the first with a file system that can be read, and not for firmware alone.
     pub root: Option<u32>,
     /// Whether there is a list of its files with their digests.
     pub has_file_list: bool,

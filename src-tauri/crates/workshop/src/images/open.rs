@@ -27,7 +27,7 @@ impl OpenImage {
         let volumes = self.image.volumes();
         let found = match volume {
             Some(number) => volumes.iter().find(|it| it.number == number),
-            None => volumes.iter().find(|it| it.file_system.is_some()),
+            None => self.image.root_volume(),
         };
         let Some(found) = found else {
             return Err(match volume {

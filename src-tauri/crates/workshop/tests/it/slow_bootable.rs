@@ -50,6 +50,12 @@ async fn slow_an_appliance_boots_by_itself_and_runs_here_by_its_kernel() {
     let image = Image::open(Path::new(&build.path)).unwrap();
     assert!(image.boots().by_bios && image.boots().by_uefi);
     let line = image.linux().unwrap().command_line.clone().unwrap();
+    let info = workshop.image_info(&build.id).await.unwrap();
+    assert!(info.boots_by_bios && info.boots_by_uefi);
+    assert_eq!(
+        (info.root, info.guest_command_line),
+        (Some(3), Some(line.clone()))
+    );
 
     let out = place.path("alone.img");
     let options = ComposeOptions {
