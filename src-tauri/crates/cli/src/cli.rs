@@ -9,8 +9,9 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, collect, compose, config, doctor, fetch, graph, image, info, job, kernel, library,
-    machine, manifest, pack, package, packages, registry, run, runtime, sample, search, settings,
+    appliance, collect, compose, config, doctor, fetch, graph, image, images, info, job, kernel,
+    library, machine, manifest, pack, package, packages, registry, run, runtime, sample, search,
+    settings, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -51,9 +52,9 @@ pub(crate) enum Verb {
     Delete(machine::Names),
     /// List built images
     #[command(visible_alias = "i")]
-    Images(image::List),
+    Images(images::List),
     /// Delete built images
-    Rmi(image::Remove),
+    Rmi(images::Remove),
     /// Show where things are
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -83,6 +84,12 @@ pub(crate) enum Verb {
     /// Guest kernels: what boots an image
     #[command(subcommand)]
     Kernel(kernel::Verb),
+    /// Images: what is in them, and what can be done with them
+    #[command(subcommand)]
+    Image(image::Verb),
+    /// Volumes: disks that outlive the machines that use them
+    #[command(subcommand)]
+    Volume(volume::Verb),
     /// Appliances: the folders that images are built from
     #[command(subcommand)]
     Appliance(appliance::Verb),
@@ -253,6 +260,8 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Stop(names) => machine::stop(context, &names).await,
         Verb::Delete(names) => machine::delete(context, &names).await,
         Verb::Images(verb) => verb.run(context),
+        Verb::Image(verb) => verb.run(context).await,
+        Verb::Volume(verb) => verb.run(context).await,
         Verb::Rmi(verb) => verb.run(context),
         Verb::Config(ConfigVerb::Print) => config::print(context),
         Verb::Kernel(verb) => verb.run(context).await,

@@ -2,6 +2,7 @@
 
 use windlass_workshop::appliances::{EnvValue, Port};
 use windlass_workshop::guests::{GuestOs, Protocol, RootFs};
+use windlass_workshop::volumes::VolumeMount;
 
 /// A guest, as flags spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -74,6 +75,41 @@ pub(crate) fn size_mib(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "a size is a number and a unit, such as 512M or 1G".to_owned())
 }
 
+/// A size in bytes: as [`size_mib`], or with `K` or `T`, or a number of bytes.
+pub(crate) fn size_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err("a size is a number and a unit, such as 512M or 1G".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|size| *size > 0)
+        .ok_or_else(|| "a size is a number and a unit, such as 512M or 1G".to_owned())
+}
+
+/// `NAME:/PATH`, or `NAME` alone.
+pub(crate) fn volume_mount(text: &str) -> Result<VolumeMount, String> {
+    let (volume, path) = match text.split_once(':') {
+        Some((volume, path)) => (volume, Some(path)),
+        None => (text, None),
+    };
+    if volume.is_empty() || path.is_some_and(|path| !path.starts_with('/')) {
+        return Err("a volume is NAME:/PATH, such as data:/data, or its name alone".to_owned());
+    }
+    Ok(VolumeMount {
+        volume: volume.to_owned(),
+        path: path.map(str::to_owned),
+    })
+}
+
 /// `HOST:GUEST`, `:GUEST` or `GUEST` (a free port is chosen), each with `/udp` or `/tcp`.
 pub(crate) fn port(text: &str) -> Result<Port, String> {
     let (ports, protocol) = match text.split_once('/') {
@@ -129,6 +165,30 @@ mod tests {
         }
         for text in ["", "512", "G", "0M", "-1G", "1T", "99999999G", "1 G"] {
             assert!(size_mib(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_in_bytes_have_more_units() {
+        assert_eq!(size_bytes("512"), Ok(512));
+        assert_eq!(size_bytes("8k"), Ok(8192));
+        assert_eq!(size_bytes("2G"), Ok(2 << 30));
+        assert_eq!(size_bytes("1TiB"), Ok(1 << 40));
+        for text in ["", "0", "M", "-1", "1.5G", "99999999999T", "1 G"] {
+            assert!(size_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn volumes_have_a_name_and_a_place() {
+        let mount = |text| volume_mount(text).map(|it| (it.volume, it.path));
+        assert_eq!(
+            mount("data:/var/data"),
+            Ok(("data".to_owned(), Some("/var/data".to_owned())))
+        );
+        assert_eq!(mount("data"), Ok(("data".to_owned(), None)));
+        for text in ["", ":", ":/data", "data:", "data:relative"] {
+            assert!(volume_mount(text).is_err(), "{text}");
         }
     }
 

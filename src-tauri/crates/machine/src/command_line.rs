@@ -154,9 +154,14 @@ impl CommandLine {
             Boot::Disk => format!(",bootindex={index}"),
             Boot::Kernel { .. } => String::new(),
         };
+        let serial = disk
+            .serial
+            .as_ref()
+            .map(|serial| format!(",serial={serial}"))
+            .unwrap_or_default();
         self.option(
             "-device",
-            format!("virtio-blk-pci,drive=disk{index}{boot_order}"),
+            format!("virtio-blk-pci,drive=disk{index}{boot_order}{serial}"),
         );
     }
 

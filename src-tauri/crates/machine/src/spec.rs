@@ -14,6 +14,8 @@ const MEMORY_MIN_MIB: u32 = 16;
 const VCPUS_MAX: u32 = 255;
 /// A machine's id names its folder; the limit keeps paths short.
 const ID_MAX_BYTES: usize = 64;
+/// A virtio disk's serial number has at most this many bytes.
+const SERIAL_BYTES_MAX: usize = 20;
 /// A Linux kernel reads at most this much of its command line (`COMMAND_LINE_SIZE` on x86), NUL included.
 const LINUX_APPEND_MAX_BYTES: usize = 2048;
 
@@ -108,6 +110,9 @@ pub struct Disk {
     pub format: DiskFormat,
     /// What the machine may do with it.
     pub access: DiskAccess,
+    /// A serial number by which the guest can tell it from others: at most 20 letters, digits, `-`, `_` and `.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
 }
 
 /// The format of a disk's image file.
@@ -207,6 +212,14 @@ impl MachineSpec {
                 "disks",
                 format!("{} is not an absolute path", disk.path.display()),
             );
+        }
+        let is_plain = |serial: &String| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            serial.len() <= SERIAL_BYTES_MAX && serial.chars().all(plain)
+        };
+        let mut serials = self.disks.iter().filter_map(|disk| disk.serial.as_ref());
+        if let Some(serial) = serials.find(|serial| !is_plain(serial)) {
+            return refuse("disks", format!("`{serial}` is no serial number"));
         }
         match &self.boot {
             Boot::Disk if self.disks.is_empty() => {

@@ -87,21 +87,7 @@ const STEPS: &[M<'static>] = &[
     // What was different from the build before, as JSON, and which build took the image over.
     M::up(
         "ALTER TABLE build ADD COLUMN changes TEXT;
-    ALTER TABLE build ADD COLUMN replaced_by TEXT;
-    CREATE TABLE imported_image (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL,
-        path TEXT NOT NULL,
-        source TEXT NOT NULL,
-        imported_at TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE volume (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-        path TEXT NOT NULL,
-        format TEXT NOT NULL,
-        created_at TEXT NOT NULL
-    ) STRICT;",
+    ALTER TABLE build ADD COLUMN replaced_by TEXT;",
     ),
     // Which build's image is being updated in its place, and the build that it will be.
     M::up(

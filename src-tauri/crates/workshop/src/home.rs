@@ -8,6 +8,8 @@
 //! ├── packages/          packages             ┘
 //! ├── appliances/        folders made here: samples, unpacked archives
 //! ├── images/<build>/    disk.img and its file list
+//! ├── imported/<id>/     an image that came from elsewhere, and image.json: where from
+//! ├── volumes/           NAME.img or NAME.qcow2: disks that outlive machines
 //! ├── dragged/           files on their way out of an image into another program; emptied at the start
 //! ├── machines/<id>/     records, console logs, overlays (windlass-machine)
 //! ├── registries/        what each registry has, and the digests seen first
@@ -73,6 +75,8 @@ impl Home {
             self.root.clone(),
             self.appliances(),
             self.images(),
+            self.imported(),
+            self.volumes(),
             self.registries(),
             self.machines(),
             self.jobs(),
@@ -118,6 +122,16 @@ impl Home {
     /// Files that are being dragged out of images, a folder each.
     pub fn dragged(&self) -> PathBuf {
         self.root.join("dragged")
+    }
+
+    /// Images that came from elsewhere, a folder each.
+    pub fn imported(&self) -> PathBuf {
+        self.root.join("imported")
+    }
+
+    /// Volumes, a file each.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
     }
 
     /// Digests of files, remembered from build to build.

@@ -1,102 +1,579 @@
-//! `images` and `rmi`: what was built.
+//! `image`: what is in an image, and what can be done with it.
+//!
+//! An IMAGE is a build's id, the name of a composed or imported image or of a volume, or a file with a disk of any
+//! format. Paths in it are absolute.
 
-use clap::Args;
-use serde::Serialize;
-use windlass_workshop::builds::Build;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use windlass_workshop::images::{
+    ComparisonFilter, ConvertOptions, ImageComparison, ImageEntry, ImageEntryKind, ImageFormat,
+    ImageInfo, ImageVerification, ImportedImage, ListKind,
+};
 
 use crate::context::Context;
-use crate::failure::Outcome;
-use crate::output::{lines, size, table, time};
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, count, fields, lines, size, table, time, word};
+use crate::progress;
+use crate::signals::Signals;
+use crate::values;
 
-/// List built images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show what an image is
+    Info {
+        /// The image
+        image: String,
+    },
+    /// List what is in a folder of an image
+    Ls {
+        #[command(flatten)]
+        at: At,
+        /// The folder
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// Show all that is below a folder of an image
+    Tree {
+        #[command(flatten)]
+        at: At,
+        /// The folder
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// Print a file of an image
+    Cat {
+        #[command(flatten)]
+        at: At,
+        /// The file
+        path: String,
+    },
+    /// Find paths of an image by their names
+    Search {
+        #[command(flatten)]
+        at: At,
+        /// What their names have in them; with a slash, the whole path is looked at
+        text: String,
+        /// How many are shown
+        #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
+        limit: u32,
+    },
+    /// Show what takes how much room in a folder of an image
+    Sizes {
+        #[command(flatten)]
+        at: At,
+        /// The folder
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// Copy files and folders out of an image
+    Cp {
+        #[command(flatten)]
+        at: At,
+        /// Paths in the image, then the folder that they are copied into
+        #[arg(required = true, num_args = 2.., value_names = ["PATH", "FOLDER"])]
+        paths: Vec<String>,
+        /// Replace files that are there
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Copy all that is in an image into a folder
+    Extract {
+        #[command(flatten)]
+        at: At,
+        /// The folder
+        folder: PathBuf,
+        /// Replace files that are there
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Compare an image with another one, or with a folder; ends with 1 where they differ
+    Diff {
+        /// The image
+        image: String,
+        /// The other image, or a folder
+        other: String,
+    },
+    /// Read an image and compare it with its list of files; ends with 1 where it differs
+    Verify {
+        /// The image
+        image: String,
+    },
+    /// Set the boot command line that an image carries
+    SetCmdline {
+        /// The image
+        image: String,
+        /// The command line
+        text: String,
+    },
+    /// Give a file of an image the bytes of another file
+    Replace {
+        #[command(flatten)]
+        at: At,
+        /// The file in the image
+        path: String,
+        /// The file with the bytes
+        from: PathBuf,
+    },
+    /// Make the disk of an image larger or smaller
+    Resize {
+        /// The image
+        image: String,
+        /// What it is to have, such as 2G
+        #[arg(value_parser = values::size_bytes)]
+        size: u64,
+    },
+    /// Write an image in another format
+    Convert {
+        /// The image
+        image: String,
+        /// The new file
+        file: PathBuf,
+        /// Its format; by the end of its name where nothing is said
+        #[arg(long, short, value_enum)]
+        format: Option<Format>,
+        /// Compress it: qcow2, and vmdk as it is in an OVA
+        #[arg(long, short)]
+        compress: bool,
+        /// Replace the file where it is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take an image from elsewhere into the library: raw, qcow2, vmdk, vdi or vhdx, compressed or not
+    Import {
+        /// The image's file
+        file: PathBuf,
+    },
+    /// List the images that came from elsewhere
+    Imported,
+    /// Delete images that came from elsewhere
+    Rm {
+        /// Their names or ids
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Write lists of what is in a build beside each other into a folder
+    Lists {
+        /// The build
+        build: String,
+        /// The folder
+        folder: PathBuf,
+        /// Which; all where nothing is said
+        #[arg(long = "kind", value_enum)]
+        kinds: Vec<List>,
+    },
+}
+
+/// An image, and which of its volumes.
 #[derive(Debug, Args)]
-pub(crate) struct List {
-    /// Of one appliance only
-    #[arg(value_name = "APPLIANCE")]
-    appliance: Option<String>,
+pub(crate) struct At {
+    /// The image
+    image: String,
+    /// The number of a partition; the root, where nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    volume: Option<u32>,
 }
 
-/// Delete built images.
-#[derive(Debug, Args)]
-pub(crate) struct Remove {
-    /// Names or ids of images
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
+/// A format, as flags spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// The disk's bytes, with holes
+    #[value(alias = "img")]
+    Raw,
+    /// QEMU's
+    Qcow2,
+    /// VMware's
+    Vmdk,
+    /// VirtualBox's
+    Vdi,
+    /// Hyper-V's
+    Vhdx,
+    /// The files as an archive
+    Tar,
+    /// A folder with kernel and disk
+    Pair,
 }
 
-/// A build with the names that it has.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    names: Vec<String>,
-    appliance: Option<String>,
-    #[serde(flatten)]
-    build: Build,
+/// A list, as flags spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum List {
+    /// Files with their digests
+    Files,
+    /// A bill of materials as SPDX
+    Spdx,
+    /// A bill of materials as CycloneDX
+    Cyclonedx,
 }
 
-impl List {
-    pub(crate) fn run(self, context: &Context) -> Outcome {
+impl Verb {
+    #[expect(clippy::too_many_lines, reason = "one arm for each verb")]
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
         let workshop = &context.workshop;
-        let only = self
-            .appliance
-            .map(|name| workshop.find_appliance(&name))
-            .transpose()?;
-        let images = workshop.images()?;
-        let appliances = workshop.appliances()?;
-        let listed: Vec<_> = workshop
-            .builds(only.as_ref().map(|appliance| appliance.id.as_str()))?
-            .into_iter()
-            .map(|build| Listed {
-                names: images
-                    .iter()
-                    .filter(|image| image.build_id == build.id)
-                    .map(|image| image.name.clone())
-                    .collect(),
-                appliance: appliances
-                    .iter()
-                    .find(|appliance| appliance.id == build.appliance_id)
-                    .map(|appliance| appliance.name.clone()),
+        let output = context.output;
+        match self {
+            Self::Info { image } => {
+                output.show(&workshop.image_info(&image).await?, info)?;
+            }
+            Self::Ls { at, path } => {
+                let entries = match workshop.image_stat(&at.image, at.volume, &path).await? {
+                    entry if entry.kind != ImageEntryKind::Directory => vec![entry],
+                    _ => workshop.image_list(&at.image, at.volume, &path).await?,
+                };
+                output.show(&entries, |entries| listed(entries, |entry| &entry.name))?;
+            }
+            Self::Tree { at, path } => {
+                let all = workshop.image_tree(&at.image, at.volume, &path).await?;
+                output.show(&all, |all| listed(all, |entry| &entry.path))?;
+            }
+            Self::Cat { at, path } => {
+                let mut failed = None;
+                workshop
+                    .read_image_file(&at.image, at.volume, &path, &mut |bytes| {
+                        Output::raw(bytes)
+                            .map_err(|failure| failed = Some(failure))
+                            .is_ok()
+                    })
+                    .await?;
+                if let Some(failure) = failed {
+                    return Err(failure);
+                }
+            }
+            Self::Search { at, text, limit } => {
+                let found = workshop
+                    .image_search(&at.image, at.volume, &text, limit)
+                    .await?;
+                output.show(&found, |found| listed(&found.entries, |entry| &entry.path))?;
+                if found.more {
+                    output.note("There is more; --limit shows it");
+                }
+            }
+            Self::Sizes { at, path } => {
+                let sizes = workshop.image_sizes(&at.image, at.volume, &path).await?;
+                output.show(&sizes, |sizes| {
+                    let rows: Vec<_> = sizes
+                        .iter()
+                        .map(|it| {
+                            [
+                                size(it.size_bytes),
+                                count(it.file_count, "file", "files"),
+                                it.name.clone(),
+                            ]
+                        })
+                        .collect();
+                    table(["SIZE", "FILES", "NAME"], &rows, "Nothing is in it")
+                })?;
+            }
+            Self::Cp {
+                at,
+                mut paths,
+                force,
+            } => {
+                let folder = PathBuf::from(paths.pop().unwrap_or_default());
+                extract(context, &at, &paths, folder, force).await?;
+            }
+            Self::Extract { at, folder, force } => {
+                extract(context, &at, &["/".to_owned()], folder, force).await?;
+            }
+            Self::Diff { image, other } => {
+                let job = workshop.start_compare(&image, &other)?;
+                let mut signals = Signals::listen()?;
+                let job = progress::wait(context, &job, &mut signals).await?;
+                let filter = ComparisonFilter::default();
+                let found = workshop
+                    .image_comparison(&job.id, filter, 0, u32::MAX)
+                    .await?;
+                output.show(&found, compared)?;
+                return Ok(u8::from(!found.rows.is_empty()));
+            }
+            Self::Verify { image } => {
+                let job = workshop.start_image_verify(&image)?;
+                let mut signals = Signals::listen()?;
+                let job = progress::wait(context, &job, &mut signals).await?;
+                let found = workshop.image_verification(&job.id).await?;
+                output.show(&found, verified)?;
+                return Ok(u8::from(!found.differences.is_empty()));
+            }
+            Self::SetCmdline { image, text } => {
+                workshop.set_image_command_line(&image, &text).await?;
+                output.show(&text, |text| format!("{image} starts with `{text}`"))?;
+            }
+            Self::Replace { at, path, from } => {
+                workshop
+                    .replace_image_file(&at.image, at.volume, &path, from)
+                    .await?;
+                output.show(&path, |path| format!("Replaced {path}"))?;
+            }
+            Self::Resize { image, size: bytes } => {
+                let job = workshop.start_image_resize(&image, bytes)?;
+                let mut signals = Signals::listen()?;
+                progress::wait(context, &job, &mut signals).await?;
+                output.show(&workshop.image_info(&image).await?, |info| {
+                    format!("{image} has {} now", size(info.size_bytes))
+                })?;
+            }
+            Self::Convert {
+                image,
+                file,
+                format,
+                compress,
+                force,
+            } => {
+                let format = match format {
+                    Some(format) => format,
+                    None => format_of(&file)?,
+                };
+                let options = ConvertOptions {
+                    compressed: compress,
+                    replace: force,
+                };
+                let job = workshop.start_convert(&image, &file, format.into(), options)?;
+                let mut signals = Signals::listen()?;
+                let job = progress::wait(context, &job, &mut signals).await?;
+                output.show(&job.produced.unwrap_or_default(), |path| {
+                    format!("Wrote {path}")
+                })?;
+            }
+            Self::Import { file } => {
+                let job = workshop.start_image_import(&file)?;
+                let mut signals = Signals::listen()?;
+                let job = progress::wait(context, &job, &mut signals).await?;
+                let id = job.produced.unwrap_or_default();
+                let images = workshop.imported_images().await?;
+                let image = images.into_iter().find(|image| image.id == id);
+                output.show(&image, |image| {
+                    image.as_ref().map_or_else(String::new, |image| {
+                        format!("Imported {} ({})", image.name, size(image.size_bytes))
+                    })
+                })?;
+            }
+            Self::Imported => {
+                output.show(&workshop.imported_images().await?, |it| imported(it))?;
+            }
+            Self::Rm { images } => {
+                for image in &images {
+                    workshop.delete_imported_image(image).await?;
+                }
+                output.show(&images, |images| {
+                    lines(images, |image| format!("Deleted {image}"))
+                })?;
+            }
+            Self::Lists {
                 build,
-            })
-            .collect();
-        context.output.show(&listed, |listed| {
-            let rows: Vec<_> = listed
-                .iter()
-                .map(|image| {
-                    [
-                        image.names.join(", "),
-                        image.appliance.clone().unwrap_or_default(),
-                        image.build.guest.title().to_owned(),
-                        image.build.root_fs.to_string(),
-                        size(image.build.size_bytes),
-                        time(&image.build.started_at),
-                        image.build.id.clone(),
-                    ]
-                })
-                .collect();
-            table(
-                ["NAME", "APPLIANCE", "GUEST", "FS", "SIZE", "BUILT", "ID"],
-                &rows,
-                "No images; `windlassctl package compose NAME` makes one",
-            )
-        })?;
-        Ok(0)
-    }
-}
-
-impl Remove {
-    pub(crate) fn run(self, context: &Context) -> Outcome {
-        let workshop = &context.workshop;
-        for name in &self.names {
-            if workshop.build(name).is_ok() {
-                workshop.delete_build(name)?;
-            } else {
-                workshop.delete_image(name)?;
+                folder,
+                kinds,
+            } => {
+                let kinds: Vec<ListKind> = if kinds.is_empty() {
+                    vec![ListKind::Files, ListKind::Spdx, ListKind::Cyclonedx]
+                } else {
+                    kinds.into_iter().map(ListKind::from).collect()
+                };
+                let job = workshop.start_export_lists(&build, folder, &kinds)?;
+                let mut signals = Signals::listen()?;
+                let job = progress::wait(context, &job, &mut signals).await?;
+                output.show(&job.produced.unwrap_or_default(), |path| {
+                    format!("Wrote the lists into {path}")
+                })?;
             }
         }
-        context.output.show(&self.names, |names| {
-            lines(names, |name| format!("Deleted {name}"))
-        })?;
         Ok(0)
     }
+}
+
+async fn extract(
+    context: &Context,
+    at: &At,
+    paths: &[String],
+    folder: PathBuf,
+    force: bool,
+) -> Result<(), Failure> {
+    let workshop = &context.workshop;
+    let folder = std::path::absolute(folder)?;
+    let job = workshop.start_extract(&at.image, at.volume, paths, folder, force)?;
+    let mut signals = Signals::listen()?;
+    let job = progress::wait(context, &job, &mut signals).await?;
+    context
+        .output
+        .show(&job.produced.unwrap_or_default(), |folder| {
+            format!("Copied to {folder}")
+        })
+}
+
+fn format_of(file: &std::path::Path) -> Result<Format, Failure> {
+    let extension = file.extension().unwrap_or_default().to_string_lossy();
+    clap::ValueEnum::from_str(&extension, true).map_err(|_| {
+        Failure::usage(
+            format!(
+                "`{}` does not say which format it is to have",
+                file.display()
+            ),
+            "Name the format with --format",
+        )
+    })
+}
+
+impl From<Format> for ImageFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Raw => Self::Raw,
+            Format::Qcow2 => Self::Qcow2,
+            Format::Vmdk => Self::Vmdk,
+            Format::Vdi => Self::Vdi,
+            Format::Vhdx => Self::Vhdx,
+            Format::Tar => Self::Tar,
+            Format::Pair => Self::KernelAndDisk,
+        }
+    }
+}
+
+impl From<List> for ListKind {
+    fn from(list: List) -> Self {
+        match list {
+            List::Files => Self::Files,
+            List::Spdx => Self::Spdx,
+            List::Cyclonedx => Self::Cyclonedx,
+        }
+    }
+}
+
+fn info(info: &ImageInfo) -> String {
+    let mut rows = vec![
+        ("File", info.path.clone()),
+        ("Format", info.format.clone()),
+        (
+            "Size",
+            format!(
+                "{}, {} on this disk",
+                size(info.size_bytes),
+                size(info.allocated_bytes)
+            ),
+        ),
+    ];
+    if let Some(appliance) = &info.appliance {
+        rows.push(("Appliance", appliance.clone()));
+    }
+    if let Some(osv) = &info.osv {
+        let boots = if osv.has_loader {
+            "OSv, by itself"
+        } else {
+            "OSv, with a kernel that is given to it"
+        };
+        rows.push(("Boots", boots.to_owned()));
+    }
+    let line = info.osv.as_ref().and_then(|osv| osv.command_line.clone());
+    if let Some(line) = line.or_else(|| info.guest_command_line.clone()) {
+        rows.push(("Starts", line));
+    }
+    let volumes = lines(&info.volumes, |volume| {
+        format!(
+            "{}  {}  {}{}",
+            volume.number,
+            volume.file_system.as_deref().unwrap_or("?"),
+            size(volume.size_bytes),
+            volume
+                .name
+                .as_ref()
+                .map(|name| format!("  {name}"))
+                .unwrap_or_default()
+        )
+    });
+    rows.push(("Volumes", volumes));
+    let list = if info.has_file_list { "yes" } else { "no" };
+    rows.push(("List of files", list.to_owned()));
+    if let Some(machine) = &info.in_use_by {
+        rows.push(("Used by", machine.clone()));
+    }
+    fields(&rows)
+}
+
+fn listed(entries: &[ImageEntry], name: impl Fn(&ImageEntry) -> &String) -> String {
+    let mut text = String::new();
+    let sizes: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.size_bytes.map(|bytes| bytes.to_string()))
+        .map(Option::unwrap_or_default)
+        .collect();
+    let width = sizes.iter().map(String::len).max().unwrap_or(0);
+    for (entry, size) in entries.iter().zip(&sizes) {
+        let kind = match entry.kind {
+            ImageEntryKind::Directory => 'd',
+            ImageEntryKind::Symlink => 'l',
+            ImageEntryKind::Special => '?',
+            ImageEntryKind::File => '-',
+        };
+        let mode = entry.mode.map_or_else(
+            || "    ".to_owned(),
+            |mode| format!("{:04o}", mode & 0o7777),
+        );
+        let target = entry
+            .target
+            .as_ref()
+            .map(|target| format!(" -> {target}"))
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "{kind} {mode} {size:>width$} {}{target}\n",
+            name(entry)
+        ));
+    }
+    text
+}
+
+fn compared(found: &ImageComparison) -> String {
+    let mut text = lines(&found.rows, |row| {
+        let sizes = match (row.left_bytes, row.right_bytes) {
+            (Some(left), Some(right)) if left != right => {
+                format!("  {} -> {}", size(left), size(right))
+            }
+            (Some(bytes), _) | (None, Some(bytes)) => format!("  {}", size(bytes)),
+            (None, None) => String::new(),
+        };
+        format!("{:8} {}{sizes}", word(&row.what), row.path)
+    });
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&format!(
+        "{} added, {} changed, {} removed, {} the same",
+        found.added.count, found.changed.count, found.removed.count, found.same
+    ));
+    text
+}
+
+fn verified(found: &ImageVerification) -> String {
+    let mut text = lines(&found.differences, |difference| {
+        format!("{:10} {}", word(&difference.what), difference.path)
+    });
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let read = format!(
+        "{} with {} read",
+        count(found.checked_files, "file", "files"),
+        size(found.checked_bytes)
+    );
+    text.push_str(&match found.differences.len() {
+        0 => format!("{read}: all is as the list says"),
+        1 => format!("{read}: 1 path is not as the list says"),
+        many => format!("{read}: {many} paths are not as the list says"),
+    });
+    text
+}
+
+fn imported(images: &[ImportedImage]) -> String {
+    let rows: Vec<_> = images
+        .iter()
+        .map(|image| {
+            [
+                image.name.clone(),
+                image.format.clone(),
+                size(image.size_bytes),
+                time(&image.imported_at),
+                image.id.clone(),
+            ]
+        })
+        .collect();
+    table(
+        ["NAME", "FORMAT", "SIZE", "IMPORTED", "ID"],
+        &rows,
+        "No images; `windlassctl image import FILE` takes one in",
+    )
 }

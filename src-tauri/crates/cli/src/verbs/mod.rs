@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod graph;
 pub(crate) mod image;
+pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod job;
 pub(crate) mod kernel;
@@ -25,6 +26,7 @@ pub(crate) mod sample;
 pub(crate) mod search;
 pub(crate) mod settings;
 pub(crate) mod stats;
+pub(crate) mod volume;
 
 mod findings;
 mod target;

@@ -6,6 +6,7 @@ use windlass_workshop::builds::RunOptions;
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::guests::Protocol;
 use windlass_workshop::machines::Machine;
+use windlass_workshop::volumes::VolumeMount;
 
 use super::findings;
 use super::machine::is_live;
@@ -17,6 +18,7 @@ use crate::foreground;
 use crate::output::Output;
 use crate::progress;
 use crate::signals::Signals;
+use crate::values;
 
 /// Run an appliance.
 #[derive(Debug, Args)]
@@ -47,6 +49,9 @@ pub(crate) struct Run {
     /// The machine's name; the appliance's own, when nothing is said
     #[arg(long = "name", value_name = "NAME", id = "machine_name")]
     machine_name: Option<String>,
+    /// A volume that the machine has, and where the guest mounts it; without a path it is only attached
+    #[arg(long = "volume", value_name = "NAME:/PATH", value_parser = values::volume_mount)]
+    volumes: Vec<VolumeMount>,
     /// Print the boot command line and stop
     #[arg(long = "dry-run")]
     preview: bool,
@@ -87,6 +92,7 @@ impl Run {
         let options = RunOptions {
             settings,
             name: machine_name,
+            volumes: self.volumes.clone(),
         };
         let mut signals = Signals::listen()?;
         let job = match &target {
@@ -114,6 +120,7 @@ impl Run {
         let unchanged = self.build == BuildFlags::default()
             && self.machine == MachineFlags::default()
             && self.execute.is_none()
+            && self.volumes.is_empty()
             && !self.preview;
         if !unchanged {
             return Err(Failure::usage(

@@ -14,6 +14,7 @@ fn spec(guest: GuestOs) -> MachineSpec {
             path: "/library/builds/hello, again.img".into(),
             format: DiskFormat::Raw,
             access: DiskAccess::ReadOnly,
+            serial: None,
         }],
         network: None,
         display: false,

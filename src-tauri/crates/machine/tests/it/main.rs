@@ -92,6 +92,7 @@ impl Home {
                 path: self.disk(code),
                 format: DiskFormat::Raw,
                 access: DiskAccess::ReadOnly,
+                serial: None,
             }],
             network: None,
             display: false,

@@ -167,6 +167,7 @@ impl Workshop {
         let run = RunOptions {
             settings: compose.settings.clone(),
             name: options.name.or_else(|| Some(name.to_owned())),
+            volumes: options.volumes,
         };
         let workshop = Arc::clone(self);
         self.start_job(

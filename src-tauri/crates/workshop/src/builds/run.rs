@@ -15,14 +15,17 @@ use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
 use crate::jobs::{Job, JobKind, Reporter, Request};
 use crate::machines::{Labels, is_live, labels};
+use crate::volumes::VolumeMount;
 
 /// What a run changes of an appliance's settings, for this once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunOptions {
     /// Settings instead of those that the folder keeps.
     pub settings: Option<ApplianceSettings>,
     /// The machine's name; the appliance's own, when nothing is said.
     pub name: Option<String>,
+    /// Volumes that the machine has.
+    pub volumes: Vec<VolumeMount>,
 }
 
 impl Workshop {
@@ -43,10 +46,9 @@ impl Workshop {
         let record = self.appliance_record(&shown.id)?;
         let workshop = Arc::clone(self);
         // Only what the appliance's folder says can be repeated from the history.
-        let request =
-            (options.settings.is_none() && options.name.is_none()).then(|| Request::Run {
-                appliance: record.id.clone(),
-            });
+        let request = (options == RunOptions::default()).then(|| Request::Run {
+            appliance: record.id.clone(),
+        });
         self.start_job(
             JobKind::Run,
             format!("Run {}", shown.name),
@@ -107,7 +109,8 @@ impl Workshop {
         let name = self
             .machine_name(build, options.name.as_deref().unwrap_or(&composition.name))
             .await?;
-        let spec = self.machine_spec(build, composition, &kernel, name, options.settings)?;
+        let mut spec = self.machine_spec(build, composition, &kernel, name, options.settings)?;
+        self.attach_volumes(&mut spec, &options.volumes)?;
         let handle = self.machines.create(spec).await?;
         reporter.made(handle.id());
         if let Err(error) = handle.start(&probe).await {
@@ -183,6 +186,7 @@ impl Workshop {
                     RootFs::Rofs => DiskAccess::ReadOnly,
                     RootFs::Ext4 => DiskAccess::Overlay,
                 },
+                serial: None,
             }],
             network,
             display: true,

@@ -193,6 +193,72 @@ impl Workshop {
         .await
     }
 
+    /// All that is below a directory of an image, by path.
+    ///
+    /// # Errors
+    /// `NotFound`; `Input` where the image is damaged.
+    pub async fn image_tree(
+        self: &Arc<Self>,
+        image: &str,
+        volume: Option<u32>,
+        path: &str,
+    ) -> Result<Vec<ImageEntry>> {
+        let path = guest_path(path)?;
+        self.with_image(image, move |open| {
+            let file_system = open.file_system(volume)?;
+            let top = directory(file_system.as_ref(), &path)?;
+            let mut entered = HashSet::new();
+            let mut pending = vec![top];
+            let mut entries = Vec::new();
+            while let Some(stat) = pending.pop() {
+                if stat.path != path {
+                    entries.push(entry(&stat));
+                }
+                if stat.kind == StatKind::Directory {
+                    enter(&mut entered, &stat)?;
+                    let children = file_system.list(&stat)?;
+                    pending.extend(children.into_iter().rev());
+                }
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// Gives the bytes of a file of an image piece by piece, until `take` wants no more.
+    ///
+    /// # Errors
+    /// `NotFound`; `Input` for what is no file, or where the image is damaged.
+    pub async fn read_image_file(
+        self: &Arc<Self>,
+        image: &str,
+        volume: Option<u32>,
+        path: &str,
+        take: &mut (dyn FnMut(&[u8]) -> bool + Send),
+    ) -> Result<()> {
+        const PIECE_BYTES: usize = 1 << 20;
+        let path = guest_path(path)?;
+        let mut offset = 0;
+        loop {
+            let at = path.clone();
+            let piece = self
+                .with_image(image, move |open| {
+                    let file_system = open.file_system(volume)?;
+                    let stat = file_system.find(&at)?;
+                    file_size(&stat)?;
+                    let mut piece = vec![0; PIECE_BYTES];
+                    let length = file_system.read(&stat, offset, &mut piece)?;
+                    piece.truncate(length);
+                    Ok(piece)
+                })
+                .await?;
+            if !take(&piece) || piece.len() < PIECE_BYTES {
+                return Ok(());
+            }
+            offset += piece.len() as u64;
+        }
+    }
+
     /// How much each child of a directory holds, largest first.
     ///
     /// # Errors
@@ -227,6 +293,17 @@ impl Workshop {
     }
 }
 
+/// Notes that a directory is entered, and refuses one that was.
+fn enter(entered: &mut HashSet<u64>, stat: &Stat) -> Result<()> {
+    if entered.insert(stat.inode) {
+        return Ok(());
+    }
+    Err(AppError::new(
+        ErrorKind::Input,
+        format!("The image is damaged: {} is in two places", stat.path),
+    ))
+}
+
 /// Adds up what is below a path. No directory comes twice, so that it ends where an image is damaged.
 fn add_size(
     file_system: &dyn FileSystem,
@@ -238,12 +315,7 @@ fn add_size(
     while let Some(stat) = pending.pop() {
         match &stat.kind {
             StatKind::Directory => {
-                if !entered.insert(stat.inode) {
-                    return Err(AppError::new(
-                        ErrorKind::Input,
-                        format!("The image is damaged: {} is in two places", stat.path),
-                    ));
-                }
+                enter(entered, &stat)?;
                 pending.extend(file_system.list(&stat)?);
             }
             StatKind::File { size_bytes } => {

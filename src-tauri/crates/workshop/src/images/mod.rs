@@ -28,6 +28,7 @@ pub use model::{
     ImageVolume, ImportedImage, ListKind,
 };
 pub(crate) use open::OpenImages;
+pub(crate) use work::counting;
 
 use crate::error::{AppError, ErrorKind};
 

@@ -154,7 +154,7 @@ impl Workshop {
         }
         let other = match self.imported_path(name)? {
             Some(path) => Some(path),
-            None => self.volume_path(name)?,
+            None => self.volume_path(name),
         };
         if let Some(path) = other {
             return Ok(Named { path, build: None });

@@ -278,6 +278,7 @@ impl Workshop {
     /// What kept it from starting, in words.
     pub async fn start_machine(&self, id: &str) -> Result<()> {
         let handle = self.machine_handle(id)?;
+        self.check_volumes(&handle.spec())?;
         let probe = self.probe(&CancellationToken::new()).await?;
         Ok(handle.start(&probe).await?)
     }

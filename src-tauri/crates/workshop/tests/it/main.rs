@@ -30,3 +30,4 @@ mod registries;
 mod slow_bootable;
 mod slow_packed;
 mod slow_readback;
+mod volumes;

@@ -1,0 +1,161 @@
+//! Volumes at a machine.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use windlass_guest::CommandLine;
+use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec};
+
+use super::VolumeFormat;
+use crate::Workshop;
+use crate::error::{AppError, ErrorKind, Result};
+
+/// The most disks of a machine: guests name them with a letter.
+const DISKS_MAX: usize = 26;
+
+/// A volume that a machine is to have, and where the guest mounts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeMount {
+    /// The volume's name.
+    pub volume: String,
+    /// Where the guest mounts it; none: it is attached, and the guest does what it likes with it.
+    pub path: Option<String>,
+}
+
+impl Workshop {
+    /// Adds volumes to a machine that is about to be made.
+    pub(crate) fn attach_volumes(
+        &self,
+        spec: &mut MachineSpec,
+        volumes: &[VolumeMount],
+    ) -> Result<()> {
+        for wanted in volumes {
+            let path = self.existing_volume(&wanted.volume)?;
+            self.refuse_running(&wanted.volume, &path)?;
+            if spec.disks.iter().any(|disk| disk.path == path) {
+                return Err(AppError::new(
+                    ErrorKind::Input,
+                    format!("The volume `{}` is named twice", wanted.volume),
+                ));
+            }
+            let number = spec.disks.len();
+            if number >= DISKS_MAX {
+                return Err(AppError::new(
+                    ErrorKind::Input,
+                    "A machine can have 25 volumes at most",
+                ));
+            }
+            if let Some(place) = &wanted.path {
+                let kind = self.mountable(&wanted.volume, &path)?;
+                mount(
+                    &mut spec.boot,
+                    &format!("{kind},/dev/vblk{number},{place}"),
+                    place,
+                )?;
+            }
+            spec.disks.push(Disk {
+                format: match VolumeFormat::of(&path) {
+                    Some(VolumeFormat::Qcow2) => DiskFormat::Qcow2,
+                    _ => DiskFormat::Raw,
+                },
+                path,
+                access: DiskAccess::Writable,
+                serial: Some(wanted.volume.clone()),
+            });
+        }
+        Ok(())
+    }
+
+    /// By which word guests mount what is on a volume.
+    fn mountable(&self, name: &str, path: &Path) -> Result<&'static str> {
+        let volume = self.shown_volume(path)?;
+        match volume.file_system.as_deref() {
+            Some("ext4") => Ok("ext"),
+            Some("ROFS") => Ok("rofs"),
+            _ => Err(AppError::new(
+                ErrorKind::Input,
+                format!("The volume `{name}` has no file system that a guest can mount"),
+            )
+            .hinted("Attach it without a path, and let the guest make a file system on it")
+            .hinted("Or make a volume with ext4: `windlassctl volume create NAME --size 1G`")),
+        }
+    }
+
+    /// Refuses to start a machine one of whose volumes another one writes to.
+    pub(crate) fn check_volumes(&self, spec: &MachineSpec) -> Result<()> {
+        for disk in &spec.disks {
+            if disk.access == DiskAccess::Writable {
+                let name = disk.path.file_stem().unwrap_or_default().to_string_lossy();
+                if !disk.path.is_file() {
+                    return Err(AppError::not_found("volume", &name)
+                        .hinted("Run the appliance again without it"));
+                }
+                self.refuse_running(&name, &disk.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the guest to mount a disk.
+fn mount(boot: &mut Boot, option: &str, place: &str) -> Result<()> {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, ',' | '"' | '\\');
+    if !place.starts_with('/') || place.len() < 2 || !place.chars().all(plain) {
+        return Err(AppError::new(
+            ErrorKind::Input,
+            format!("`{place}` is no path that a volume can be mounted at"),
+        )
+        .hinted("Name an absolute path, such as /data"));
+    }
+    let Boot::Kernel {
+        append,
+        command_line,
+        ..
+    } = boot
+    else {
+        return Err(AppError::new(
+            ErrorKind::Unavailable,
+            "A machine that boots from its disk alone cannot be told to mount a volume",
+        )
+        .hinted("Add an OSv ELF kernel with `windlassctl kernel add FILE`")
+        .hinted("Or attach the volume without a path, and name it in the image's command line"));
+    };
+    let line = command_line.as_mut().unwrap_or(append);
+    let parsed = CommandLine::parse(line)
+        .map_err(|error| AppError::from_error(ErrorKind::Input, &error, None))?;
+    *line = parsed.with_option("mount-fs", Some(option)).to_string();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_told_where_to_mount() {
+        let kernel = |append: &str, command_line: Option<&str>| Boot::Kernel {
+            kernel: "kernel".into(),
+            initrd: None,
+            append: append.to_owned(),
+            command_line: command_line.map(str::to_owned),
+        };
+        let mut osv = kernel("--rootfs=rofs /hello", None);
+        mount(&mut osv, "ext,/dev/vblk1,/data", "/data").unwrap();
+        mount(&mut osv, "ext,/dev/vblk2,/more", "/more").unwrap();
+        let Boot::Kernel { append, .. } = osv else {
+            unreachable!()
+        };
+        insta::assert_snapshot!(append, @"--rootfs=rofs --mount-fs=ext,/dev/vblk1,/data --mount-fs=ext,/dev/vblk2,/more /hello");
+        let mut linux = kernel("", Some("/hello a b"));
+        mount(&mut linux, "ext,/dev/vblk1,/data", "/data").unwrap();
+        let Boot::Kernel { command_line, .. } = linux else {
+            unreachable!()
+        };
+        insta::assert_snapshot!(command_line.unwrap(), @"--mount-fs=ext,/dev/vblk1,/data /hello a b");
+        for place in ["data", "/", "/a b", "/a,b", "", "/a\"b"] {
+            assert!(mount(&mut kernel("", None), "", place).is_err(), "{place}");
+        }
+    }
+}
