@@ -3,6 +3,7 @@
 //! An IMAGE is a build's id, the name of a composed or imported image or of a volume, or a file with a disk of any
 //! format. Paths in it are absolute.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -182,9 +183,9 @@ pub(crate) enum Format {
     Raw,
     /// QEMU's
     Qcow2,
-    /// VMware's
+    /// That of `VMware`
     Vmdk,
-    /// VirtualBox's
+    /// That of `VirtualBox`
     Vdi,
     /// Hyper-V's
     Vhdx,
@@ -201,7 +202,7 @@ pub(crate) enum List {
     Files,
     /// A bill of materials as SPDX
     Spdx,
-    /// A bill of materials as CycloneDX
+    /// A bill of materials as `CycloneDX`
     Cyclonedx,
 }
 
@@ -509,10 +510,8 @@ fn listed(entries: &[ImageEntry], name: impl Fn(&ImageEntry) -> &String) -> Stri
             .as_ref()
             .map(|target| format!(" -> {target}"))
             .unwrap_or_default();
-        text.push_str(&format!(
-            "{kind} {mode} {size:>width$} {}{target}\n",
-            name(entry)
-        ));
+        // Writing to a string never fails.
+        let _ = writeln!(text, "{kind} {mode} {size:>width$} {}{target}", name(entry));
     }
     text
 }
@@ -531,10 +530,11 @@ fn compared(found: &ImageComparison) -> String {
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "{} added, {} changed, {} removed, {} the same",
         found.added.count, found.changed.count, found.removed.count, found.same
-    ));
+    );
     text
 }
 
@@ -550,11 +550,12 @@ fn verified(found: &ImageVerification) -> String {
         count(found.checked_files, "file", "files"),
         size(found.checked_bytes)
     );
-    text.push_str(&match found.differences.len() {
-        0 => format!("{read}: all is as the list says"),
-        1 => format!("{read}: 1 path is not as the list says"),
-        many => format!("{read}: {many} paths are not as the list says"),
-    });
+    let end = match found.differences.len() {
+        0 => "all is as the list says".to_owned(),
+        1 => "1 path is not as the list says".to_owned(),
+        many => format!("{many} paths are not as the list says"),
+    };
+    let _ = write!(text, "{read}: {end}");
     text
 }
 
