@@ -1,12 +1,20 @@
 //! A new file that gets its name when it is complete.
+//!
+//! Until then it is `.NAME.*.part` beside it, locked by us. Whoever begins a file of the same name removes those that are not
+//! locked: their programs were killed.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::Error;
+
+const SUFFIX: &str = ".part";
 
 /// A file on its way to its name. Dropped before, it is removed.
 #[derive(Debug)]
@@ -23,12 +31,17 @@ impl Place {
             let path = path.to_owned();
             return Err(Error::Exists { path });
         }
-        let file = tempfile::Builder::new()
-            .prefix(".windlass-")
-            .suffix(".part")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .tempfile_in(folder_of(path))
-            .map_err(|source| created(path, source))?;
+        let failed = |source| created(path, source);
+        let file = loop {
+            let file = draft(path).map_err(failed)?;
+            // Where there are no locks, nothing is cleaned up either.
+            let _ = file.as_file().lock();
+            // Somebody who cleans up may have come between the two.
+            if is_there(&file).map_err(failed)? {
+                break file;
+            }
+        };
+        remove_abandoned(path);
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -63,6 +76,55 @@ impl Place {
         }
         let folder = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
         folder.map_err(failed)
+    }
+}
+
+/// What the names of drafts of a file begin with.
+fn prefix(path: &Path) -> OsString {
+    /// So that the rest fits into what a name may have.
+    const NAME_BYTES_MAX: usize = 200;
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let mut prefix = OsString::from(".");
+    prefix.push(std::ffi::OsStr::from_bytes(
+        &name[..name.len().min(NAME_BYTES_MAX)],
+    ));
+    prefix.push(".");
+    prefix
+}
+
+fn draft(path: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(&prefix(path))
+        .suffix(SUFFIX)
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder_of(path))
+}
+
+fn is_there(file: &NamedTempFile) -> io::Result<bool> {
+    let ours = file.as_file().metadata()?.ino();
+    Ok(fs::symlink_metadata(file.path()).is_ok_and(|found| found.ino() == ours))
+}
+
+/// Removes the drafts of programs that were killed. What cannot be removed is in nobody's way.
+fn remove_abandoned(path: &Path) {
+    let prefix = prefix(path);
+    let Ok(entries) = fs::read_dir(folder_of(path)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let rest = name.as_bytes().strip_prefix(prefix.as_bytes());
+        let random = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+        // The names that tempfile makes.
+        let is_draft = random.is_some_and(|random| {
+            random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric)
+        });
+        if is_draft
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

@@ -19,8 +19,9 @@ use tempfile::TempDir;
 use windlass_image::disk::{Raw, SharedDisk};
 use windlass_image::ext4::Ext4Options;
 use windlass_image::osv::{Root, root_partition, update_disk, write_disk};
+use windlass_image::resize::{ResizeOptions, resize};
 use windlass_image::update::Updated;
-use windlass_image::{GuestPath, Node, Section, Source, Tree, Unwatched};
+use windlass_image::{FileSystemKind, GuestPath, Node, Section, Source, Tree, Unwatched};
 
 use crate::trees::{Content, contents_of_tree, path, sampler};
 
@@ -449,6 +450,21 @@ fn an_ext4_disk_boots_is_read_and_written() {
     let tree = guest_tree(folder.path(), true);
     let root = Root::Ext4(Ext4Options::default());
     let (_folder, image) = disk(Some(loader), READ_AND_WRITE, &root, &tree);
+    ext4_is_read_and_written(&image, &tree, &[]);
+}
+
+#[test]
+fn an_ext4_disk_that_has_grown_boots_is_read_and_written() {
+    let Some(loader) = set("WINDLASS_OSV_EXT_LOADER") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let tree = guest_tree(folder.path(), true);
+    let root = Root::Ext4(Ext4Options::default());
+    let (_folder, image) = disk(Some(loader), READ_AND_WRITE, &root, &tree);
+    let options = ResizeOptions::default();
+    let resized = resize(&image, 1 << 30, &options, &mut Unwatched).unwrap();
+    assert_eq!(resized.file_system, Some(FileSystemKind::Ext4));
     ext4_is_read_and_written(&image, &tree, &[]);
 }
 

@@ -1,10 +1,11 @@
 //! Disks get another size; e2fsck, sfdisk, sgdisk and QEMU look at what came out.
 
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{BufRead, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use windlass_image::convert::{ConvertOptions, Format, convert};
 use windlass_image::ext4::{self, Ext4Options, WrittenBy};
@@ -55,8 +56,8 @@ fn succeeds(program: &str, arguments: &[&str]) -> String {
 
 fn feed(program: &str, arguments: &[&str], input: &str) {
     let mut command = Command::new(program);
-    let command = command.args(arguments).stdin(std::process::Stdio::piped());
-    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let command = command.args(arguments).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     child
         .stdin
         .take()
@@ -273,4 +274,98 @@ fn a_disk_is_cut_off_where_nothing_lies_and_nowhere_else() {
     the disk cannot have 0 bytes: it has to be a multiple of 512
     the disk cannot have 2097152 bytes: there is something at byte 3145728
     ");
+}
+
+/// What the child of the next test does: it resizes until it is killed.
+#[test]
+#[ignore = "a child of another test"]
+fn child_that_is_killed() {
+    let (Ok(image), Ok(size)) = (
+        std::env::var("WINDLASS_TEST_IMAGE"),
+        std::env::var("WINDLASS_TEST_SIZE"),
+    ) else {
+        return;
+    };
+    println!("begins");
+    resized(Path::new(&image), size.parse().unwrap());
+}
+
+/// Has a child resize, and kills it after a while; whether it was killed before it was done.
+fn killed_after(image: &Path, size_bytes: u64, wait: Duration) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "resize::child_that_is_killed",
+            "--nocapture",
+        ])
+        .env("WINDLASS_TEST_IMAGE", image)
+        .env("WINDLASS_TEST_SIZE", size_bytes.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 && !line.contains("begins") {}
+    std::thread::sleep(wait);
+    let _ = child.kill();
+    !child.wait().unwrap().success()
+}
+
+#[test]
+fn slow_killed_at_any_moment_a_disk_has_the_old_size_or_the_new_one() {
+    let mut killed = 0;
+    // By a patch; as a new file; by resize2fs in a copy.
+    for (name, waits) in [("disk.img", 1), ("disk.qcow2", 4), ("theirs.img", 8)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let raw = folder.path().join("raw");
+        put_ext4(&raw, 0, 70 * MIB, WrittenBy::Linux);
+        if name == "theirs.img" {
+            // With a feature that we do not grow.
+            succeeds("tune2fs", &["-Q", "usrquota", raw.to_str().unwrap()]);
+        }
+        if name == "disk.qcow2" {
+            convert(
+                &raw,
+                &path,
+                Format::Qcow2,
+                &ConvertOptions::default(),
+                &mut Unwatched,
+            )
+            .unwrap();
+            fs::remove_file(raw).unwrap();
+        } else {
+            fs::rename(raw, &path).unwrap();
+        }
+        let mut size = 70 * MIB;
+        for turn in 0..20 {
+            let new = size + 40 * MIB;
+            killed += u32::from(killed_after(
+                &path,
+                new,
+                Duration::from_micros(500 * waits * turn),
+            ));
+            let found = Image::open(&path).unwrap().size_bytes();
+            assert!(
+                found == size || found == new,
+                "{name}, turn {turn}: {found}"
+            );
+            let done = Resized {
+                old_bytes: size,
+                new_bytes: found,
+                volume: None,
+                file_system: None,
+            };
+            check(&path, &done);
+            size = found;
+        }
+        // What was abandoned is removed by who comes next.
+        resized(&path, size + 40 * MIB);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    assert!(
+        killed > 10,
+        "only {killed} were killed before they were done"
+    );
 }
