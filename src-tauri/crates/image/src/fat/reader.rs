@@ -1,5 +1,6 @@
 //! FAT, read.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -34,6 +35,9 @@ struct Memory {
     /// A stretch of the FAT.
     window: Vec<u8>,
     window_offset: u64,
+    /// Which directory a cluster was found in, by its first one, and as which. No cluster is in two places: what there is to
+    /// list is never more than what is on the disk.
+    claimed: HashMap<u32, (u32, usize)>,
     /// Of the file that was read last: its first cluster, and which of its clusters is where.
     place: Option<(u32, u64, u32)>,
 }
@@ -202,7 +206,8 @@ impl Fat {
             let length = self.geometry.root_entries * ENTRY_BYTES as u64;
             return Ok(std::iter::once(start..start + length).collect());
         }
-        let mut cluster = u32::try_from(directory.inode).unwrap_or(0);
+        let first = u32::try_from(directory.inode).unwrap_or(0);
+        let mut cluster = first;
         if !self.geometry.has(cluster) {
             return Err(Error::NotFound {
                 path: directory.path.clone(),
@@ -213,6 +218,13 @@ impl Fat {
         let mut bytes = 0;
         loop {
             let at = self.geometry.cluster_offset(cluster);
+            let place = (first, stretches.len());
+            let claimed = *memory.claimed.entry(cluster).or_insert(place);
+            if claimed != place {
+                let expected = "a directory with clusters of its own";
+                let found = format!("cluster {cluster} of directory {}", claimed.0);
+                return Err(Error::corrupt("FAT directory", at, expected, found));
+            }
             stretches.push(at..at + self.geometry.cluster_bytes);
             bytes += self.geometry.cluster_bytes;
             match self.next(&mut memory, cluster)? {

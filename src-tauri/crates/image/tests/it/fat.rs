@@ -204,6 +204,26 @@ fn every_flipped_byte_of_the_tables_is_survived() {
     );
 }
 
+#[test]
+fn a_chain_in_a_circle_ends() {
+    let tree = files(&[("folder/file", &[1; 3000])]);
+    let options = FatOptions {
+        kind: Some(FatKind::Fat16),
+        ..FatOptions::default()
+    };
+    let (_folder, image) = written(&tree, &options);
+    let mut bytes = fs::read(&image).unwrap();
+    // The first cluster is the folder's, the file's are behind it: each of them leads to itself.
+    for cluster in 2_u16..8 {
+        let at = 512 + 2 * usize::from(cluster);
+        bytes[at..at + 2].copy_from_slice(&cluster.to_le_bytes());
+    }
+    let fat = Fat::open(Arc::new(bytes)).unwrap();
+    let folder = fat.find(&path("folder")).unwrap();
+    let error = fat.list(&folder).unwrap_err().to_string();
+    assert!(error.contains("clusters of its own"), "{error}");
+}
+
 prop_compose! {
     fn any_fat_tree()(names in vec(("[a-zA-Z0-9 ._~+-]{0,30}[a-z0-9]", 0_usize..4, vec(any::<u8>(), 0..3000), any::<bool>()), 0..60)) -> Tree {
         let mut tree = Tree::new();
@@ -227,8 +247,66 @@ prop_compose! {
     }
 }
 
+/// Walks over it and reads a little of each file.
+fn look(bytes: Vec<u8>) {
+    let Ok(fat) = Fat::open(Arc::new(bytes)) else {
+        return;
+    };
+    for stat in file_system::walk(&fat).map_while(Result::ok).take(1000) {
+        if matches!(stat.kind, StatKind::File { .. }) {
+            let _ = fat.read(&stat, 0, &mut [0; 2000]);
+            let _ = fat.read(&stat, u64::from(u32::MAX) - 10, &mut [0; 20]);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn damage_is_survived(
+        kind in 0..3_usize,
+        damage in vec((0..20_000_usize, vec(any::<u8>(), 1..8)), 1..20),
+    ) {
+        let kind = [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32][kind];
+        let (_folder, image) = written(&seed(), &FatOptions { kind: Some(kind), ..FatOptions::default() });
+        let mut bytes = fs::read(&image).unwrap();
+        // The tables, and where the root and the first directories are.
+        let tables = if kind == FatKind::Fat32 { 32 * 512 } else { 512 };
+        let data = usize::try_from(Image::open(&image).unwrap().size_bytes() / 32).unwrap();
+        for (at, with) in damage {
+            let at = match at % 3 {
+                0 => at % 90,
+                1 => tables + at % 200,
+                _ => data + at,
+            };
+            let end = (at + with.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&with[..end - at]);
+        }
+        look(bytes);
+    }
+
+    #[test]
+    fn any_bytes_behind_a_boot_sector_are_survived(
+        numbers in vec(any::<u8>(), 80),
+        sectors in 8_u16..200,
+        rest in vec(prop_oneof![Just(0_u8), any::<u8>()], 4096..30_000),
+    ) {
+        let mut bytes = vec![0; 512];
+        bytes[..80].copy_from_slice(&numbers);
+        bytes[0] = 0xEB;
+        bytes[11..13].copy_from_slice(&512_u16.to_le_bytes());
+        bytes[13] = 1 << (numbers[13] % 3);
+        bytes[14..16].copy_from_slice(&[1, 0]);
+        bytes[16] = 1;
+        bytes[17..19].copy_from_slice(&[32, 0]);
+        bytes[19..21].copy_from_slice(&sectors.to_le_bytes());
+        bytes[21] = 0xF8;
+        bytes[22..24].copy_from_slice(&[1, 0]);
+        bytes[510..].copy_from_slice(&[0x55, 0xAA]);
+        bytes.extend(rest);
+        look(bytes);
+    }
 
     #[test]
     fn any_tree_is_read_as_it_was_written(tree in any_fat_tree(), kind in 0..3_usize) {
