@@ -23,6 +23,13 @@ async function view(window, name) {
   );
 }
 
+/** Writes into a field, in place of what is there. */
+async function fill(window, role, name, text) {
+  await (await window.find(role, name)).click();
+  await window.chord(Key.CONTROL, "a");
+  await window.keys(text);
+}
+
 /** A screen as people may have it: light and dark, small and large, and open to everybody. */
 async function lookAt(window, name) {
   await window.accessible(name);
@@ -37,6 +44,7 @@ test("images", { timeout: 1_200_000 }, async (t) => {
   const options = {
     windowManager: true,
     linuxKernel: true,
+    apart: true,
     prepare: async (surroundings) => {
       await surroundings.windlassctl("sample", "create", "node-microservice");
     },
@@ -83,13 +91,13 @@ test("images", { timeout: 1_200_000 }, async (t) => {
     });
 
     await scene("all of it is searched by name", async (window) => {
-      await window.fill("searchbox", "Search the whole image", "bin/node");
+      await fill(window, "searchbox", "Search the whole image", "bin/node");
       await window.reads(/\d+ found/);
       const row = await window.find("row", /\/bin\/node$/);
       await (await row.findElement({ css: ".mono" })).click();
       await window.reads("This is not text");
       await lookAt(window, "image-search");
-      await window.fill("searchbox", "Search the whole image", Key.BACK_SPACE);
+      await fill(window, "searchbox", "Search the whole image", Key.BACK_SPACE);
       await window.find("tree");
     });
 
@@ -173,7 +181,7 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await window.reads("No volumes yet");
       await window.press("Create volume…");
       await window.find("dialog", "Create a volume");
-      await window.fill("textbox", "Name", "results");
+      await fill(window, "textbox", "Name", "results");
       await window.accessible("a new volume");
       await window.screenshot("volume-new-light");
       await window.press("Create");

@@ -30,8 +30,9 @@ export function formatBytes(bytes: number): string {
   return `${formatNumber(value, unit > 0 && value < 10 ? 1 : 0)} ${BINARY_UNITS[unit]}`;
 }
 
-/** A length of time with its two largest units: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min. */
+/** A length of time with its two largest units: 12 ms, 0.4 s, 12 s, 3 min 5 s, 2 h 10 min. */
 export function formatDuration(milliseconds: number): string {
+  if (milliseconds > 0 && milliseconds < 95) return `${Math.ceil(milliseconds)} ms`;
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 10) return `${formatNumber(seconds, 1)} s`;
   const whole = Math.round(seconds);

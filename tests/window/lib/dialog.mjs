@@ -16,11 +16,11 @@ export async function answerDialog({ surroundings }, path) {
   await sleep(400);
   // A dialog for saving has a field for the name at hand; the others get one by Ctrl+L.
   const title = await xdotool("getwindowname", id);
-  if (!/^Save/.test(title)) await xdotool("key", "--window", id, "ctrl+l");
-  await sleep(300);
+  if (!/^Save/.test(title)) await xdotool("key", "ctrl+l");
+  await sleep(500);
   await xdotool("key", "ctrl+a");
-  await xdotool("type", "--delay", "8", path);
-  await sleep(400);
+  await xdotool("type", "--delay", "20", path);
+  await sleep(800);
   await xdotool("key", "Return");
   await until(
     "the end of the desktop's dialog",

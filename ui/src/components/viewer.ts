@@ -18,7 +18,11 @@ export function openViewer(place: HTMLElement, label: string, text: string): Vie
     search({ top: true }),
     keymap.of([...searchKeymap, ...defaultKeymap]),
     EditorState.readOnly.of(true),
-    EditorView.contentAttributes.of({ "aria-label": label, "aria-readonly": "true" }),
+    EditorView.contentAttributes.of({
+      "aria-label": label,
+      "aria-readonly": "true",
+      tabindex: "0",
+    }),
     look,
   ];
   const view = new EditorView({
