@@ -9,7 +9,8 @@
 //!     │           └─ ext4::write ──────────────────────┤
 //!     ├─ osv::write_disk = loader + command line + MBR + one of the two
 //!     ├─ linux::write_disk = GPT + GRUB + EFI system partition (FAT) + ext4
-//!     └─ fat::write: what firmware and cloud-init read
+//!     ├─ fat::write: what firmware and cloud-init read
+//!     └─ iso::write: seeds of cloud-init on a disk of their own
 //! ```
 //!
 //! What the writers keep to:
@@ -20,7 +21,8 @@
 //!   (a fresh file does) wherever it was not written.
 //! - Files are declared with their size. A file that has another size when it is read is an error.
 //!
-//! Any image is read through [`Image::open`], whatever its format, division and file system.
+//! Any image is read through [`Image::open`], whatever its format, division and file system. As whole disks they are
+//! taken in ([`import`]), made into the formats of others ([`convert`]) and given another size ([`resize`]).
 //!
 //! What is read ([`Image`], [`FileSystem`], [`rofs::Reader`], [`mbr`], [`osv`], [`ext4::Superblock`]) may come from anybody:
 //! every offset and count is checked against what is really there, and an error says at which byte

@@ -15,6 +15,7 @@
 //! What is written depends on the tree and the label alone: all belongs to root, and every time is
 //! [`ext4::EPOCH_SECONDS`](crate::ext4::EPOCH_SECONDS).
 
+mod layout;
 mod names;
 mod reader;
 mod records;
