@@ -10,8 +10,8 @@ use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
     appliance, collect, compose, config, doctor, fetch, graph, image, images, info, job, kernel,
-    library, machine, manifest, pack, package, packages, registry, run, runtime, sample, search,
-    settings, volume,
+    library, machine, manifest, pack, package, packages, registry, remote, run, runtime, sample,
+    search, settings, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -123,6 +123,8 @@ pub(crate) enum PackageVerb {
     Collect(collect::Collect),
     /// Compose an image from the package in a folder
     Compose(compose::Compose),
+    /// Send the package in a folder to an OSv guest in which cpiod listens
+    ComposeRemote(remote::ComposeRemote),
     /// Show what a package says of itself
     Describe(package::Describe),
     /// List the packages of the library
@@ -236,6 +238,7 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Package(PackageVerb::Init(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Collect(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Compose(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::ComposeRemote(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Describe(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::List) => package::list(context),
         Verb::Package(PackageVerb::Search(verb)) | Verb::Search(verb) => verb.run(context).await,

@@ -72,7 +72,18 @@ pub enum MemberContent {
 
 /// All that a plan's packages and appliance have; what we add for a new image is left out.
 pub fn members_of(plan: &Plan) -> Vec<Member> {
-    let ours = plan.entries().filter(|(_, entry)| entry.layer > 0);
+    members_from(plan, 1)
+}
+
+/// All that a plan has: for a disk of its own.
+pub fn everything(plan: &Plan) -> Vec<Member> {
+    members_from(plan, 0)
+}
+
+fn members_from(plan: &Plan, lowest_layer: usize) -> Vec<Member> {
+    let ours = plan
+        .entries()
+        .filter(|(_, entry)| entry.layer >= lowest_layer);
     let member = |(path, entry): (&GuestPath, &crate::plan::Entry)| {
         let content = match (&entry.kind, &entry.origin) {
             (EntryKind::Directory, _) => MemberContent::Directory { mode: entry.mode },

@@ -108,6 +108,15 @@ pub enum Error {
         problem: String,
     },
 
+    /// The REST API of an OSv guest did not do what it was asked.
+    #[error("the OSv guest at {address} did not do it: {problem}")]
+    Rest {
+        /// Host and port.
+        address: String,
+        /// What happened, in words.
+        problem: String,
+    },
+
     /// The operating system refused.
     #[error("could not {doing} {}", path.display())]
     Io {
@@ -197,6 +206,9 @@ impl Error {
             Self::Io { source, path, .. } => return io_hint(source, path),
             Self::Cpiod { .. } => "Look at the guest's console; start it with `/tools/cpiod.so` in its boot command, and forward its port (10000). \
                  It takes one connection and ends then."
+                .to_owned(),
+            Self::Rest { .. } => "Look at the guest's console; its image needs the package osv.httpserver-api, and its port 8000 \
+                 has to be forwarded."
                 .to_owned(),
             Self::Tree(_) | Self::Cancelled => return None,
         })

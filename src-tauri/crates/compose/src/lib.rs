@@ -35,11 +35,13 @@ mod digest;
 mod error;
 mod fingerprint;
 mod layer;
+pub mod osv_rest;
 mod plan;
 mod progress;
 pub mod sbom;
 mod scan;
 mod stamp;
+mod zfs;
 
 pub use build::{
     Build, Change, Changes, Content, FileKind, FileList, FileRecord, Held, LinuxBoot, Manner, Push,
@@ -55,3 +57,4 @@ pub use plan::{Entry, EntryKind, LayerSummary, Listed, Plan, plan};
 pub use progress::{Progress, Step};
 pub use scan::{ScannedLayer, scan};
 pub use windlass_package::{Finding, Severity};
+pub use zfs::{Fill, ZfsDisk, ZfsRecipe, build_zfs, zfs_command_line};

@@ -236,7 +236,7 @@ pub(crate) fn accelerator_arguments(accelerator: Accelerator) -> [&'static str; 
 }
 
 /// An option's text with a path in it; QEMU reads a doubled comma as a comma.
-fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
+pub(crate) fn option_with_path(before: &str, path: &Path, after: &str) -> OsString {
     let mut text = before.as_bytes().to_vec();
     for byte in path.as_os_str().as_bytes() {
         text.push(*byte);

@@ -175,6 +175,17 @@ pub enum Error {
         /// Why, in words.
         message: String,
     },
+    /// The guest that makes a file system did not do its work.
+    #[error("the builder guest failed: {problem}; it said:\n{said}")]
+    Builder {
+        /// What happened, in words.
+        problem: String,
+        /// The guest's last lines.
+        said: String,
+    },
+    /// Whoever waited ended it.
+    #[error("cancelled")]
+    Cancelled,
     /// The machine's task is gone: the application is closing.
     #[error("machines are being closed")]
     Closed,
@@ -225,6 +236,9 @@ impl Error {
             Self::NoDisplay { .. } => {
                 "Switch the display on in the run settings, and run it again."
             }
+            Self::Builder { .. } => {
+                "Use the zfs_builder ELF kernel that belongs to the OSv loader; give the disk more room."
+            }
             Self::NoAgent { .. } => {
                 "Switch on \"Allow changes while it runs\" in the run settings, and run it again."
             }
@@ -246,7 +260,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "Free some space on that disk."
             }
-            Self::Qmp { .. } | Self::Closed | Self::Io { .. } => return None,
+            Self::Qmp { .. } | Self::Closed | Self::Cancelled | Self::Io { .. } => return None,
         };
         Some(hint.to_owned())
     }

@@ -44,6 +44,7 @@ mod spec;
 mod status;
 mod task;
 mod usage;
+mod zfs;
 
 pub use agent::Agent;
 pub use console::ConsoleFollower;
@@ -61,3 +62,4 @@ pub use spec::{
 };
 pub use status::{MachineState, Status};
 pub use usage::{Load, Usage};
+pub use zfs::{build_zfs, zfs_builder_command_line};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use windlass_workshop::builds::ComposeOptions;
+use windlass_workshop::builds::{ComposeOptions, ZfsOptions};
 
 use super::target;
 use crate::context::Context;
@@ -40,6 +40,12 @@ pub(crate) struct Compose {
     /// With --out: write only what differs into the file that is there. A kept build is updated in any case
     #[arg(long)]
     update: bool,
+    /// Make a disk with a ZFS root, written by this guest of OSv's (zfs_builder-stripped.elf); needs --out
+    #[arg(long, value_name = "FILE", requires = "out")]
+    zfs_builder: Option<PathBuf>,
+    /// The loader image of an OSv that has ZFS, for --zfs-builder; the library's newest, when nothing is said
+    #[arg(long, value_name = "FILE", requires = "zfs_builder")]
+    zfs_loader: Option<PathBuf>,
     /// Accepted for Capstan's scripts
     #[arg(long, short, hide = true)]
     verbose: bool,
@@ -66,14 +72,26 @@ impl Compose {
             self.run.as_deref(),
         );
         let into_file = self.out.is_some();
-        let options = ComposeOptions {
-            settings,
-            size_bytes: self.size.map(|mib| u64::from(mib) << 20),
-            name: Some(self.name.clone()),
-            out: self.out,
-            update: self.update,
+        let size_bytes = self.size.map(|mib| u64::from(mib) << 20);
+        let job = if let (Some(builder), Some(out)) = (self.zfs_builder, &self.out) {
+            let options = ZfsOptions {
+                settings,
+                size_bytes,
+                builder,
+                loader: self.zfs_loader,
+                out: out.clone(),
+            };
+            workshop.start_compose_zfs(&appliance.id, options)?
+        } else {
+            let options = ComposeOptions {
+                settings,
+                size_bytes,
+                name: Some(self.name.clone()),
+                out: self.out,
+                update: self.update,
+            };
+            workshop.start_compose(&appliance.id, options)?
         };
-        let job = workshop.start_compose(&appliance.id, options)?;
         let job = progress::wait(context, &job, &mut signals).await?;
         let produced = job.produced.unwrap_or_default();
         if into_file {

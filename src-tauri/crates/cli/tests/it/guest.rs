@@ -385,3 +385,79 @@ fn slow_changes_are_pushed_to_a_guest_that_runs() {
     session.done(&["machine", "kill", "open"]);
     session.done(&["delete", "open", "closed"]);
 }
+
+#[test]
+fn slow_a_zfs_root_is_written_by_osvs_builder_and_boots() {
+    let file = |variable: &str| {
+        let file = std::env::var(variable).ok();
+        if file.is_none() {
+            println!("skipped: {variable} does not name a file of OSv's");
+        }
+        file
+    };
+    let (Some(builder), Some(loader)) = (
+        file("WINDLASS_OSV_ZFS_BUILDER"),
+        file("WINDLASS_OSV_ZFS_LOADER"),
+    ) else {
+        return;
+    };
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let folder = session.home().join("appliances/hello");
+    std::fs::write(folder.join("large"), vec![7; 9 << 20]).unwrap();
+    let folder = folder.display().to_string();
+    let compose = |builder: &str, size: &str| {
+        session.run(&[
+            "package",
+            "compose",
+            "hello",
+            "--path",
+            &folder,
+            "--out",
+            "zfs.img",
+            "-s",
+            size,
+            "--zfs-builder",
+            builder,
+            "--zfs-loader",
+            &loader,
+            "--run",
+            "/hello from-zfs",
+        ])
+    };
+    // What is no builder is refused, and one that is none of ZFS leaves nothing but its words.
+    assert_ne!(compose(&folder, "256M").status, 0);
+    let said = compose(&builder, "256M");
+    assert_eq!(said.status, 0, "{}{}", said.stdout, said.stderr);
+    let disk = session.folder().join("zfs.img");
+    assert_eq!(std::fs::read_dir(session.folder()).unwrap().count(), 1);
+    let output = std::process::Command::new("qemu-system-x86_64")
+        .args([
+            "-nodefaults",
+            "-machine",
+            "pc",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+        ])
+        .args([
+            "-m",
+            "512",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+            "-drive",
+        ])
+        .arg(format!("if=virtio,format=raw,file={}", disk.display()))
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        console.contains("Hello from a virtual appliance!"),
+        "{console}"
+    );
+    assert!(console.contains("from-zfs"), "{console}");
+}

@@ -15,10 +15,10 @@ use windlass_image::{GuestPath, Source};
 
 use crate::support::Workshop;
 
-type Received = BTreeMap<String, (u32, Vec<u8>)>;
+pub(crate) type Received = BTreeMap<String, (u32, Vec<u8>)>;
 
 /// Takes one connection: header, name and content, each filled up to four bytes, until the trailer.
-fn receive(mut stream: TcpStream, prefix: &str) -> io::Result<Received> {
+pub(crate) fn receive(mut stream: TcpStream, prefix: &str) -> io::Result<Received> {
     let mut received = Received::new();
     loop {
         let mut header = [0; 110];

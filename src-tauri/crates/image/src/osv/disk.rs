@@ -26,6 +26,11 @@ pub enum Root {
     /// Writable; for kernels that were built with it. Always made for OSv to write to, whatever
     /// [`written_by`](Ext4Options::written_by) says.
     Ext4(Ext4Options),
+    /// Room for what a guest makes there: ZFS.
+    Empty {
+        /// The size of the partition.
+        size_bytes: u64,
+    },
 }
 
 /// What was written.
@@ -75,6 +80,7 @@ pub fn write_disk(
             };
             ext4::write(tree, out, &options, watch)?
         }
+        Root::Empty { size_bytes } => *size_bytes,
     };
     let partition = mbr::put_partition(
         &mut sector,

@@ -48,6 +48,7 @@ pub fn update_disk(
             };
             ext4::update(part, start, tree, changes, &options, out, watch)?
         }
+        Root::Empty { .. } => return Ok(Updated::rebuild("only a guest writes its file system")),
     };
     let mut inner = match updated {
         Updated::Patch(patch) => patch,

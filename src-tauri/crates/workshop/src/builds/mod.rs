@@ -16,11 +16,13 @@ mod named;
 mod provide;
 mod run;
 mod update;
+mod zfs;
 
 pub(crate) use lease::Lease;
 
 pub use named::{ComposeOptions, Image};
 pub use run::RunOptions;
+pub use zfs::ZfsOptions;
 
 use std::path::Path;
 use std::sync::Arc;

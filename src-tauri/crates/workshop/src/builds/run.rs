@@ -156,6 +156,11 @@ impl Workshop {
     ) -> Result<MachineSpec> {
         let settings = self.settings_of(&composition.settings)?;
         let boot = self.boot(composition, kernel)?;
+        let channels = if settings.allow_changes {
+            crate::machines::osv_channels(composition)
+        } else {
+            Vec::new()
+        };
         let network = settings.network.then(|| Network {
             ports: settings
                 .ports
@@ -165,6 +170,7 @@ impl Workshop {
                     guest: port.guest,
                     protocol: port.protocol.into(),
                 })
+                .chain(channels)
                 .collect(),
         });
         let labels = Labels {
@@ -190,7 +196,7 @@ impl Workshop {
             }],
             network,
             display: true,
-            agent: settings.allow_changes && composition.guest == GuestOs::Linux,
+            agent: settings.allow_changes,
             patience: windlass_machine::Patience::default(),
             console_max_mib: windlass_machine::console_max_mib(),
             labels: serde_json::to_value(labels)

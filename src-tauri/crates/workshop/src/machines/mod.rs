@@ -5,7 +5,9 @@
 
 mod console;
 mod load;
+mod osv;
 mod push;
+mod remote;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use windlass_machine::{MachineHandle, Probe, Qemu, Status};
 pub use console::{Console, ConsoleInput};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
+pub(crate) use osv::channels as osv_channels;
 pub use push::Pushed;
 
 use crate::Workshop;
@@ -190,6 +193,7 @@ fn shown(handle: &MachineHandle) -> Machine {
     let spec = handle.spec();
     let labels = labels(handle);
     let status: Status = handle.status().borrow().clone();
+    let allows_changes = spec.agent && !is_read_only(&spec.disks);
     Machine {
         id: spec.id,
         name: spec.name,
@@ -217,8 +221,15 @@ fn shown(handle: &MachineHandle) -> Machine {
         started_at: status.started_at.map(|time| time.to_string()),
         ended_at: status.ended_at.map(|time| time.to_string()),
         elsewhere: status.elsewhere,
-        allows_changes: spec.agent,
+        allows_changes,
     }
+}
+
+/// Whether the root cannot be written, whatever is asked for.
+fn is_read_only(disks: &[windlass_machine::Disk]) -> bool {
+    disks
+        .first()
+        .is_some_and(|disk| disk.access == windlass_machine::DiskAccess::ReadOnly)
 }
 
 impl Workshop {

@@ -8,6 +8,9 @@
 //!                         compare ─> remove, write, … ─> all of it on the guest's disk ─> the commands begin again
 //! ```
 //!
+//! A Linux guest is changed through its agent. OSv is changed through its REST API or cpiod, where the image has one of
+//! them and its port is forwarded ([`osv`]); its commands begin again when the machine does.
+//!
 //! Before anything is changed, `pushed.json` says of every path that is going to be that nobody knows what is there; after all
 //! is on the disk, what there is. Killed in between, the next push does the rest and all of it again.
 
@@ -23,7 +26,7 @@ use windlass_guest::agent::{Refusal, Request};
 use windlass_image::{GuestPath, Source};
 use windlass_machine::{Agent, Boot, MachineHandle};
 
-use super::labels;
+use super::{labels, osv};
 use crate::Workshop;
 use crate::appliances::{ApplianceSettings, Composition};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
@@ -63,10 +66,10 @@ impl Pushed {
 }
 
 /// A machine, and what is to be done in it.
-struct Prepared {
-    composition: Arc<Composition>,
+pub(super) struct Prepared {
+    pub(super) composition: Arc<Composition>,
     before: Held,
-    push: Push,
+    pub(super) push: Push,
     held_path: PathBuf,
 }
 
@@ -185,24 +188,11 @@ impl Workshop {
             reporter.log("The machine has all of it already");
         } else {
             reporter.check()?;
-            let mut agent = handle.agent().await?;
-            if !agent.is_writable() {
-                return Err(AppError::new(
-                    ErrorKind::Conflict,
-                    "The machine's root file system is read-only",
-                )
-                .hinted("Run the appliance again"));
+            if handle.spec().guest == windlass_guest::GuestOs::Osv {
+                self.push_to_osv(handle, &prepared, reporter).await?;
+            } else {
+                push_to_linux(handle, &prepared, reporter).await?;
             }
-            let push = &prepared.push;
-            let held = push.during(&prepared.before);
-            keep(held, &prepared.held_path).await?;
-            send(&mut agent, push, reporter).await?;
-            agent.done(&Request::Sync).await?;
-            keep(push.after.clone(), &prepared.held_path).await?;
-            reporter.step("Starting the commands again");
-            let line = machine_command_line(handle, &prepared);
-            let commands = agent.restart(Some(line)).await?;
-            reporter.log(&format!("{commands} command(s) began again"));
             pushed.restarted = true;
         }
         reporter.log(&format!(
@@ -215,6 +205,61 @@ impl Workshop {
         crate::blocking(move || crate::disk::write_whole(&last, &bytes)).await??;
         Ok(pushed)
     }
+
+    /// Brings the files of an OSv guest to what they should be, and starts its machine again.
+    async fn push_to_osv(
+        self: &Arc<Self>,
+        handle: &MachineHandle,
+        prepared: &Prepared,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let channel = osv::channel(handle, prepared)?;
+        let push = &prepared.push;
+        keep(push.during(&prepared.before), &prepared.held_path).await?;
+        reporter.step("Sending what changed");
+        osv::send(channel, push, reporter).await?;
+        keep(push.after.clone(), &prepared.held_path).await?;
+        // OSv has no way to end one program and start it anew.
+        reporter.step("Starting the machine again");
+        let probe = self.probe(reporter.cancellation()).await?;
+        match handle.stop().await {
+            // cpiod has ended, and with it a guest whose last command it was.
+            Ok(()) | Err(windlass_machine::Error::WrongState { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        handle.ended().await;
+        handle.start(&probe).await?;
+        if push.command_line.is_some() {
+            reporter.log("The boot command changed as well: run the appliance again to have it");
+        }
+        Ok(())
+    }
+}
+
+/// Brings the files of a Linux guest to what they should be, and has its commands begin again.
+async fn push_to_linux(
+    handle: &MachineHandle,
+    prepared: &Prepared,
+    reporter: &Reporter,
+) -> Result<()> {
+    let mut agent = handle.agent().await?;
+    if !agent.is_writable() {
+        return Err(AppError::new(
+            ErrorKind::Conflict,
+            "The machine's root file system is read-only",
+        )
+        .hinted("Run the appliance again"));
+    }
+    let push = &prepared.push;
+    keep(push.during(&prepared.before), &prepared.held_path).await?;
+    send(&mut agent, push, reporter).await?;
+    agent.done(&Request::Sync).await?;
+    keep(push.after.clone(), &prepared.held_path).await?;
+    reporter.step("Starting the commands again");
+    let line = machine_command_line(handle, prepared);
+    let commands = agent.restart(Some(line)).await?;
+    reporter.log(&format!("{commands} command(s) began again"));
+    Ok(())
 }
 
 /// The boot command line that the guest is to follow from now on: the appliance's, whole.

@@ -8,7 +8,7 @@ use windlass_workshop::appliances::Port;
 use windlass_workshop::guests::{GuestOs, Protocol, RootFs};
 use windlass_workshop::machines::MachineState;
 
-use crate::place::{Place, console, ended, finish, get, has_node, run, until};
+use crate::place::{Place, console, console_until, ended, finish, get, has_node, run, until};
 
 /// A place whose library has these kernels; nothing where one is not named.
 pub(crate) async fn with_osv(variables: &[&str]) -> Option<(Place, Arc<Workshop>)> {
@@ -117,4 +117,75 @@ async fn slow_a_service_answers_on_osv() {
     Stopped, exit status None
     It stopped when asked.
     ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_osv_is_changed_by_cpiod() {
+    let ext4 = ["WINDLASS_OSV_EXT_LOADER", "WINDLASS_OSV_EXT_KERNEL"];
+    let Some((place, workshop)) = with_osv(&ext4).await else {
+        return;
+    };
+    let Some(cpiod) = std::env::var_os("WINDLASS_OSV_CPIOD") else {
+        println!(
+            "skipped: WINDLASS_OSV_CPIOD does not name a folder with OSv's cpiod.so and its libraries"
+        );
+        return;
+    };
+    let appliance = place.hello(&workshop, "/hello").await;
+    for file in std::fs::read_dir(cpiod).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        let folder = if name == "cpiod.so" {
+            "tools"
+        } else {
+            "usr/lib"
+        };
+        let content = std::fs::read(file.path()).unwrap();
+        place.write(&format!("hello/{folder}/{name}"), &content);
+    }
+    let script = |text: &str| {
+        let line = format!("/hello {text}\n");
+        place.write("hello/commands", line.as_bytes());
+        line.len() as u64
+    };
+    script("one");
+    let mut settings = workshop.run_form(&appliance.id).unwrap().settings;
+    settings.root_fs = RootFs::Ext4;
+    settings.allow_changes = true;
+    settings.command = Some("runscript /commands; /tools/cpiod.so --prefix /".to_owned());
+    workshop.save_settings(&appliance.id, settings).unwrap();
+    let id = run(&workshop, &appliance.id).await;
+    console_until(&workshop, &id, "Waiting for connection from host").await;
+    console_until(&workshop, &id, "argument     one").await;
+    assert!(workshop.machine(&id).unwrap().allows_changes);
+
+    // Only what changed is sent; the machine starts again, and the new text is there.
+    let bytes = script("another");
+    place.write("hello/data/new", b"new");
+    let job = workshop.start_push(&id).unwrap();
+    finish(&workshop, &job).await.unwrap();
+    let pushed = workshop.last_push(&id).unwrap().unwrap();
+    assert_eq!(
+        (pushed.added, pushed.changed, pushed.bytes, pushed.restarted),
+        (1, 1, bytes + 3, true)
+    );
+    console_until(&workshop, &id, "argument     another").await;
+    console_until(&workshop, &id, "Waiting for connection from host").await;
+
+    // What cpiod cannot do is said before anything is sent.
+    std::fs::remove_file(place.path("hello/data/new")).unwrap();
+    let job = workshop.start_push(&id).unwrap();
+    let refused = finish(&workshop, &job).await.unwrap_err();
+    insta::assert_snapshot!(place.shown(&refused), @"");
+
+    // The same way, a whole appliance: what Capstan calls compose-remote.
+    let ports = workshop.machine(&id).unwrap().ports;
+    let port = ports.iter().find(|port| port.guest == 10_000).unwrap().host;
+    let job = workshop
+        .start_compose_remote(&appliance.id, "127.0.0.1", port)
+        .unwrap();
+    let sent: u64 = finish(&workshop, &job).await.unwrap().parse().unwrap();
+    assert!(sent > bytes, "{sent}");
+    console_until(&workshop, &id, "cpiod finished").await;
+    workshop.kill_machine(&id).await.unwrap();
 }
