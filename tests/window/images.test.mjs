@@ -44,7 +44,6 @@ test("images", { timeout: 1_200_000 }, async (t) => {
   const options = {
     windowManager: true,
     linuxKernel: true,
-    apart: true,
     prepare: async (surroundings) => {
       await surroundings.windlassctl("sample", "create", "node-microservice");
     },
@@ -74,6 +73,10 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await window.press("Build");
       await window.reads("Built anew", { within: 120_000 });
       await lookAt(window, "builds");
+      await window.tab("Disk");
+      await window.reads("The disk that builds make");
+      await lookAt(window, "disk");
+      await window.tab("Builds");
     });
 
     await scene("what is in it is walked by keys and read", async (window) => {
@@ -87,7 +90,7 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await window.keys("serv");
       await window.find("heading", "/server.js");
       await window.reads("A small HTTP service");
-      await lookAt(window, "image");
+      await lookAt(window, "images");
     });
 
     await scene("all of it is searched by name", async (window) => {
@@ -210,7 +213,7 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await window.go("Machines");
       await view(window, "Images");
       await window.find("row", /before/);
-      await lookAt(window, "images");
+      await lookAt(window, "images-imported");
       await window.drop(place("before.qcow2"));
       await window.press("Look into it");
       await window.find("tree", /before\.qcow2/);

@@ -16,6 +16,9 @@ export async function answerDialog({ surroundings }, path) {
   await sleep(400);
   // A dialog for saving has a field for the name at hand; the others get one by Ctrl+L.
   const title = await xdotool("getwindowname", id);
+  // It begins with what was used last, out of which no folder can be chosen: it goes home first.
+  if (/Folder/.test(title)) await xdotool("key", "alt+Home");
+  await sleep(500);
   if (!/^Save/.test(title)) await xdotool("key", "ctrl+l");
   await sleep(500);
   await xdotool("key", "ctrl+a");

@@ -110,8 +110,9 @@ export async function dragOut(window, element, folder) {
 async function onScreen(window, element) {
   const { surroundings } = window;
   const ids = (await surroundings.command("xdotool", "search", "--onlyvisible", "--name", "^Windlass$")).trim().split("\n");
-  const geometry = await surroundings.command("xdotool", "getwindowgeometry", "--shell", ids.at(-1));
-  const [left, top] = ["X", "Y"].map((axis) => Number(new RegExp(`^${axis}=(-?\\d+)$`, "m").exec(geometry)[1]));
+  // xdotool's own answer counts the window manager's frame twice.
+  const geometry = await surroundings.command("xwininfo", "-id", ids.at(-1));
+  const [left, top] = ["X", "Y"].map((axis) => Number(new RegExp(`Absolute upper-left ${axis}:\\s+(-?\\d+)`).exec(geometry)[1]));
   const middle = await window.script(
     "const at = arguments[0].getBoundingClientRect(); return [at.left + Math.min(at.width / 2, 120), at.top + at.height / 2];",
     element,

@@ -49,8 +49,9 @@ class Images extends Collection<ImportedImage> {
     const name = fileName(path);
     await dialogs.attempt(m.error_importing_image({ name }), async () => {
       const id = await backend.imageImport(path);
-      toasts.show(m.importing_image({ name }));
+      const begun = toasts.show(m.importing_image({ name }));
       const state = await jobs.ended(id);
+      toasts.dismiss(begun);
       await this.load();
       const job = jobs.get(id);
       const made = job?.produced ?? null;
