@@ -11,7 +11,7 @@ import { Figures, ROOT, packageVersion } from "./lib/figures.mjs";
 const LIMITS = {
   write_mpm: ["tar -czf, sync", "tar by pigz, sync"],
   "pack::make": ["cp -r, sync"],
-  closure: ["reading it all"],
+  "pack::plan": ["reading it all"],
 };
 
 // On the disk that homes are on, not in a /tmp that may be memory.
@@ -38,7 +38,7 @@ try {
     const of = (limit) => rows.find((row) => row.group === group && row.name === limit);
     const limits = (LIMITS[name] ?? []).filter(of);
     const rate = sizeBytes ? `, ${Math.round(sizeBytes / 2 ** 20)} MiB` : "";
-    const title = `${group.split(",")[0]}${rate}: ${name}`;
+    const title = `${group.replace(/, \d+ .*$/, "")}${rate}: ${name}`;
     if (Object.values(LIMITS).flat().includes(name)) continue;
     for (const limit of limits) figures.add({ name: title, samples, limit: { name: limit, samples: of(limit).samples } });
     if (!limits.length) figures.add({ name: title, samples });
