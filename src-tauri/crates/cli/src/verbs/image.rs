@@ -464,6 +464,15 @@ fn info(info: &ImageInfo) -> String {
     if let Some(line) = line.or_else(|| info.guest_command_line.clone()) {
         rows.push(("Starts", line));
     }
+    let firmware = match (info.boots_by_bios, info.boots_by_uefi) {
+        (true, true) => "by BIOS and UEFI",
+        (true, false) => "by BIOS",
+        (false, true) => "by UEFI",
+        (false, false) => "",
+    };
+    if !firmware.is_empty() {
+        rows.push(("Boots by itself", firmware.to_owned()));
+    }
     let volumes = lines(&info.volumes, |volume| {
         format!(
             "{}  {}  {}{}",
