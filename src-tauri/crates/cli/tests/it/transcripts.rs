@@ -364,3 +364,48 @@ fn a_reader_that_goes_away_is_no_error() {
     child.wait().unwrap();
     assert_eq!(stderr, "");
 }
+
+#[test]
+fn volumes_and_images_are_looked_into() {
+    let session = Session::new();
+    session.write("files/a.txt", "A\n");
+    session.write("files/sub/100%.txt", "B\n");
+    session.run(&["volume", "create", "other", "--size", "16M"]);
+    insta::assert_snapshot!(session.transcript(&[
+        &[
+            "volume", "create", "data", "--folder", "files", "--size", "16M", "--quiet"
+        ],
+        &["volume", "create", "data", "--size", "16M", "--quiet"],
+        &["volume", "create", "a b", "--size", "16M"],
+        &["image", "ls", "data"],
+        &["image", "ls", "data", "/nowhere"],
+        &["image", "tree", "data", "/sub"],
+        &["image", "tree", "data", "/sub", "--json"],
+        &["image", "cat", "data", "/a.txt"],
+        &["image", "cat", "data", "/sub"],
+        &["image", "search", "data", "TXT"],
+        &["image", "sizes", "data"],
+        &["image", "cp", "data", "/sub", "/a.txt", "out", "--quiet"],
+        &["image", "cp", "data", "/a.txt", "out", "--quiet"],
+        &["image", "diff", "data", "./files", "--quiet"],
+        &["image", "diff", "data", "other", "--quiet"],
+        &["image", "convert", "data", "copy.vdi", "--quiet"],
+        &["image", "convert", "data", "copy.what", "--quiet"],
+        &["image", "import", "copy.vdi", "--quiet"],
+        &["image", "cat", "copy", "/a.txt"],
+        &["image", "rm", "copy"],
+        &["image", "imported"],
+        &["image", "verify", "data"],
+        &["image", "set-cmdline", "data", "/hello"],
+        &["volume", "cp", "data", "/", "all", "--quiet"],
+        &["volume", "resize", "data", "32M", "--quiet"],
+        &["volume", "rm", "data"],
+        &["volume", "rm", "data", "--force"],
+        &["volume", "rm", "data", "--force"],
+        &["image", "info", "nothing"],
+    ]));
+    let listed = session.run(&["volume", "ls"]);
+    assert!(listed.stdout.contains("other"), "{}", listed.stdout);
+    let info = session.run(&["image", "info", "other"]);
+    assert!(info.stdout.contains("ext4"), "{}", info.stdout);
+}

@@ -238,7 +238,8 @@ impl Workshop {
     }
 
     fn compared(&self, name: &str) -> Result<ComparedSide> {
-        if Path::new(name).is_dir() {
+        let named = self.named_image(name);
+        if Path::new(name).is_dir() && (named.is_err() || name.contains('/')) {
             let folder = std::path::absolute(name).doing("find", Path::new(name))?;
             return Ok(ComparedSide {
                 shown: folder.display().to_string(),
@@ -247,7 +248,7 @@ impl Workshop {
                 named: None,
             });
         }
-        let named = self.named_image(name)?;
+        let named = named?;
         let shown = match &named.build {
             Some(build) => {
                 let time = build.started_at.get(..19).unwrap_or(&build.started_at);
