@@ -25,8 +25,8 @@ use crate::{ext4, journal, linux, osv, rofs};
 /// Sets the boot command line that a disk of OSv, or a Linux disk that boots by itself, carries.
 ///
 /// # Errors
-/// [`Error::CommandLine`] where it does not fit; [`Error::WrongKind`] for what carries none; [`Error::Unsupported`] for what
-/// is not raw; [`Error::Busy`] where somebody else writes to it; the errors of [`Image::open`]; [`Error::Write`].
+/// [`Error::CommandLine`] where it does not fit; [`Error::WrongKind`] for what carries none, or is
+/// not raw; [`Error::Busy`] where somebody else writes to it; the errors of [`Image::open`]; [`Error::Write`].
 pub fn set_command_line(image_path: &Path, command_line: &str) -> Result<(), Error> {
     let (file, image) = open(image_path)?;
     let mut collected = Collected {
@@ -51,7 +51,7 @@ pub fn set_command_line(image_path: &Path, command_line: &str) -> Result<(), Err
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::WrongKind`] for what is no file, or a file system that was made by others;
-/// [`Error::Unsupported`] for what is not raw; [`Error::Busy`]; [`Error::TooSmall`]; the errors of [`Image::open`] and of
+/// [`Error::Busy`]; [`Error::TooSmall`]; the errors of [`Image::open`] and of
 /// writing. The image is then as it was.
 pub fn replace_file(
     image_path: &Path,
@@ -114,9 +114,9 @@ fn open(path: &Path) -> Result<(File, Image), Error> {
     }
     let image = Image::open(path)?;
     if image.format() != DiskFormat::Raw {
-        return Err(Error::Unsupported {
-            what: "a format other than raw, in which it cannot be changed in its place".to_owned(),
-            offset: 0,
+        return Err(Error::WrongKind {
+            expected: "a raw image, the only kind that can be changed in its place",
+            found: "convert it to raw first".to_owned(),
         });
     }
     Ok((file, image))

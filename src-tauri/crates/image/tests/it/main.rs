@@ -15,6 +15,7 @@ mod convert;
 mod corrupt;
 mod export;
 mod ext4;
+mod extract;
 mod fat;
 mod fuzz_targets;
 mod import;

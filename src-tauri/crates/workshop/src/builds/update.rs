@@ -216,7 +216,7 @@ impl Workshop {
     }
 
     /// The list of files of a build, also where its image is another build's now.
-    pub(crate) fn list_of(&self, build: &Build) -> PathBuf {
+    pub(crate) fn list_of(build: &Build) -> PathBuf {
         let image = Path::new(&build.path);
         if build.replaced_by.is_some() {
             kept_list(image, &build.id)

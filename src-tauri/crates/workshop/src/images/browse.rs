@@ -46,7 +46,7 @@ impl Workshop {
         .await?
     }
 
-    fn info(&self, named: &Named, open: &OpenImage) -> Result<ImageInfo> {
+    pub(super) fn info(&self, named: &Named, open: &OpenImage) -> Result<ImageInfo> {
         let image = &open.image;
         let path = &named.path;
         let file = std::fs::metadata(path).doing("read", path)?;

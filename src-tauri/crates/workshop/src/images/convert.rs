@@ -1,16 +1,19 @@
 //! An image in another format or of another size.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use windlass_image::convert::{self, Format};
 use windlass_image::export::Compression;
+use windlass_image::linux::{self, Pair, PairFiles};
 use windlass_image::resize::{self, ResizeOptions};
 
 use super::model::{ConvertOptions, ImageFormat};
-use super::work::{counting, not_yet};
+use super::open::Named;
+use super::work::counting;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::guests::GuestOs;
 use crate::jobs::{Job, JobKind, Request};
 
 impl Workshop {
@@ -30,11 +33,14 @@ impl Workshop {
             std::path::absolute(destination).doing("find the folder of", destination)?;
         let name = destination.file_name().unwrap_or_default();
         let request = Request::Convert {
-            image: self.lasting_name(image, &named),
+            image: Self::lasting_name(image, &named),
             destination: destination.clone(),
             format,
             options,
         };
+        if format == ImageFormat::KernelAndDisk {
+            return self.start_pair(named, destination, &request);
+        }
         let format = match (format, options.compressed) {
             (ImageFormat::Raw, _) => Format::Raw,
             (ImageFormat::Qcow2, _) => Format::Qcow2,
@@ -42,8 +48,7 @@ impl Workshop {
             (ImageFormat::Vmdk, true) => Format::VmdkStream,
             (ImageFormat::Vdi, _) => Format::Vdi,
             (ImageFormat::Vhdx, _) => Format::Vhdx,
-            (ImageFormat::Tar, _) => Format::Tar,
-            (ImageFormat::KernelAndDisk, _) => return Err(not_yet()),
+            (ImageFormat::Tar | ImageFormat::KernelAndDisk, _) => Format::Tar,
         };
         let title = format!(
             "Write {} as {}",
@@ -80,6 +85,68 @@ impl Workshop {
         )
     }
 
+    /// Writes a build as kernel, initramfs, parameters and disk into a folder, as a job.
+    fn start_pair(
+        self: &Arc<Self>,
+        named: Named,
+        folder: PathBuf,
+        request: &Request,
+    ) -> Result<Job> {
+        let Some(build) = named.build.clone() else {
+            return Err(AppError::new(
+                ErrorKind::Input,
+                "It is not known which kernel boots this image",
+            )
+            .hinted("Only builds can be written with their kernel"));
+        };
+        let name = self.appliance(&build.appliance_id)?.name;
+        let (kernel, initramfs) = match build.guest {
+            GuestOs::Linux => (
+                self.library.kernel(&build.kernel_id)?.path,
+                Some(self.library.initramfs(&build.kernel_id)?),
+            ),
+            GuestOs::Osv => {
+                let kernels = self.library.osv_kernels()?.into_iter();
+                let mut ours = kernels.filter(|kernel| {
+                    let mut files = kernel.loader.iter().chain(&kernel.elf);
+                    files.any(|file| file.id == build.kernel_id)
+                });
+                let elf = ours.find_map(|kernel| kernel.elf).ok_or_else(|| {
+                    AppError::new(
+                        ErrorKind::Unavailable,
+                        "The library has no OSv ELF kernel for this build",
+                    )
+                    .hinted("Add one with `windlassctl kernel add FILE`, or write the disk alone")
+                })?;
+                (elf.path, None)
+            }
+        };
+        self.start_blocking(
+            JobKind::Convert,
+            format!("Write {name} as kernel and disk"),
+            Some(build.appliance_id),
+            request,
+            move |workshop, reporter| {
+                let (open, _lease) = workshop.hold(&named)?;
+                std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
+                reporter.step("Writing");
+                let info = workshop.info(&named, &open)?;
+                let line = info.osv.and_then(|osv| osv.command_line);
+                let line = line.or(info.guest_command_line).unwrap_or_default();
+                let pair = Pair {
+                    kernel: &kernel,
+                    initramfs: initramfs.as_deref(),
+                    command_line: &line,
+                    disk: open.image.disk(),
+                };
+                let files = PairFiles::of(&folder, &name);
+                let mut watch = counting(reporter, open.image.size_bytes());
+                linux::write_pair(&files, &pair, &mut watch)?;
+                Ok(Some(folder.display().to_string()))
+            },
+        )
+    }
+
     /// Makes the disk of an image larger or smaller, as a job.
     ///
     /// # Errors
@@ -88,7 +155,7 @@ impl Workshop {
         let named = self.named_image(image)?;
         self.check_writable(&named)?;
         let request = Request::ResizeImage {
-            image: self.lasting_name(image, &named),
+            image: Self::lasting_name(image, &named),
             size_bytes,
         };
         let title = format!("Resize {}", self.shown_name(image, &named));

@@ -15,6 +15,7 @@ mod browse;
 mod convert;
 mod edit;
 mod imported;
+mod lists;
 mod model;
 mod open;
 mod results;

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use windlass_compose::{self as compose, FileList, Side, What};
 use windlass_image::extract;
 
-use super::model::{
-    ImageChange, ImageDifference, ImageFault, ImageFinding, ImageVerification, ListKind,
-};
+use super::model::{ImageChange, ImageDifference, ImageFault, ImageFinding, ImageVerification};
 use super::open::{Named, OpenImage, guest_path};
 use super::results::Compared;
 use crate::Workshop;
@@ -37,7 +35,7 @@ impl Workshop {
     ) -> Result<Job> {
         let named = self.named_image(image)?;
         let request = Request::Extract {
-            image: self.lasting_name(image, &named),
+            image: Self::lasting_name(image, &named),
             volume,
             paths: paths.to_vec(),
             folder: folder.clone(),
@@ -141,7 +139,7 @@ impl Workshop {
             .hinted("Images that Windlass builds have one"));
         }
         let request = Request::VerifyImage {
-            image: self.lasting_name(image, &named),
+            image: Self::lasting_name(image, &named),
         };
         let title = format!("Verify {}", self.shown_name(image, &named));
         let subject = named.build.as_ref().map(|it| it.appliance_id.clone());
@@ -218,7 +216,7 @@ impl Workshop {
     }
 
     /// What a job is told to look at, so that it means the same when it is tried again later.
-    pub(super) fn lasting_name(&self, image: &str, named: &Named) -> String {
+    pub(super) fn lasting_name(image: &str, named: &Named) -> String {
         match &named.build {
             Some(build) => build.id.clone(),
             None if image.contains('/') => named.path.display().to_string(),
@@ -262,7 +260,7 @@ impl Workshop {
         };
         Ok(ComparedSide {
             shown,
-            lasting: self.lasting_name(name, &named),
+            lasting: Self::lasting_name(name, &named),
             folder: None,
             named: Some(named),
         })
@@ -276,7 +274,7 @@ impl Workshop {
         };
         if let Some(build) = named.build.as_ref().filter(|build| !build.has_image) {
             // Its list outlives its image.
-            let list = FileList::read_at(&self.list_of(build))
+            let list = FileList::read_at(&Self::list_of(build))
                 .map_err(|_| no_image(build.replaced_by.as_deref()))?;
             return Ok((Side::List(Arc::new(list)), None));
         }
@@ -353,24 +351,5 @@ fn finding(found: &compose::Difference) -> ImageFinding {
             What::Mode => ImageFault::Mode,
             What::Kind => ImageFault::Kind,
         },
-    }
-}
-
-pub(crate) fn not_yet() -> AppError {
-    AppError::new(ErrorKind::Unavailable, "This is not there yet")
-}
-
-impl Workshop {
-    /// Writes lists of what is in a build into a folder, as a job.
-    ///
-    /// # Errors
-    /// `NotFound` when there is no such build.
-    pub fn start_export_lists(
-        self: &Arc<Self>,
-        _build: &str,
-        _folder: PathBuf,
-        _kinds: &[ListKind],
-    ) -> Result<Job> {
-        Err(not_yet())
     }
 }

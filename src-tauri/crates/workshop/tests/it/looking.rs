@@ -9,6 +9,7 @@ use windlass_workshop::builds::Build;
 use windlass_workshop::error::ErrorKind;
 use windlass_workshop::images::{
     ComparisonFilter, ConvertOptions, ImageEntryKind, ImageFault, ImageFormat, ImageLayout,
+    ListKind,
 };
 
 use crate::place::{Place, finish};
@@ -246,6 +247,15 @@ async fn an_image_is_written_in_other_formats() {
             .image_read_text(&made, None, "/etc/greeting.conf")
             .await;
         assert_eq!(text.unwrap().text, "Hello\n", "{name}");
+    }
+    let lists = place.path("lists");
+    let kinds = [ListKind::Files, ListKind::Spdx, ListKind::Cyclonedx];
+    let job = workshop.start_export_lists(&build.id, lists.clone(), &kinds);
+    finish(&workshop, &job.unwrap()).await.unwrap();
+    for name in ["hello.files.json", "hello.spdx.json", "hello.cdx.json"] {
+        let text = std::fs::read_to_string(lists.join(name)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(value.to_string().contains("/etc/greeting.conf"), "{name}");
     }
     convert("files.tar", ImageFormat::Tar, false).await.unwrap();
     assert!(place.path("files.tar").metadata().unwrap().len() > 300_000);
