@@ -55,6 +55,7 @@ pub(crate) enum Verb {
         size: u64,
     },
     /// Delete volumes with all that is on them
+    #[command(alias = "delete")]
     Rm {
         /// The volumes
         #[arg(required = true, value_name = "VOLUME")]
