@@ -237,3 +237,36 @@ proptest! {
         prop_assert!(found == bytes);
     }
 }
+
+#[test]
+fn what_lies_is_refused_with_the_place_and_the_reason() {
+    let refusal = |way: usize, at: usize, lie: &[u8]| {
+        let mut bytes = write(way, &vec![7_u8; 3 << 20]);
+        bytes[at..at + lie.len()].copy_from_slice(lie);
+        let opened = disk::of(Arc::new(bytes)).map(|(_, disk)| disk);
+        let read = opened.and_then(|disk| disk.read_at(1 << 20, &mut [0; 512]));
+        read.unwrap_err().to_string()
+    };
+    let footer = write(1, &vec![7_u8; 3 << 20]).len() - 1024;
+    insta::assert_snapshot!(
+        [
+            refusal(0, 20, &[3]),
+            refusal(0, 44, &[0; 4]),
+            refusal(0, 56, &[0xFF; 7]),
+            refusal(0, 13_312, &[0xFF; 4]),
+            refusal(1, footer, b"x"),
+            refusal(1, footer + 77, &[9]),
+            refusal(2, 68, &[2]),
+            refusal(2, 76, &[4]),
+            refusal(2, 376, &[1]),
+            refusal(2, 384, &[1]),
+            refusal(2, 340, &[0xFF; 4]),
+            refusal(2, 516, &[9]),
+            refusal(3, 2 << 20, b"M"),
+            refusal(3, (2 << 20) + (64 << 10), &[1]),
+            refusal(3, (3 << 20) + 8, &[7]),
+            refusal(3, (3 << 20) + 15, &[0xFF]),
+        ]
+        .join("\n")
+    );
+}
