@@ -1,42 +1,12 @@
 /** Packages, from an empty library to an appliance made of them, in the real window. No network: a registry is a folder. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 import { Key } from "selenium-webdriver";
 import { until } from "./lib/processes.mjs";
+import { shelve, write } from "./lib/registries.mjs";
 import { story } from "./lib/story.mjs";
-
-function write(folder, files) {
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(folder, name);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
-  }
-  return folder;
-}
-
-/** A package as Capstan keeps it: NAME.mpm with its manifest beside it. */
-function shelve(shelf, name, { version = "1.0.0", title = `The ${name}`, require = [], files = {}, meta = {}, more = "" }) {
-  const manifest = [
-    `name: ${name}`,
-    `title: "${title}"`,
-    "author: Somebody",
-    `version: ${version}`,
-    `require: [${require.join(", ")}]`,
-    more,
-  ].join("\n");
-  const tree = write(join(shelf, `.${name}`), {
-    ...files,
-    ...Object.fromEntries(Object.entries(meta).map(([file, text]) => [`meta/${file}`, text])),
-    "meta/package.yaml": `${manifest}\n`,
-  });
-  const packages = join(shelf, "packages");
-  mkdirSync(packages, { recursive: true });
-  execFileSync("tar", ["-czf", join(packages, `${name}.mpm`), "-C", tree, "."]);
-  writeFileSync(join(packages, `${name}.yaml`), `${manifest}\n`);
-}
 
 function stock(shelf) {
   shelve(shelf, "words", { files: { "usr/share/words/en": "hello\n" } });

@@ -21,6 +21,9 @@ class Toasts {
       tone: options.tone ?? "plain",
       action: options.action ?? null,
     };
+    // What is said again is no second note.
+    for (const { id, action } of this.items.filter((one) => one.text === text))
+      if (!action) this.dismiss(id);
     this.items = [...this.items.slice(-3), toast];
     this.resume(toast.id);
     return toast.id;
