@@ -9,7 +9,7 @@ import { until } from "./lib/processes.mjs";
 import { serveFolder, serveImages, shelve, write } from "./lib/registries.mjs";
 import { story } from "./lib/story.mjs";
 
-const NOTIFICATIONS = join(dirname(fileURLToPath(import.meta.url)), "lib/notifications.py");
+const LIB = join(dirname(fileURLToPath(import.meta.url)), "lib");
 
 test("registries", { timeout: 600_000 }, async (t) => {
   let web;
@@ -21,15 +21,16 @@ test("registries", { timeout: 600_000 }, async (t) => {
     web = await serveFolder(shelf, { "large.mpm": 11 });
     images = await serveImages(surroundings);
     const said = () => readFileSync(join(surroundings.folder, "python3.log"), "utf8");
+    surroundings.said = said;
     surroundings.told = () =>
       said()
         .split("\n")
         .filter((line) => line.startsWith("{"))
         .map((line) => JSON.parse(line));
-    await surroundings.start("/usr/bin/python3", [NOTIFICATIONS], () => said().includes("ready"));
+    await surroundings.start("/usr/bin/python3", [join(LIB, "notifications.py")], () => said().includes("ready"));
   };
   const ends = () => web?.close();
-  await story(t, { prepare }, async (scene, stage) => {
+  await story(t, { prepare, windowManager: true, width: 1600 }, async (scene, stage) => {
     const place = (name) => join(stage.surroundings.folder, name);
 
     await scene("work begins that will take a while", async (window) => {
@@ -41,7 +42,12 @@ test("registries", { timeout: 600_000 }, async (t) => {
       await window.go("Packages");
       await window.press("Refresh");
       await window.reads("2 found");
+      assert.equal(await window.invoke("notify", { title: "Seen", body: "" }), false, "the window is in front");
       await window.press("Pull large");
+      // Another program comes to the front, and stays there: what is pressed from here on, the driver presses.
+      const { surroundings } = stage;
+      const other = [join(LIB, "drag_source.py"), "1310", "300", "/tmp"];
+      await surroundings.start("/usr/bin/python3", other, () => surroundings.said().includes("mapped"));
     });
 
     await scene("a package that was replaced is refused, and accepted on purpose", async (window) => {
@@ -132,7 +138,6 @@ test("registries", { timeout: 600_000 }, async (t) => {
     });
 
     await scene("the desktop tells of what took long and ended unseen", async () => {
-      // There is no window manager here: no window is in front.
       const [told] = await until(
         "the notification",
         () => stage.surroundings.told().length > 0 && stage.surroundings.told(),
