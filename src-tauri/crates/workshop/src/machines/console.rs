@@ -68,12 +68,11 @@ impl Console {
     /// # Errors
     /// When the log cannot be read.
     pub async fn read_available(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let log = match &self.log {
-            Some(log) => Arc::clone(log),
-            None => {
-                let log = Arc::new(ConsoleLog::open(&self.path)?);
-                Arc::clone(self.log.insert(log))
-            }
+        let log = if let Some(log) = &self.log {
+            Arc::clone(log)
+        } else {
+            let log = Arc::new(ConsoleLog::open(&self.path)?);
+            Arc::clone(self.log.insert(log))
         };
         while self.pending.is_empty() {
             let (log, offset) = (Arc::clone(&log), self.offset);

@@ -36,7 +36,7 @@ pub(crate) fn channels(composition: &Composition) -> Vec<Port> {
     let taken = &composition.settings.ports;
     let wanted = [
         has(&REST).then_some(osv_rest::PORT),
-        CPIOD.iter().any(|path| has(path)).then_some(cpiod::PORT),
+        CPIOD.iter().any(has).then_some(cpiod::PORT),
     ];
     wanted
         .into_iter()
