@@ -5,10 +5,12 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use windlass_compose::{DigestCache, Layer, LayerKind, Recipe, build_or_update, plan};
+use windlass_compose::{
+    DigestCache, Layer, LayerKind, Progress, Recipe, Step, build_or_update, plan,
+};
 use windlass_guest::{CommandLine, GuestOs, RootFs};
 use windlass_package::Package;
 
@@ -38,9 +40,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         boot: None,
         size_bytes: None,
     };
-    let build = build_or_update(&plan, &recipe, &digests, &mut |_| (), &cancel)?;
+    // When each step was seen first.
+    let mut steps: Vec<(Step, Duration)> = Vec::new();
+    let mut progress = |report: Progress| {
+        if steps.last().is_none_or(|(step, _)| *step != report.step) {
+            steps.push((report.step, begun.elapsed()));
+        }
+    };
+    let build = build_or_update(&plan, &recipe, &digests, &mut progress, &cancel)?;
     digests.save()?;
     let whole = begun.elapsed();
+    let at = |wanted: Step| steps.iter().find(|(step, _)| *step == wanted);
+    let at = |wanted: Step| at(wanted).map_or(whole, |(_, at)| *at);
+    let ms = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
+    let (write, digest, finish) = (at(Step::Write), at(Step::Digest), at(Step::Finish));
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak
@@ -48,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .unwrap_or("0")
         .trim();
     println!(
-        r#"{{"manner":"{:?}","reason":{:?},"added":{},"changed":{},"removed":{},"bytesWritten":{},"sizeBytes":{},"planMs":{:.2},"wholeMs":{:.2},"peakKib":{peak}}}"#,
+        r#"{{"manner":"{:?}","reason":{:?},"added":{},"changed":{},"removed":{},"bytesWritten":{},"sizeBytes":{},"planMs":{:.2},"layoutMs":{:.2},"writeMs":{:.2},"digestMs":{:.2},"finishMs":{:.2},"wholeMs":{:.2},"peakKib":{peak}}}"#,
         build.changes.manner,
         build.changes.reason.unwrap_or_default(),
         build.changes.added,
@@ -57,6 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         build.changes.bytes_written,
         build.size_bytes,
         planned.as_secs_f64() * 1e3,
+        ms(planned, write),
+        ms(write, digest),
+        ms(digest, finish),
+        ms(finish, whole),
         whole.as_secs_f64() * 1e3,
     );
     Ok(())

@@ -136,6 +136,13 @@ impl DigestCache {
         Ok(())
     }
 
+    /// Whether it is less work to read the cache than so many bytes of files.
+    pub(crate) fn is_worth_asking(&self, file_bytes: u64) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.path.as_ref().and_then(|path| path.metadata().ok());
+        known.is_loaded || file.is_none_or(|file| file.len() <= file_bytes)
+    }
+
     /// The digest of a file that had this stamp when it was scanned, if it is remembered.
     pub(crate) fn remembered(&self, path: &Path, stamp: &Stamp) -> Option<blake3::Hash> {
         let known = self.known();
@@ -170,8 +177,7 @@ impl DigestCache {
             return Ok(digest);
         }
         let started = SystemTime::now();
-        let digest = digest_file(path, cancel)?;
-        stamp.check(path)?;
+        let digest = digest_unchanged(path, stamp, cancel)?;
         self.remember(path, stamp, digest, started);
         Ok(digest)
     }
@@ -196,6 +202,17 @@ impl DigestCache {
         known.is_loaded = true;
         known
     }
+}
+
+/// The digest of a file that had this stamp when it was scanned, by reading it.
+pub(crate) fn digest_unchanged(
+    path: &Path,
+    stamp: &Stamp,
+    cancel: &CancellationToken,
+) -> Result<blake3::Hash, Error> {
+    let digest = digest_file(path, cancel)?;
+    stamp.check(path)?;
+    Ok(digest)
 }
 
 /// Reads a file for its digest.
@@ -240,7 +257,7 @@ fn write_line(
         out.write_all(&number.to_le_bytes())?;
     }
     for time in [stamp.modified_ns, stamp.changed_ns] {
-        out.write_all(&time.to_le_bytes())?;
+        out.write_all(&i128::from(time).to_le_bytes())?;
     }
     out.write_all(&length.to_le_bytes())?;
     out.write_all(path)
@@ -272,14 +289,19 @@ fn read(file: &mut impl Read) -> io::Result<(Digests, usize, u64)> {
     }
 }
 
+fn time(found: i128) -> io::Result<i64> {
+    i64::try_from(found)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it holds a time that cannot be"))
+}
+
 fn read_line(file: &mut impl Read) -> io::Result<(PathBuf, Stamp, blake3::Hash)> {
     let digest = blake3::Hash::from_bytes(take(file)?);
     let mut numbers = [0; 3];
     for number in &mut numbers {
         *number = u64::from_le_bytes(take(file)?);
     }
-    let modified_ns = i128::from_le_bytes(take(file)?);
-    let changed_ns = i128::from_le_bytes(take(file)?);
+    let modified_ns = time(i128::from_le_bytes(take(file)?))?;
+    let changed_ns = time(i128::from_le_bytes(take(file)?))?;
     let length = u32::from_le_bytes(take(file)?);
     if length > PATH_BYTES_MAX {
         return Err(io::Error::new(
@@ -374,9 +396,8 @@ mod tests {
             let digests: HashMap<PathBuf, (Stamp, blake3::Hash)> = files
                 .into_iter()
                 .map(|(path, number, time)| {
-                    let time = i128::from(time);
                     let stamp = Stamp {
-                        size_bytes: number, device: 1, inode: number, modified_ns: time, changed_ns: -time,
+                        size_bytes: number, device: 1, inode: number, modified_ns: time, changed_ns: time.wrapping_neg(),
                     };
                     (PathBuf::from(path), (stamp, blake3::hash(&number.to_le_bytes())))
                 })

@@ -37,7 +37,7 @@ impl Plan {
                         field(&number.to_le_bytes());
                     }
                     for time in [stamp.modified_ns, stamp.changed_ns] {
-                        field(&time.to_le_bytes());
+                        field(&i128::from(time).to_le_bytes());
                     }
                 }
                 (_, Origin::None) => field(b"directory"),

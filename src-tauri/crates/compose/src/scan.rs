@@ -48,8 +48,13 @@ pub(crate) struct Scanned {
 #[derive(Debug, Clone)]
 pub(crate) enum ScannedKind {
     Directory,
-    File { source: PathBuf, stamp: Stamp },
-    Symlink { target: Vec<u8> },
+    /// Where the layer's folder has the same path.
+    File {
+        stamp: Stamp,
+    },
+    Symlink {
+        target: Vec<u8>,
+    },
 }
 
 /// Walks a layer's folder. No file is read.
@@ -280,7 +285,6 @@ fn kind_of(source: &Path, metadata: &Metadata) -> Result<ScannedKind, String> {
         return Err(cannot("read", &error.into()));
     }
     Ok(ScannedKind::File {
-        source: source.to_path_buf(),
         stamp: Stamp::of(metadata),
     })
 }

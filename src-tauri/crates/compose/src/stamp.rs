@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::error::{Error, IoContext};
 
 /// How long a file has to be unchanged to be taken for unchanged by its times.
-const SETTLED_NS: i128 = 2_000_000_000;
+const SETTLED_NS: i64 = 2_000_000_000;
 
 /// Size, times of change and inode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,15 +16,16 @@ pub(crate) struct Stamp {
     pub(crate) size_bytes: u64,
     pub(crate) device: u64,
     pub(crate) inode: u64,
-    pub(crate) modified_ns: i128,
+    pub(crate) modified_ns: i64,
     /// The time of change of the inode, which no program sets: it shows a file whose time of change was put back.
-    pub(crate) changed_ns: i128,
+    pub(crate) changed_ns: i64,
 }
 
 impl Stamp {
     pub(crate) fn of(metadata: &Metadata) -> Self {
+        // Enough until 2262; file systems hold no times that are further away.
         let nanoseconds =
-            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
             size_bytes: metadata.len(),
             device: metadata.dev(),
@@ -40,8 +41,8 @@ impl Stamp {
         let at = at
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos());
-        let settled = i128::try_from(at)
-            .unwrap_or(i128::MAX)
+        let settled = i64::try_from(at)
+            .unwrap_or(i64::MAX)
             .saturating_sub(SETTLED_NS);
         self.modified_ns < settled && self.changed_ns < settled
     }

@@ -296,6 +296,7 @@ impl Piece<'_> {
                 Ok(())
             }
             Source::Path(path) => self.read_file(path, buffer),
+            Source::Below(folder) => self.read_file(&self.path.below(folder), buffer),
         }
     }
 
@@ -362,9 +363,9 @@ impl Piece<'_> {
     }
 
     fn changed(&self, found: &str) -> Error {
-        let path = match self.source {
-            Source::Path(path) => path.clone(),
-            Source::Bytes(_) => PathBuf::from(self.path.to_string()),
+        let path = match self.source.file(self.path) {
+            Some(path) => path.into_owned(),
+            None => PathBuf::from(self.path.to_string()),
         };
         Error::Changed {
             path,

@@ -1,7 +1,11 @@
 //! Paths as the guest sees them: raw bytes, relative to its root.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The longest path that a guest can name (Linux' and OSv's `PATH_MAX`, less the final NUL and the
 /// leading slash that a [`GuestPath`] does not store).
@@ -14,8 +18,10 @@ const PATH_BYTES_MAX: usize = 4094;
 ///
 /// Paths are ordered by component, so that a directory is followed by all that is in it before its
 /// next sibling: `a`, `a/b`, `a-b`.
+///
+/// A copy shares the bytes: a plan, its tree and its record hold each path once.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct GuestPath(Vec<u8>);
+pub struct GuestPath(Arc<[u8]>);
 
 /// Why some bytes are not a path inside a guest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +75,7 @@ impl GuestPath {
             path.remove(0);
         }
         if path.is_empty() {
-            return Ok(Self(path));
+            return Ok(Self::root());
         }
         let text = || String::from_utf8_lossy(&path).into_owned();
         if path.len() > PATH_BYTES_MAX {
@@ -102,7 +108,7 @@ impl GuestPath {
                 path: String::from_utf8_lossy(&path[..end]).into_owned(),
             });
         }
-        Ok(Self(path))
+        Ok(Self(path.into()))
     }
 
     /// The path of `name` in this directory.
@@ -122,6 +128,15 @@ impl GuestPath {
         }
         path.extend_from_slice(name);
         Self::new(path)
+    }
+
+    /// Where it is if the root is this folder of this computer.
+    pub fn below(&self, folder: &Path) -> PathBuf {
+        let text = OsStr::from_bytes(&self.0);
+        let mut path = PathBuf::with_capacity(folder.as_os_str().len() + 1 + text.len());
+        path.push(folder);
+        path.push(text);
+        path
     }
 
     /// Whether this is the root directory.
@@ -150,7 +165,7 @@ impl GuestPath {
             return None;
         }
         Some(match self.0.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) => Self(self.0[..slash].to_vec()),
+            Some(slash) => Self(self.0[..slash].into()),
             None => Self::root(),
         })
     }

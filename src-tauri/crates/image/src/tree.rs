@@ -1,8 +1,9 @@
 //! The merged tree that a writer turns into a file system.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::GuestPath;
@@ -15,8 +16,21 @@ const IMPLIED_MODE: u32 = 0o755;
 pub enum Source {
     /// A file of this computer, read when the image is written.
     Path(PathBuf),
+    /// The file below this folder that has the path of the node; none has to be kept for each file so.
+    Below(Arc<Path>),
     /// Bytes made up for the image.
     Bytes(Arc<[u8]>),
+}
+
+impl Source {
+    /// The file that a node's bytes are in, if they are in one.
+    pub fn file(&self, node: &GuestPath) -> Option<Cow<'_, Path>> {
+        match self {
+            Self::Path(path) => Some(Cow::Borrowed(path)),
+            Self::Below(folder) => Some(Cow::Owned(node.below(folder))),
+            Self::Bytes(_) => None,
+        }
+    }
 }
 
 /// What is at a path.

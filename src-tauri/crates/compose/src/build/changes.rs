@@ -1,5 +1,6 @@
 //! What is different from the build before.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use super::record::Known;
@@ -34,13 +35,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// All of it is new.
-    pub(super) fn all(new: &[Known]) -> Self {
-        Self::between(&[], new)
-    }
-
     /// Compares what is known of two builds, both in the order of paths.
-    pub(super) fn between(old: &[Known], new: &[Known]) -> Self {
+    pub(super) fn between(old: &[Known], new: impl Iterator<Item = impl Borrow<Known>>) -> Self {
         let mut changes = Self {
             manner: Manner::Anew,
             reason: None,
@@ -64,23 +60,23 @@ impl Changes {
 }
 
 /// Goes through two sorted lists side by side.
-pub(super) fn merge<'a>(
-    old: &'a [Known],
-    new: &'a [Known],
-    mut each: impl FnMut(Option<&'a Known>, Option<&'a Known>),
+pub(super) fn merge<N: Borrow<Known>>(
+    old: &[Known],
+    new: impl Iterator<Item = N>,
+    mut each: impl FnMut(Option<&Known>, Option<&Known>),
 ) {
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let (mut old, mut new) = (old.iter().peekable(), new.peekable());
     loop {
         let order = match (old.peek(), new.peek()) {
             (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.path.cmp(&new.path),
+            (Some(old), Some(new)) => old.path.cmp(&new.borrow().path),
         };
         match order {
             Ordering::Less => each(old.next(), None),
-            Ordering::Greater => each(None, new.next()),
-            Ordering::Equal => each(old.next(), new.next()),
+            Ordering::Greater => each(None, new.next().as_ref().map(Borrow::borrow)),
+            Ordering::Equal => each(old.next(), new.next().as_ref().map(Borrow::borrow)),
         }
     }
 }

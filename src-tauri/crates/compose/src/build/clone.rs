@@ -45,7 +45,7 @@ pub fn clone_image(from: &Path, to: &Path) -> Result<bool, Error> {
     record.head.image = ImageStamp::of(&clone.as_file().metadata().context("read", clone.path())?);
     let record_file = locked_temporary(folder, &prefix)?;
     record
-        .write(record_file.as_file())
+        .write(&mut record_file.as_file())
         .context("write", record_file.path())?;
     let list_file = locked_temporary(folder, &prefix)?;
     let list_path = files_path(from);

@@ -1,19 +1,74 @@
 //! The digests of all files of a plan, and whether the files are still what was scanned.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
+use windlass_image::GuestPath;
 
-use crate::digest::DigestCache;
+use crate::digest::{DigestCache, digest_unchanged};
 use crate::error::Error;
 use crate::plan::{Origin, Plan};
 use crate::stamp::Stamp;
 
 /// Digests of files by their index among the entries of a plan.
-pub(super) type FileDigests = HashMap<usize, blake3::Hash>;
+#[derive(Debug, Default)]
+pub(super) struct FileDigests {
+    digests: Vec<[u8; 32]>,
+    states: Vec<State>,
+}
+
+/// What is known of a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unknown,
+    /// From an earlier build.
+    Known,
+    /// From the bytes that went into this image.
+    Found,
+}
+
+impl FileDigests {
+    /// None of a plan's is known.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let count = plan.entries().len();
+        Self {
+            digests: vec![[0; 32]; count],
+            states: vec![State::Unknown; count],
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<blake3::Hash> {
+        self.knows(index)
+            .then(|| blake3::Hash::from_bytes(self.digests[index]))
+    }
+
+    pub(super) fn knows(&self, index: usize) -> bool {
+        self.states
+            .get(index)
+            .is_some_and(|state| *state != State::Unknown)
+    }
+
+    pub(super) fn is_found(&self, index: usize) -> bool {
+        self.states.get(index) == Some(&State::Found)
+    }
+
+    pub(super) fn insert(&mut self, index: usize, digest: blake3::Hash) {
+        self.put(index, digest, State::Known);
+    }
+
+    pub(super) fn found(&mut self, index: usize, digest: blake3::Hash) {
+        self.put(index, digest, State::Found);
+    }
+
+    fn put(&mut self, index: usize, digest: blake3::Hash, state: State) {
+        if let Some(place) = self.digests.get_mut(index) {
+            *place = *digest.as_bytes();
+            self.states[index] = state;
+        }
+    }
+}
 
 /// More threads than this take the disk from the writer.
 const THREADS_MAX: usize = 4;
@@ -23,35 +78,54 @@ const FILES_PER_THREAD: usize = 16;
 
 /// The digests of the files that need not be read for it.
 pub(super) fn remembered(plan: &Plan, cache: &DigestCache) -> FileDigests {
-    let files = plan.entries().enumerate();
-    let known = files.filter_map(|(index, (_, entry))| match &entry.origin {
-        Origin::None => None,
-        Origin::Made(bytes) => Some((index, blake3::hash(bytes))),
-        Origin::Host { path, stamp } => Some((index, cache.remembered(path, stamp)?)),
-    });
-    known.collect()
+    let mut digests = FileDigests::new(plan);
+    for (index, (path, entry)) in plan.entries().enumerate() {
+        let digest = match &entry.origin {
+            Origin::None => None,
+            Origin::Made(bytes) => Some(blake3::hash(bytes)),
+            Origin::Host { folder, stamp } => cache.remembered(&path.below(folder), stamp),
+        };
+        if let Some(digest) = digest {
+            digests.insert(index, digest);
+        }
+    }
+    digests
 }
 
-/// Adds the digests of the files that are not known yet, by reading them.
+/// Adds the digests of the files that are not known yet, by reading them. Where that is less than to read what the cache
+/// remembers, the cache is not asked.
 pub(super) fn complete(
     plan: &Plan,
     cache: &DigestCache,
     digests: &mut FileDigests,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let found = Mutex::new(FileDigests::new());
+    let found = Mutex::new(Vec::new());
+    let unknown = plan
+        .entries()
+        .enumerate()
+        .filter(|(index, _)| !digests.knows(*index));
+    let bytes: u64 = unknown.map(|(_, (_, entry))| entry.size_bytes).sum();
+    let is_asked = cache.is_worth_asking(bytes);
     in_parallel(
         plan,
-        |index| !digests.contains_key(&index),
+        |index| !digests.knows(index),
         cancel,
         |index, file| {
-            let digest = cache.digest(file.path, file.stamp, cancel)?;
+            let path = file.path();
+            let digest = if is_asked {
+                cache.digest(&path, file.stamp, cancel)?
+            } else {
+                digest_unchanged(&path, file.stamp, cancel)?
+            };
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.insert(index, digest);
+            found.push((index, digest));
             Ok(())
         },
     )?;
-    digests.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+    for (index, digest) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        digests.insert(index, digest);
+    }
     Ok(())
 }
 
@@ -64,13 +138,22 @@ pub(super) fn check_unchanged(
     wanted: impl Fn(usize) -> bool,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    in_parallel(plan, wanted, cancel, |_, file| file.stamp.check(file.path))
+    in_parallel(plan, wanted, cancel, |_, file| {
+        file.stamp.check(&file.path())
+    })
 }
 
 /// A file of this computer.
 struct HostFile<'a> {
-    path: &'a Path,
+    folder: &'a Path,
+    at: &'a GuestPath,
     stamp: &'a Stamp,
+}
+
+impl HostFile<'_> {
+    fn path(&self) -> PathBuf {
+        self.at.below(self.folder)
+    }
 }
 
 /// Does something with the wanted files, in several threads; ends with the first error, by the order of paths.
@@ -80,16 +163,18 @@ fn in_parallel<'a>(
     cancel: &CancellationToken,
     work: impl Fn(usize, &HostFile<'a>) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let files: Vec<(usize, HostFile<'a>)> = plan
-        .entries()
-        .enumerate()
-        .filter_map(|(index, (_, entry))| match &entry.origin {
-            Origin::Host { path, stamp } if wanted(index) => {
-                Some((index, HostFile { path, stamp }))
-            }
-            _ => None,
-        })
+    let is_file = |index: usize| matches!(plan.entry(index), Some((_, entry)) if matches!(entry.origin, Origin::Host { .. }));
+    let files: Vec<u32> = (0..plan.entries().len())
+        .filter(|&index| wanted(index) && is_file(index))
+        .filter_map(|index| u32::try_from(index).ok())
         .collect();
+    let file_of = |index: usize| match plan.entry(index) {
+        Some((at, entry)) => match &entry.origin {
+            Origin::Host { folder, stamp } => Some(HostFile { folder, at, stamp }),
+            _ => None,
+        },
+        None => None,
+    };
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let threads = std::thread::available_parallelism()
@@ -99,17 +184,19 @@ fn in_parallel<'a>(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((index, file)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&index) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let index = index as usize;
+                    let Some(file) = file_of(index) else { continue };
                     let result = if cancel.is_cancelled() {
                         Err(Error::Cancelled)
                     } else {
-                        work(*index, file)
+                        work(index, &file)
                     };
                     if let Err(error) = result {
                         next.store(files.len(), Ordering::Relaxed);
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                        if failed.as_ref().is_none_or(|(first, _)| index < first) {
-                            *failed = Some((*index, error));
+                        if failed.as_ref().is_none_or(|(first, _)| index < *first) {
+                            *failed = Some((index, error));
                         }
                         return;
                     }

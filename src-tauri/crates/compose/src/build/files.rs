@@ -87,6 +87,13 @@ pub fn files_path(image: &Path) -> PathBuf {
     journal::companion(image, SUFFIX)
 }
 
+/// How many files and symlinks there are.
+pub(super) fn count(tree: &Tree) -> usize {
+    tree.iter()
+        .filter(|(_, node)| !matches!(node, Node::Directory { .. }))
+        .count()
+}
+
 /// A list that is written straight from what it is about, line by line.
 #[derive(Debug)]
 pub(super) struct ListOf<'a> {
@@ -100,14 +107,6 @@ pub(super) struct ListOf<'a> {
 }
 
 impl ListOf<'_> {
-    /// How many files and symlinks there are.
-    pub(super) fn file_count(&self) -> usize {
-        let nodes = self.tree.iter();
-        nodes
-            .filter(|(_, node)| !matches!(node, Node::Directory { .. }))
-            .count()
-    }
-
     /// Writes it, a line for each path, so that two of them can be compared by any tool.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let head = FileList {
@@ -127,13 +126,13 @@ impl ListOf<'_> {
         for (place, (path, node)) in self.tree.iter().enumerate() {
             let (digest, layer) = match planned.next_if(|(_, (planned, _))| *planned == path) {
                 Some((index, (_, entry))) => (
-                    self.digests.get(&index).copied(),
-                    Some(self.plan.layers()[entry.layer].name.clone()),
+                    self.digests.get(index),
+                    Some(self.plan.layers()[entry.layer].name.as_str()),
                 ),
                 None => (made_digest(node), None),
             };
             out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut *out, &record(path, node, digest, layer))?;
+            put_line(out, path, node, digest, layer)?;
         }
         out.write_all(b"\n]}\n")?;
         out.flush()
@@ -175,37 +174,39 @@ impl FileList {
     }
 }
 
-fn record(
+/// Writes a [`FileRecord`]. There are thousands, so that none is made first.
+fn put_line(
+    out: &mut impl Write,
     path: &GuestPath,
     node: &Node,
     digest: Option<blake3::Hash>,
-    layer: Option<String>,
-) -> FileRecord {
-    let mut record = FileRecord {
-        path: format!("/{}", escape(path.as_bytes())),
-        kind: FileKind::Directory,
-        mode: None,
-        size_bytes: None,
-        digest: None,
-        target: None,
-        layer,
-    };
+    layer: Option<&str>,
+) -> io::Result<()> {
+    write!(out, r#"{{"path":"#)?;
+    serde_json::to_writer(&mut *out, &format_args!("/{}", escape(path.as_bytes())))?;
     match node {
-        Node::Directory { mode } => record.mode = Some(*mode),
+        Node::Directory { mode } => write!(out, r#","kind":"directory","mode":{mode}"#)?,
         Node::File {
             size_bytes, mode, ..
         } => {
-            record.kind = FileKind::File;
-            record.mode = Some(*mode);
-            record.size_bytes = Some(*size_bytes);
-            record.digest = digest.map(|digest| digest.to_hex().to_string());
+            write!(
+                out,
+                r#","kind":"file","mode":{mode},"sizeBytes":{size_bytes}"#
+            )?;
+            if let Some(digest) = digest {
+                write!(out, r#","digest":"{}""#, digest.to_hex())?;
+            }
         }
         Node::Symlink { target } => {
-            record.kind = FileKind::Symlink;
-            record.target = Some(escape(target));
+            write!(out, r#","kind":"symlink","target":"#)?;
+            serde_json::to_writer(&mut *out, &escape(target))?;
         }
     }
-    record
+    if let Some(layer) = layer {
+        write!(out, r#","layer":"#)?;
+        serde_json::to_writer(&mut *out, layer)?;
+    }
+    out.write_all(b"}")
 }
 
 pub(super) fn made_digest(node: &Node) -> Option<blake3::Hash> {

@@ -17,7 +17,6 @@
 //! leaves the new list beside the old image; the digest in the list tells. The record tells by itself whether it belongs to
 //! the image.
 
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -28,7 +27,7 @@ use windlass_image::{Node, Tree, subtree};
 
 use crate::base::LINUX_COMMAND_LINE;
 use crate::digest::DigestCache;
-use crate::error::Error;
+use crate::error::{Error, IoContext};
 use crate::plan::{Origin, Plan};
 use crate::progress::{Progress, Step};
 
@@ -213,88 +212,73 @@ fn build_anew(
     let mut report = Throttled::new(total_bytes, progress);
     report.at(Step::Write, 0);
     let explain = |error| space::explain(error, &recipe.destination, estimate.written_bytes);
-    let mut known = digests::remembered(plan, digests);
-    let is_unknown = |index| !known.contains_key(&index);
-    let mut writing = write::Writing::new(plan, is_unknown, &mut report, cancel);
+    let known = digests::remembered(plan, digests);
+    let mut writing = write::Writing::new(plan, Some(known), &mut report, cancel);
     write::write(plan, recipe, &command_line, &tree, &output, &mut writing).map_err(explain)?;
-    let found = writing.found;
+    let mut known = writing.digests.unwrap_or_default();
     // Some are not digested on the way; few, and large.
-    known.extend(&found);
     digests::complete(plan, digests, &mut known, cancel)?;
     digests::check_unchanged(plan, |_| true, cancel)?;
-    remember(plan, &found, digests, started);
+    remember(plan, &known, digests, started);
 
-    let (parts, size_bytes) = settle(&output, &mut report, tree.total_bytes(), cancel)
-        .map_err(|error| output.failed("write", error))
-        .map_err(explain)?;
-    let digest = subtree::whole(&parts, size_bytes);
-    report.at(Step::Finish, total_bytes);
-    let list = files::ListOf {
-        plan,
-        tree: &tree,
-        digests: &known,
-        digest,
-        size_bytes,
-        command_line: &command_line,
-    };
-    let head = update::head(plan, recipe, &command_line, digests, output.file(), cancel)?;
-    let stamps = update::stamps(plan, &tree, &known, started);
-    let record = Record {
-        head,
-        parts,
-        entries: record::entries(&tree, stamps.into_iter()),
-    };
-    let bytes_written = output
-        .file()
-        .metadata()
-        .map_or(0, |file| file.blocks() * 512);
-    output.finish(&list, &record, cancel).map_err(explain)?;
+    let image = output.file();
+    let size_bytes = image.metadata().context("read", output.path())?.len();
+    report.at(Step::Digest, tree.total_bytes());
+    // The image is synced while it is digested, and its companions are written: they wait for the disk together.
+    let (digest, companions, changes) = std::thread::scope(|scope| {
+        let sync = scope.spawn(|| image.sync_data());
+        let digested = |bytes| report.at(Step::Digest, tree.total_bytes() + bytes);
+        let parts = parts::of_file(image, size_bytes, digested, cancel)
+            .map_err(|error| output.failed("write", error))?;
+        let digest = subtree::whole(&parts, size_bytes);
+        report.at(Step::Finish, total_bytes);
+        let list = files::ListOf {
+            plan,
+            tree: &tree,
+            digests: &known,
+            digest,
+            size_bytes,
+            command_line: &command_line,
+        };
+        let head = update::head(plan, recipe, &command_line, digests, image, cancel)?;
+        let entries = || record::entries(&tree, update::stamps(plan, &tree, &known, started));
+        let old = previous.map_or(&[][..], |old| &old.entries);
+        let mut changes = Changes::between(old, entries());
+        let written = image.metadata().context("read", output.path())?;
+        changes.bytes_written = written.blocks() * 512;
+        let companions = output.companions(
+            |out| list.write(out),
+            |mut out| record::write(&mut out, &head, &parts, tree.len(), entries()),
+        )?;
+        sync.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .map_err(|error| output.failed("write", error))?;
+        Ok((digest, companions, changes))
+    })
+    .map_err(explain)?;
+    output.finish(companions, cancel).map_err(explain)?;
     if let Err(error) = digests.save() {
         // The next build reads more than it had to.
         tracing::warn!(%error, "the digests were not saved");
     }
-    let mut changes = previous.map_or_else(
-        || Changes::all(&record.entries),
-        |old| Changes::between(&old.entries, &record.entries),
-    );
-    changes.bytes_written = bytes_written;
     Ok(Build {
         path: recipe.destination.clone(),
         files_path: files_path(&recipe.destination),
         size_bytes,
         content_bytes: tree.total_bytes(),
-        file_count: list.file_count(),
+        file_count: files::count(&tree),
         digest: digest.to_hex().to_string(),
         changes,
     })
 }
 
-/// Syncs the image and digests it, at the same time.
-fn settle(
-    output: &Output,
-    report: &mut Throttled<'_>,
-    done_before: u64,
-    cancel: &CancellationToken,
-) -> io::Result<(Vec<subtree::Subtree>, u64)> {
-    let file = output.file();
-    let size_bytes = file.metadata()?.len();
-    report.at(Step::Digest, done_before);
-    let parts = std::thread::scope(|scope| {
-        let sync = scope.spawn(|| file.sync_all());
-        let progress = |bytes| report.at(Step::Digest, done_before + bytes);
-        let parts = parts::of_file(file, size_bytes, progress, cancel);
-        sync.join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        parts
-    })?;
-    Ok((parts, size_bytes))
-}
-
 /// Keeps the digests that the writing found for the next time.
-fn remember(plan: &Plan, found: &FileDigests, cache: &DigestCache, started: SystemTime) {
-    for (index, (_, entry)) in plan.entries().enumerate() {
-        if let (Some(digest), Origin::Host { path, stamp }) = (found.get(&index), &entry.origin) {
-            cache.remember(path, stamp, *digest, started);
+fn remember(plan: &Plan, digests: &FileDigests, cache: &DigestCache, started: SystemTime) {
+    for (index, (path, entry)) in plan.entries().enumerate() {
+        if let (Some(digest), Origin::Host { folder, stamp }) = (digests.get(index), &entry.origin)
+            && digests.is_found(index)
+        {
+            cache.remember(&path.below(folder), stamp, digest, started);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The temporary file that becomes an image.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,19 @@ use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 use windlass_image::journal;
 
-use super::files::{ListOf, SUFFIX as FILES_SUFFIX, files_path};
+use super::files::{SUFFIX as FILES_SUFFIX, files_path};
 use super::folder_of;
-use super::record::{Record, SUFFIX as RECORD_SUFFIX, record_path};
+use super::record::{SUFFIX as RECORD_SUFFIX, record_path};
 use crate::error::{Error, IoContext};
+
+/// What lies beside an image, not named yet.
+#[derive(Debug)]
+pub(super) struct Companions {
+    list: NamedTempFile,
+    record: NamedTempFile,
+}
+
+const BUFFER_BYTES: usize = 256 << 10;
 
 /// An image that is not finished. Dropping it removes its file.
 #[derive(Debug)]
@@ -50,32 +59,52 @@ impl Output {
         }
     }
 
-    /// Makes the image and what belongs to it safe on the disk, and gives all of it its names. The image itself is synced
-    /// by the caller.
-    pub(super) fn finish(
-        self,
-        list: &ListOf<'_>,
-        record: &Record,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
+    /// Where the image will be.
+    pub(super) fn path(&self) -> &Path {
+        &self.destination
+    }
+
+    /// Writes the list of files and the record beside the image, and makes the list safe on the disk. A record that is not
+    /// is told by its digest.
+    pub(super) fn companions(
+        &self,
+        list: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+        record: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<Companions, Error> {
         let folder = folder_of(&self.destination);
         let prefix = prefix(&self.destination);
         let list_path = files_path(&self.destination);
         let list_file = locked_temporary(folder, &prefix)?;
-        let mut writer = BufWriter::new(list_file);
-        list.write(&mut writer).context("write", &list_path)?;
-        let list_file = writer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
+        let mut writer = BufWriter::with_capacity(BUFFER_BYTES, list_file.as_file());
+        list(&mut writer)
+            .and_then(|()| writer.flush())
             .context("write", &list_path)?;
+        drop(writer);
         let record_path = record_path(&self.destination);
         let record_file = locked_temporary(folder, &prefix)?;
-        record
-            .write(record_file.as_file())
-            .context("write", &record_path)?;
-        for (file, path) in [(&list_file, &list_path), (&record_file, &record_path)] {
-            file.as_file().sync_all().context("write", path)?;
-        }
+        record(record_file.as_file()).context("write", &record_path)?;
+        list_file
+            .as_file()
+            .sync_data()
+            .context("write", &list_path)?;
+        Ok(Companions {
+            list: list_file,
+            record: record_file,
+        })
+    }
+
+    /// Gives image, list and record their names. The image itself is synced by the caller.
+    pub(super) fn finish(
+        self,
+        companions: Companions,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let folder = folder_of(&self.destination);
+        let (list_path, record_path) = (
+            files_path(&self.destination),
+            record_path(&self.destination),
+        );
+        let (list_file, record_file) = (companions.list, companions.record);
         // The last moment to turn back.
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);

@@ -16,8 +16,9 @@
 //! A file's stamp is kept only where it had been unchanged for two seconds: until then it could change again without
 //! its times showing it.
 
-use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, Write};
+use std::borrow::Borrow;
+use std::fs::Metadata;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -164,17 +165,89 @@ pub(super) struct Record {
 }
 
 /// The entries of a tree with what is known of its files, in the same order.
-pub(super) fn entries(
-    tree: &Tree,
-    known: impl Iterator<Item = (Option<blake3::Hash>, Option<Stamp>)>,
-) -> Vec<Known> {
+pub(super) fn entries<'a>(
+    tree: &'a Tree,
+    known: impl Iterator<Item = (Option<blake3::Hash>, Option<Stamp>)> + 'a,
+) -> impl Iterator<Item = Known> + 'a {
     tree.iter()
         .zip(known)
         .map(|((path, node), (digest, stamp))| Known {
             path: path.clone(),
             what: What::of(node, digest, stamp),
         })
-        .collect()
+}
+
+/// Writes a record whose entries, so many, need not be in memory.
+pub(super) fn write(
+    file: &mut impl Write,
+    head: &Head,
+    parts: &[Subtree],
+    count: usize,
+    entries: impl Iterator<Item = impl Borrow<Known>>,
+) -> io::Result<()> {
+    let head = serde_json::to_vec(head)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut out = MAGIC.to_vec();
+    out.extend(length(head.len())?.to_le_bytes());
+    out.extend(head);
+    out.extend((parts.len() as u64).to_le_bytes());
+    out.extend(parts.as_flattened());
+    out.extend((count as u64).to_le_bytes());
+    for known in entries {
+        if out.len() > BUFFER_BYTES {
+            hasher.update(&out);
+            file.write_all(&out)?;
+            out.clear();
+        }
+        put(&mut out, known.borrow())?;
+    }
+    hasher.update(&out);
+    out.extend(hasher.finalize().as_bytes());
+    file.write_all(&out)?;
+    file.flush()
+}
+
+fn length(length: usize) -> io::Result<u32> {
+    u32::try_from(length).map_err(io::Error::other)
+}
+
+fn put(out: &mut Vec<u8>, Known { path, what }: &Known) -> io::Result<()> {
+    // No guest path is longer than 4 KiB.
+    let path_bytes = u16::try_from(path.as_bytes().len()).map_err(io::Error::other)?;
+    out.extend(path_bytes.to_le_bytes());
+    out.extend(path.as_bytes());
+    match what {
+        What::Directory { mode } => {
+            out.push(b'd');
+            out.extend(mode.to_le_bytes());
+        }
+        What::Symlink { target } => {
+            out.push(b'l');
+            out.extend(length(target.len())?.to_le_bytes());
+            out.extend(target);
+        }
+        What::File {
+            mode,
+            size_bytes,
+            digest,
+            stamp,
+        } => {
+            out.push(b'f');
+            out.extend(mode.to_le_bytes());
+            out.extend(size_bytes.to_le_bytes());
+            out.extend(digest.as_bytes());
+            out.push(u8::from(stamp.is_some()));
+            if let Some(stamp) = stamp {
+                for number in [stamp.size_bytes, stamp.device, stamp.inode] {
+                    out.extend(number.to_le_bytes());
+                }
+                for time in [stamp.modified_ns, stamp.changed_ns] {
+                    out.extend(i128::from(time).to_le_bytes());
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Record {
@@ -196,74 +269,14 @@ impl Record {
         let file = tempfile::Builder::new()
             .prefix(".record-")
             .tempfile_in(folder)?;
-        self.write(file.as_file())?;
+        self.write(&mut file.as_file())?;
         file.persist(path)?;
         Ok(())
     }
 
-    pub(super) fn write(&self, file: &File) -> io::Result<()> {
-        self.write_to(&mut BufWriter::with_capacity(BUFFER_BYTES, file))
-    }
-
-    fn write_to(&self, file: &mut impl Write) -> io::Result<()> {
-        let head = serde_json::to_vec(&self.head)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut out = MAGIC.to_vec();
-        let length = |length: usize| u32::try_from(length).map_err(io::Error::other);
-        out.extend(length(head.len())?.to_le_bytes());
-        out.extend(head);
-        out.extend((self.parts.len() as u64).to_le_bytes());
-        out.extend(self.parts.as_flattened());
-        out.extend((self.entries.len() as u64).to_le_bytes());
-        for Known { path, what } in &self.entries {
-            if out.len() > BUFFER_BYTES {
-                hasher.update(&out);
-                file.write_all(&out)?;
-                out.clear();
-            }
-            // No guest path is longer than 4 KiB.
-            out.extend(
-                u16::try_from(path.as_bytes().len())
-                    .map_err(io::Error::other)?
-                    .to_le_bytes(),
-            );
-            out.extend(path.as_bytes());
-            match what {
-                What::Directory { mode } => {
-                    out.push(b'd');
-                    out.extend(mode.to_le_bytes());
-                }
-                What::Symlink { target } => {
-                    out.push(b'l');
-                    out.extend(length(target.len())?.to_le_bytes());
-                    out.extend(target);
-                }
-                What::File {
-                    mode,
-                    size_bytes,
-                    digest,
-                    stamp,
-                } => {
-                    out.push(b'f');
-                    out.extend(mode.to_le_bytes());
-                    out.extend(size_bytes.to_le_bytes());
-                    out.extend(digest.as_bytes());
-                    out.push(u8::from(stamp.is_some()));
-                    if let Some(stamp) = stamp {
-                        for number in [stamp.size_bytes, stamp.device, stamp.inode] {
-                            out.extend(number.to_le_bytes());
-                        }
-                        for time in [stamp.modified_ns, stamp.changed_ns] {
-                            out.extend(time.to_le_bytes());
-                        }
-                    }
-                }
-            }
-        }
-        hasher.update(&out);
-        out.extend(hasher.finalize().as_bytes());
-        file.write_all(&out)?;
-        file.flush()
+    pub(super) fn write(&self, file: &mut impl Write) -> io::Result<()> {
+        let (count, entries) = (self.entries.len(), self.entries.iter());
+        write(file, &self.head, &self.parts, count, entries)
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -342,8 +355,8 @@ impl<'a> Rest<'a> {
             size_bytes: self.u64()?,
             device: self.u64()?,
             inode: self.u64()?,
-            modified_ns: i128::from_le_bytes(self.take()?),
-            changed_ns: i128::from_le_bytes(self.take()?),
+            modified_ns: i64::try_from(i128::from_le_bytes(self.take()?)).ok()?,
+            changed_ns: i64::try_from(i128::from_le_bytes(self.take()?)).ok()?,
         })
     }
 }
@@ -402,7 +415,7 @@ mod tests {
                 .to_vec(),
         };
         let mut bytes = Vec::new();
-        record.write_to(&mut bytes).unwrap();
+        record.write(&mut bytes).unwrap();
         assert_eq!(Record::from_bytes(&bytes), Some(record));
         for at in 0..bytes.len() {
             assert_eq!(Record::from_bytes(&bytes[..at]), None);

@@ -103,22 +103,20 @@ fn layers(plan: &Plan) -> String {
 }
 
 /// The digest of each node of a tree, and its stamp where it may be trusted.
-pub(super) fn stamps(
-    plan: &Plan,
-    tree: &Tree,
-    digests: &FileDigests,
+pub(super) fn stamps<'a>(
+    plan: &'a Plan,
+    tree: &'a Tree,
+    digests: &'a FileDigests,
     started: SystemTime,
-) -> Vec<(Option<blake3::Hash>, Option<Stamp>)> {
-    with_plan(plan, tree)
-        .map(|(node, planned)| match planned {
-            Some((index, Origin::Host { stamp, .. })) => {
-                let stamp = stamp.is_settled(started).then_some(*stamp);
-                (digests.get(&index).copied(), stamp)
-            }
-            Some((index, _)) => (digests.get(&index).copied(), None),
-            None => (files::made_digest(node), None),
-        })
-        .collect()
+) -> impl Iterator<Item = (Option<blake3::Hash>, Option<Stamp>)> + 'a {
+    with_plan(plan, tree).map(move |(node, planned)| match planned {
+        Some((index, Origin::Host { stamp, .. })) => {
+            let stamp = stamp.is_settled(started).then_some(*stamp);
+            (digests.get(index), stamp)
+        }
+        Some((index, _)) => (digests.get(index), None),
+        None => (files::made_digest(node), None),
+    })
 }
 
 /// The nodes of a tree with what the plan says of them; the build itself adds nodes of which it says nothing.
@@ -274,7 +272,7 @@ impl Update<'_> {
 
     /// Finds what differs. Files whose stamp is another are read, if nobody remembers them.
     fn compare(&self, tree: &Tree, started: SystemTime) -> Result<Compared, Error> {
-        let mut digests = FileDigests::new();
+        let mut digests = FileDigests::new(self.plan);
         let mut old = self.record.entries.iter().peekable();
         for ((path, _), (_, planned)) in tree.iter().zip(with_plan(self.plan, tree)) {
             while old.next_if(|known| known.path < *path).is_some() {}
@@ -296,13 +294,15 @@ impl Update<'_> {
                 _ => {}
             }
         }
-        let kept: HashSet<usize> = digests.keys().copied().collect();
+        let kept: Vec<bool> = (0..self.plan.entries().len())
+            .map(|index| digests.knows(index))
+            .collect();
         digests::complete(self.plan, self.cache, &mut digests, self.cancel)?;
         let stamps = self.stamps(tree, &digests, &kept, started);
-        let entries = record::entries(tree, stamps.into_iter());
+        let entries: Vec<Known> = record::entries(tree, stamps.into_iter()).collect();
         let has_modes = self.plan.root_fs() != windlass_guest::RootFs::Rofs;
         let mut differences = image_update::Changes::default();
-        merge(&self.record.entries, &entries, |old, new| {
+        merge(&self.record.entries, entries.iter(), |old, new| {
             match (old, new) {
                 (Some(old), Some(new)) if !old.what.is_same(&new.what, has_modes) => {
                     differences.put.push(new.path.clone());
@@ -312,7 +312,7 @@ impl Update<'_> {
                 _ => {}
             }
         });
-        let changes = Changes::between(&self.record.entries, &entries);
+        let changes = Changes::between(&self.record.entries, entries.iter());
         Ok(Compared {
             digests,
             entries,
@@ -326,13 +326,13 @@ impl Update<'_> {
         &self,
         tree: &Tree,
         digests: &FileDigests,
-        kept: &HashSet<usize>,
+        kept: &[bool],
         started: SystemTime,
     ) -> Vec<(Option<blake3::Hash>, Option<Stamp>)> {
-        let mut stamps = stamps(self.plan, tree, digests, started);
+        let mut stamps: Vec<_> = stamps(self.plan, tree, digests, started).collect();
         for (found, (_, planned)) in stamps.iter_mut().zip(with_plan(self.plan, tree)) {
             if let Some((index, Origin::Host { stamp, .. })) = planned
-                && kept.contains(&index)
+                && kept[index]
             {
                 found.1 = Some(*stamp);
             }
@@ -382,7 +382,7 @@ impl Update<'_> {
         let clone = self.image.try_clone().context("read", path)?;
         let disk: SharedDisk = Arc::new(Raw::new(clone).map_err(|error| image_error(path, error))?);
         let mut out = &self.image;
-        let mut watch = Writing::new(self.plan, |_| false, report, self.cancel);
+        let mut watch = Writing::new(self.plan, None, report, self.cancel);
         let differences = &compared.differences;
         let updated = match self.plan.guest() {
             GuestOs::Linux if self.recipe.boot.is_some() => {
@@ -484,7 +484,7 @@ impl Update<'_> {
             files_path: files_path(image),
             size_bytes: patch.size_bytes,
             content_bytes: tree.total_bytes(),
-            file_count: list.file_count(),
+            file_count: files::count(tree),
             digest: digest.to_hex().to_string(),
             changes: Changes {
                 manner: Manner::Updated,
@@ -507,7 +507,7 @@ fn write_companions(
         .and_then(|()| out.flush())
         .context("write", list_path)?;
     record
-        .write(&create(record_path)?)
+        .write(&mut create(record_path)?)
         .context("write", record_path)
 }
 

@@ -1,6 +1,5 @@
 //! The tree goes into the file system, and the file system into the disk.
 
-use std::collections::HashMap;
 use std::io::Seek;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use super::digests::FileDigests;
 use super::output::Output;
 use super::{Recipe, Throttled};
 use crate::error::{Error, IoContext};
-use crate::plan::{EntryKind, Plan};
+use crate::plan::Plan;
 use crate::progress::Step;
 
 /// The label of our root file systems.
@@ -93,30 +92,37 @@ pub(super) struct Writing<'a, 'report> {
     report: &'a mut Throttled<'report>,
     done_bytes: u64,
     cancel: &'a CancellationToken,
-    /// Their index among the entries of the plan.
-    wanted: HashMap<&'a GuestPath, usize>,
-    pub(super) found: FileDigests,
+    plan: &'a Plan,
+    /// Those that are known, and those that are found; none where none is wanted.
+    pub(super) digests: Option<FileDigests>,
+    /// The entry that was asked for last: files come in the order of the plan.
+    last: usize,
 }
 
 impl<'a, 'report> Writing<'a, 'report> {
     pub(super) fn new(
         plan: &'a Plan,
-        wanted: impl Fn(usize) -> bool,
+        digests: Option<FileDigests>,
         report: &'a mut Throttled<'report>,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let entries = plan.entries().enumerate();
-        let files = entries.filter(|(_, (_, entry))| entry.kind == EntryKind::File);
         Self {
             report,
             done_bytes: 0,
             cancel,
-            wanted: files
-                .filter(|(index, _)| wanted(*index))
-                .map(|(index, (path, _))| (path, index))
-                .collect(),
-            found: FileDigests::new(),
+            plan,
+            digests,
+            last: 0,
         }
+    }
+
+    fn index_of(&mut self, path: &GuestPath) -> Option<usize> {
+        const AHEAD: usize = 4;
+        let is_it = |&index: &usize| self.plan.entry(index).is_some_and(|(at, _)| at == path);
+        let near = (self.last..self.last + AHEAD).find(is_it);
+        let index = near.or_else(|| self.plan.index_of(path))?;
+        self.last = index;
+        Some(index)
     }
 }
 
@@ -132,12 +138,18 @@ impl Watch for Writing<'_, '_> {
     }
 
     fn wants_digest(&mut self, path: &GuestPath) -> bool {
-        self.wanted.contains_key(path)
+        if self.digests.is_none() {
+            return false;
+        }
+        let index = self.index_of(path);
+        let digests = self.digests.as_ref();
+        index.is_some_and(|index| digests.is_some_and(|digests| !digests.knows(index)))
     }
 
     fn digested(&mut self, path: &GuestPath, digest: blake3::Hash) {
-        if let Some(&index) = self.wanted.get(path) {
-            self.found.insert(index, digest);
+        let index = self.index_of(path);
+        if let (Some(index), Some(digests)) = (index, &mut self.digests) {
+            digests.found(index, digest);
         }
     }
 }

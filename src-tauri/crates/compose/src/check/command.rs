@@ -72,7 +72,8 @@ fn check_command(
     if file.contains('$') {
         return;
     }
-    let Some(entry) = follow(plan, from, file.as_bytes()).and_then(|found| found.entry) else {
+    let found = follow(plan, from, file.as_bytes());
+    let Some((path, entry)) = found.and_then(|found| Some((found.path, found.entry?))) else {
         findings.push(
             Finding::error("the boot command runs a script that is not there")
                 .at(file)
@@ -81,7 +82,8 @@ fn check_command(
         return;
     };
     let mut text = String::new();
-    let read = open(entry).and_then(|file| file.take(SCRIPT_BYTES_MAX).read_to_string(&mut text));
+    let read =
+        open(&path, entry).and_then(|file| file.take(SCRIPT_BYTES_MAX).read_to_string(&mut text));
     let commands = match read {
         Ok(_) => script::parse(&text).map_err(|error| error.to_string()),
         Err(error) => Err(format!("it cannot be read: {error}")),
@@ -156,7 +158,8 @@ fn check_program(
         );
     }
     let mut start = Vec::new();
-    let read = open(entry).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
+    let read =
+        open(&found.path, entry).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
     if let Err(error) = read {
         findings.push(Finding::error(format!("it cannot be read: {error}")).at(path));
     } else if start.starts_with(ELF_MAGIC) {

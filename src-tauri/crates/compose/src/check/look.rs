@@ -69,10 +69,10 @@ fn components(path: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Opens a file of the plan.
-pub(super) fn open(entry: &Entry) -> io::Result<Box<dyn Readable + '_>> {
+pub(super) fn open<'a>(path: &GuestPath, entry: &'a Entry) -> io::Result<Box<dyn Readable + 'a>> {
     match &entry.origin {
         Origin::Made(bytes) => Ok(Box::new(Cursor::new(bytes))),
-        Origin::Host { path, .. } => Ok(Box::new(File::open(path)?)),
+        Origin::Host { folder, .. } => Ok(Box::new(File::open(path.below(folder))?)),
         Origin::None => Err(io::ErrorKind::IsADirectory.into()),
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn check(plan: &Plan, started: &[GuestPath], findings: &mut Vec<Findi
         .entries()
         .filter(|(path, entry)| is_candidate(path, entry))
     {
-        match sort(entry) {
+        match sort(path, entry) {
             Ok(Some(Sort::Elf(elf))) => {
                 elves.insert(path.clone(), elf);
             }
@@ -99,9 +99,9 @@ fn is_candidate(path: &GuestPath, entry: &Entry) -> bool {
 }
 
 /// Looks at the beginning of a file; fails with the rest of a sentence.
-fn sort(entry: &Entry) -> Result<Option<Sort>, String> {
+fn sort(path: &GuestPath, entry: &Entry) -> Result<Option<Sort>, String> {
     let cannot = |error: io::Error| format!("cannot be read: {error}");
-    let mut file = open(entry).map_err(cannot)?;
+    let mut file = open(path, entry).map_err(cannot)?;
     let mut start = Vec::new();
     let read = (&mut file).take(START_BYTES).read_to_end(&mut start);
     read.map_err(cannot)?;

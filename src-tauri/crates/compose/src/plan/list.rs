@@ -1,7 +1,5 @@
 //! One directory of a plan, for a tree that is unfolded step by step.
 
-use std::ops::Bound;
-
 use windlass_image::GuestPath;
 
 use super::{Entry, EntryKind, Plan, is_below};
@@ -35,7 +33,8 @@ impl Plan {
         let mut rows: Vec<Listed> = Vec::new();
         for (path, entry) in self
             .entries
-            .range((Bound::Excluded(directory.clone()), Bound::Unbounded))
+            .iter()
+            .skip(self.entries.partition_point(|(path, _)| path <= directory))
             .take_while(|(path, _)| is_below(path, directory))
         {
             let depth_below = path.depth() - depth;

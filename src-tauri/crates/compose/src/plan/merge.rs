@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use windlass_guest::{GuestOs, RootFs};
 use windlass_image::GuestPath;
@@ -38,7 +39,7 @@ pub(super) fn compose(
         guest,
         root_fs,
         layers: merge.layers,
-        entries: merge.entries,
+        entries: merge.entries.into_iter().collect(),
         findings: merge.findings,
     })
 }
@@ -80,6 +81,7 @@ impl Merge {
 
     fn add_layer(&mut self, scanned: ScannedLayer) {
         let index = self.layers.len();
+        let folder: Arc<Path> = scanned.layer.root.as_path().into();
         self.layers.push(LayerSummary {
             name: scanned.layer.name,
             version: scanned.layer.version,
@@ -94,10 +96,10 @@ impl Merge {
                 ScannedKind::Symlink { target } => {
                     (EntryKind::Symlink { target }, SYMLINK, Origin::None)
                 }
-                ScannedKind::File {
-                    source: path,
-                    stamp,
-                } => (EntryKind::File, found.mode, Origin::Host { path, stamp }),
+                ScannedKind::File { stamp } => {
+                    let folder = Arc::clone(&folder);
+                    (EntryKind::File, found.mode, Origin::Host { folder, stamp })
+                }
             };
             self.put(found.path, entry(kind, mode, origin, index));
         }

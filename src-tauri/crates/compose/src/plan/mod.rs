@@ -10,8 +10,7 @@
 //! Folders of the same path become one. A file or symlink in the place of a folder takes it away with all that is in
 //! it, and a folder in the place of a file or symlink takes that away: both are findings, because it is seldom meant.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -85,8 +84,9 @@ pub(crate) enum Origin {
     None,
     /// They were made up.
     Made(Arc<[u8]>),
-    /// In a file of this computer, which looked like this when it was scanned.
-    Host { path: PathBuf, stamp: Stamp },
+    /// In a file of this computer, which looked like this when it was scanned: the one of the same path below a layer's
+    /// folder.
+    Host { folder: Arc<Path>, stamp: Stamp },
 }
 
 /// The merged tree of all layers.
@@ -95,7 +95,8 @@ pub struct Plan {
     guest: GuestOs,
     root_fs: RootFs,
     layers: Vec<LayerSummary>,
-    entries: BTreeMap<GuestPath, Entry>,
+    /// Sorted by path.
+    entries: Vec<(GuestPath, Entry)>,
     findings: Vec<Finding>,
 }
 
@@ -148,25 +149,37 @@ impl Plan {
 
     /// What is at a path; nothing is known of the root.
     pub fn get(&self, path: &GuestPath) -> Option<&Entry> {
-        self.entries.get(path)
+        let index = self.index_of(path)?;
+        self.entries.get(index).map(|(_, entry)| entry)
     }
 
     /// Everything but the root, sorted.
-    pub fn entries(&self) -> impl Iterator<Item = (&GuestPath, &Entry)> {
-        self.entries.iter()
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&GuestPath, &Entry)> {
+        self.entries.iter().map(|(path, entry)| (path, entry))
+    }
+
+    /// Where a path is among the entries.
+    pub(crate) fn index_of(&self, path: &GuestPath) -> Option<usize> {
+        self.entries
+            .binary_search_by(|(other, _)| other.cmp(path))
+            .ok()
+    }
+
+    /// One of the entries.
+    pub(crate) fn entry(&self, index: usize) -> Option<(&GuestPath, &Entry)> {
+        self.entries.get(index).map(|(path, entry)| (path, entry))
     }
 
     /// How many files and symlinks there will be.
     pub fn file_count(&self) -> usize {
-        self.entries
-            .values()
-            .filter(|entry| entry.kind != EntryKind::Directory)
+        self.entries()
+            .filter(|(_, entry)| entry.kind != EntryKind::Directory)
             .count()
     }
 
     /// The bytes of all files.
     pub fn size_bytes(&self) -> u64 {
-        self.entries.values().map(|entry| entry.size_bytes).sum()
+        self.entries().map(|(_, entry)| entry.size_bytes).sum()
     }
 
     /// What was noticed while laying the layers over each other: a file in the place of a folder.
@@ -186,8 +199,8 @@ impl Plan {
                     target: target.clone(),
                 },
                 (EntryKind::File, Origin::Made(bytes)) => Node::bytes(bytes.clone(), entry.mode),
-                (EntryKind::File, Origin::Host { path, .. }) => Node::File {
-                    source: Source::Path(path.clone()),
+                (EntryKind::File, Origin::Host { folder, .. }) => Node::File {
+                    source: Source::Below(Arc::clone(folder)),
                     size_bytes: entry.size_bytes,
                     mode: entry.mode,
                 },

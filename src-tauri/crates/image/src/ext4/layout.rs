@@ -1,20 +1,22 @@
-//! How large the file system has to be, and what is declared to mkext4.
+//! How large the file system has to be, and where everything goes in it.
 
-use mkext4::{FsBuilder, InodeCount, InodeHandle, Layout, Meta, Options, ROOT};
+use mkext4::csum;
+use mkext4::dirhash::{HashSeed, seed_from_uuid};
 
+use super::places::{GROUP_BLOCKS, Places, Run, Space};
+use super::walk::{Nowhere, walk};
 use super::{
-    BLOCK_BYTES, EPOCH_SECONDS, Ext4Options, LABEL_BYTES_MAX, LOST_AND_FOUND, SIZE_BYTES_MIN,
-    WrittenBy,
+    BLOCK_BYTES, Ext4Options, LABEL_BYTES_MAX, LOST_AND_FOUND, LOST_AND_FOUND_BLOCKS,
+    SHORT_TARGET_BYTES, SIZE_BYTES_MIN, WrittenBy,
 };
 use crate::content::Piece;
-use crate::{Error, Node, Tree};
+use crate::{Error, GuestPath, Node, Tree};
 
 /// Fitted sizes are multiples of this.
 const SIZE_STEP_BYTES: u64 = 1 << 20;
 const HEADROOM_BYTES_MIN: u64 = 64 << 20;
 const HEADROOM_BYTES_MAX: u64 = 2 << 30;
 
-const GROUP_BLOCKS: u64 = 32_768;
 /// 16 groups, whose metadata lies in the first of them.
 const SPAN_BYTES: u64 = 16 * GROUP_BLOCKS * BLOCK_BYTES;
 const GROUP_INODES_MAX: u64 = 32_768;
@@ -26,29 +28,35 @@ const INODES_OF_ITS_OWN: u64 = 11;
 const BYTES_PER_INODE: u64 = 8192;
 /// The bytes of a directory entry without its name, rounded for its alignment.
 const DIRECTORY_ENTRY_BYTES: u64 = 8 + 3;
-/// Longer targets have a block of their own.
-const INLINE_TARGET_BYTES: usize = 59;
-/// Linux takes no journal below 1,024 blocks, mkext4 none above a quarter of the file system.
+/// Linux takes no journal below 1,024 blocks; more than a quarter of the file system would be too much.
 const JOURNAL_BLOCKS_MIN: u64 = 1024;
-/// The largest journal that mkext4 gives by itself.
+/// The largest journal.
 const JOURNAL_BLOCKS_MAX: u64 = 262_144;
-/// The journal that is taken out again: as small as can be.
-const JOURNAL_BLOCKS_TO_GO: u32 = 1;
 
 /// How often a fitted size is enlarged where the estimate was too low.
 const ATTEMPTS: u32 = 6;
 
-/// A sealed layout, and the handles of the files in the order of the tree.
-pub(super) struct Plan {
-    pub(super) layout: Layout,
+/// Where everything goes, before anything is written.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) label: &'a str,
+    pub(super) uuid: [u8; 16],
+    /// What hashes of names start with.
+    pub(super) hash_seed: HashSeed,
+    /// What checksums of metadata start with, if there are any.
+    pub(super) seed: Option<u32>,
+    pub(super) places: Places,
+    pub(super) journal: Vec<Run>,
+    pub(super) lost_and_found: Vec<Run>,
     /// The size of the image, which may be a little more than the file system uses.
     pub(super) size_bytes: u64,
-    pub(super) is_plain: bool,
-    files: Vec<InodeHandle>,
+    data_start: u64,
+    tail_start: u64,
 }
 
-impl Plan {
-    pub(super) fn new(tree: &Tree, options: &Ext4Options) -> Result<Self, Error> {
+impl<'a> Plan<'a> {
+    pub(super) fn new(tree: &'a Tree, options: &'a Ext4Options) -> Result<Self, Error> {
         if options.label.len() > LABEL_BYTES_MAX {
             let (needed_bytes, size_bytes) = (options.label.len() as u64, LABEL_BYTES_MAX as u64);
             return Err(Error::TooSmall {
@@ -58,19 +66,19 @@ impl Plan {
             });
         }
         let needs = Needs::of(tree);
+        let too_small = |size_bytes, needed_bytes| {
+            let what = "ext4 file system";
+            Err(Error::TooSmall {
+                what,
+                needed_bytes,
+                size_bytes,
+            })
+        };
         if let Some(size_bytes) = options.size_bytes {
             let size_bytes = size_bytes - size_bytes % BLOCK_BYTES;
-            let too_small = |needed_bytes| {
-                let what = "ext4 file system";
-                Err(Error::TooSmall {
-                    what,
-                    needed_bytes,
-                    size_bytes,
-                })
-            };
             let least = (needs.blocks * BLOCK_BYTES).max(SIZE_BYTES_MIN);
             if size_bytes < least {
-                return too_small(least);
+                return too_small(size_bytes, least);
             }
             // The inode tables of 16 groups lie together; those of a short rest may find no room in
             // it, and the rest is left unused then.
@@ -81,142 +89,146 @@ impl Plan {
                 size_bytes
             };
             for used_bytes in [size_bytes, whole] {
-                match Self::sealed(tree, options, used_bytes, needs.inodes) {
-                    Ok(plan) => return Ok(Self { size_bytes, ..plan }),
-                    Err(mkext4::Error::Invalid(_)) => {}
-                    Err(error) => return Err(refusal(error)),
+                if let Some(plan) = Self::fitted(tree, options, used_bytes, needs.inodes)? {
+                    return Ok(Self { size_bytes, ..plan });
                 }
             }
             let tight = Ext4Options {
                 headroom_bytes: Some(0),
                 ..options.clone()
             };
-            return too_small(needs.fitted_bytes(&tight).max(enlarged(size_bytes)));
+            let needed = needs.fitted_bytes(&tight).max(enlarged(size_bytes));
+            return too_small(size_bytes, needed);
         }
         let mut size_bytes = needs.fitted_bytes(options);
-        for _ in 1..ATTEMPTS {
-            match Self::sealed(tree, options, size_bytes, needs.inodes) {
-                Ok(plan) => return Ok(plan),
-                // What the estimate did not know, such as where an inode table finds no room.
-                Err(mkext4::Error::Invalid(_)) => size_bytes = enlarged(size_bytes),
-                Err(error) => return Err(refusal(error)),
+        for _ in 0..ATTEMPTS {
+            if let Some(plan) = Self::fitted(tree, options, size_bytes, needs.inodes)? {
+                return Ok(plan);
             }
+            // What the estimate did not know, such as where an inode table finds no room.
+            size_bytes = enlarged(size_bytes);
         }
-        Self::sealed(tree, options, size_bytes, needs.inodes).map_err(refusal)
+        too_small(size_bytes, enlarged(size_bytes))
     }
 
-    fn sealed(
-        tree: &Tree,
-        options: &Ext4Options,
+    /// Lays everything out; `None` where it does not fit.
+    fn fitted(
+        tree: &'a Tree,
+        options: &'a Ext4Options,
         size_bytes: u64,
         inodes: u64,
-    ) -> mkext4::Result<Self> {
+    ) -> Result<Option<Self>, Error> {
         let blocks = size_bytes / BLOCK_BYTES;
+        let wanted = inodes_with_spare(inodes, size_bytes);
+        if blocks >= u64::from(u32::MAX) || wanted >= u64::from(u32::MAX) {
+            return Err(Error::Ext4 {
+                source: format!("{size_bytes} bytes are more than 2^32 blocks or inodes").into(),
+            });
+        }
         let is_plain = options.written_by == WrittenBy::Osv || blocks < 4 * JOURNAL_BLOCKS_MIN;
-        let mut settings = Options::new(size_bytes, uuid(tree, options, size_bytes), EPOCH_SECONDS);
-        // Guests run as root: a reserve for root would only hide space.
-        settings.reserved_percent = 0;
-        settings.journal_blocks = is_plain.then_some(JOURNAL_BLOCKS_TO_GO);
-        settings.label = (!options.label.is_empty()).then(|| options.label.clone());
-        let inodes = inodes_with_spare(inodes, size_bytes);
-        let inodes = u32::try_from(inodes).map_err(|_| {
-            mkext4::Error::Unsupported(format!("{inodes} inodes are more than 2^32"))
-        })?;
-        settings.inodes = InodeCount::Exact(inodes);
-        let mut builder = FsBuilder::new(settings)?;
-        let files = declare(tree, &mut builder)?;
-        Ok(Self {
-            layout: builder.seal()?,
+        let Some(places) = Places::new(blocks, wanted).filter(|it| it.inodes() >= inodes) else {
+            return Ok(None);
+        };
+        let mut space = places.space_at(0);
+        let journal_blocks = if is_plain { 0 } else { journal_blocks(blocks) };
+        let own = (
+            space.runs(journal_blocks),
+            space.runs(LOST_AND_FOUND_BLOCKS),
+        );
+        let (Some(journal), Some(lost_and_found)) = own else {
+            return Ok(None);
+        };
+        let data_start = space.end();
+        for (_, node) in tree {
+            if let Node::File { size_bytes, .. } = node
+                && !space.take(size_bytes.div_ceil(BLOCK_BYTES), |_| ())
+            {
+                return Ok(None);
+            }
+        }
+        let tail_start = space.end();
+        let uuid = uuid(tree, options, size_bytes);
+        let plan = Self {
+            tree,
+            label: &options.label,
+            uuid,
+            hash_seed: seed_from_uuid(&uuid),
+            seed: (!is_plain).then(|| csum::fs_seed(&uuid)),
+            places,
+            journal,
+            lost_and_found,
             size_bytes,
-            is_plain,
-            files,
-        })
+            data_start,
+            tail_start,
+        };
+        let walked = walk(&plan, Nowhere)?;
+        Ok(walked.map(|_| plan))
+    }
+
+    /// The blocks of files.
+    pub(super) fn data(&self) -> Space<'_> {
+        self.places.space_at(self.data_start)
+    }
+
+    /// The blocks behind them.
+    pub(super) fn tail(&self) -> Space<'_> {
+        self.places.space_at(self.tail_start)
+    }
+
+    /// Inodes are taken from the first on.
+    pub(super) fn used_inodes(&self) -> u64 {
+        let path = GuestPath::new(LOST_AND_FOUND);
+        let has_its_own = path.is_ok_and(|path| self.tree.get(&path).is_some());
+        self.tree.len() as u64 + INODES_OF_ITS_OWN - u64::from(has_its_own)
     }
 
     /// Where the bytes of the files go.
-    pub(super) fn pieces<'plan>(
-        &'plan self,
-        tree: &'plan Tree,
-    ) -> impl Iterator<Item = Piece<'plan>> {
-        let files = tree.iter().filter_map(|(path, node)| match node {
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let files = self.tree.iter().filter_map(|(path, node)| match node {
             Node::File {
                 source, size_bytes, ..
             } => Some((path, source, *size_bytes)),
             _ => None,
         });
-        let mut end = 0;
-        files
-            .zip(&self.files)
-            .flat_map(move |((path, source, file_bytes), handle)| {
-                let mut extents = self.layout.extents(*handle);
-                if extents.is_empty() {
-                    // Opened all the same, where the last one ended.
-                    extents.push((end, 0));
-                }
-                let mut from = 0;
-                let pieces: Vec<Piece<'plan>> = extents
-                    .into_iter()
-                    .map(|(at, length)| {
-                        let piece = Piece {
-                            path,
-                            source,
-                            file_bytes,
-                            from,
-                            length,
-                            at,
-                            padding: 0,
-                        };
-                        from += length;
-                        end = at + length;
-                        piece
-                    })
-                    .collect();
-                pieces
-            })
+        let mut space = self.data();
+        files.flat_map(move |(path, source, file_bytes)| {
+            let piece = |from, length, at| Piece {
+                path,
+                source,
+                file_bytes,
+                from,
+                length,
+                at,
+                padding: 0,
+            };
+            let mut pieces = Vec::with_capacity(1);
+            if file_bytes == 0 {
+                // Opened all the same, where the last one ended.
+                pieces.push(piece(0, 0, space.end() * BLOCK_BYTES));
+            }
+            let mut from = 0;
+            // It has been tried.
+            let _ = space.take(file_bytes.div_ceil(BLOCK_BYTES), |(start, blocks)| {
+                let length = (blocks * BLOCK_BYTES).min(file_bytes - from);
+                pieces.push(piece(from, length, start * BLOCK_BYTES));
+                from += length;
+            });
+            pieces
+        })
     }
 }
 
-/// Declares the whole tree, in its order.
-fn declare(tree: &Tree, builder: &mut FsBuilder) -> mkext4::Result<Vec<InodeHandle>> {
-    builder.set_meta(ROOT, meta(tree.root_mode()))?;
-    let mut files = Vec::new();
-    // The directories that the current path is in, from the root down.
-    let mut open = vec![ROOT];
-    for (path, node) in tree {
-        if path.as_bytes() == LOST_AND_FOUND {
-            continue;
-        }
-        open.truncate(path.depth());
-        let parent = open.last().copied().unwrap_or(ROOT);
-        let name = text(path.name())?;
-        match node {
-            Node::Directory { mode } => open.push(builder.mkdir(parent, name, meta(*mode))?),
-            Node::File {
-                size_bytes, mode, ..
-            } => {
-                files.push(builder.file(parent, name, meta(*mode), *size_bytes)?);
-            }
-            Node::Symlink { target } => {
-                builder.symlink(parent, name, text(target)?, meta(0o777))?;
-            }
-        }
-    }
-    Ok(files)
-}
-
-fn meta(mode: u32) -> Meta {
-    let permissions = u16::try_from(mode & 0o7777).unwrap_or(0);
-    Meta::new(permissions, 0, 0, (EPOCH_SECONDS, 0))
-}
-
-fn text(bytes: &[u8]) -> mkext4::Result<&str> {
-    str::from_utf8(bytes)
-        .map_err(|_| mkext4::Error::Invalid(format!("{} is not UTF-8", bytes.escape_ascii())))
-}
-
-fn refusal(error: mkext4::Error) -> Error {
-    Error::Ext4 {
-        source: Box::new(error),
+/// The size that `mke2fs` gives a journal.
+fn journal_blocks(blocks: u64) -> u64 {
+    match blocks {
+        0..0x8000 => JOURNAL_BLOCKS_MIN,
+        0x8000..0x4_0000 => 4096,
+        0x4_0000..0x8_0000 => 8192,
+        0x8_0000..0x40_0000 => 16_384,
+        0x40_0000..0x80_0000 => 32_768,
+        0x80_0000..0x100_0000 => 65_536,
+        0x100_0000..0x200_0000 => 131_072,
+        _ => JOURNAL_BLOCKS_MAX,
     }
 }
 
@@ -262,7 +274,7 @@ pub(super) struct Needs {
 
 impl Needs {
     pub(super) fn of(tree: &Tree) -> Self {
-        let mut blocks = 4; // lost+found
+        let mut blocks = LOST_AND_FOUND_BLOCKS;
         let mut directory_bytes = 0_u64;
         for (path, node) in tree {
             directory_bytes += DIRECTORY_ENTRY_BYTES + path.name().len() as u64;
@@ -279,7 +291,7 @@ impl Needs {
                         0
                     }
                 }
-                Node::Symlink { target } => u64::from(target.len() > INLINE_TARGET_BYTES),
+                Node::Symlink { target } => u64::from(target.len() > SHORT_TARGET_BYTES),
             };
         }
         // Full blocks of long names waste up to a name, and an index takes one of 500.

@@ -1,32 +1,38 @@
-//! ext4 for a writable root or a volume: laid out by [`mkext4`], filled by us.
+//! ext4 for a writable root or a volume.
 //!
 //! ```text
-//!   Tree ──> declare ──> seal ──> metadata ──> (made plain) ──────────┐
-//!                          └───> where each file's bytes go ──> copy ─┴──> Write + Seek
+//!   Tree ──> does it fit? ──> inodes, directories ──> bitmaps, superblock ──> files ──> Write + Seek
+//!              walk, dry        walk                    books                   content
 //! ```
 //!
-//! mkext4 fixes every byte of metadata before a file is opened, and hands it over at once; the files
-//! stream behind it through the same copying as for ROFS. Its output depends on nothing but our
-//! input: the UUID is derived from what is in the tree, every time is [`EPOCH_SECONDS`], and all
-//! belongs to root.
+//! Every place follows from the sizes in the tree, by the same rule in each pass, so that nothing is kept for a file: memory
+//! is that of the tree and of the directories that the walk is in. The files stream behind the metadata through the same
+//! copying as for ROFS. The output depends on nothing but our input: the UUID is derived from what is in the tree, every
+//! time is [`EPOCH_SECONDS`], and all belongs to root.
 //!
 //! It has one set of features (blocks of 4 KiB; extents, `flex_bg`, `dir_index`, `metadata_csum`,
 //! `has_journal`; without `64bit` and `resize_inode`), and takes names in UTF-8 only.
+//!
+//! The records themselves are encoded, hashed and summed by the crate [`mkext4`].
 //!
 //! A file system that OSv writes must have no journal: OSv's ext4 ignores one, so that a journal left
 //! unplayed by a crash of Linux would later undo what OSv wrote. [`WrittenBy::Osv`] asks for that, and
 //! for no `metadata_csum` either, which would make OSv slow.
 
+mod books;
 mod directory;
 mod edit;
+mod folder;
 mod geometry;
 mod grow;
 mod inode;
 mod layout;
-mod metadata;
-mod plain;
+mod map;
+mod places;
 mod reader;
+mod record;
 mod superblock;
+mod walk;
 
 use std::io::{Seek, Write};
 
@@ -40,8 +46,9 @@ pub(crate) use superblock::is_magic;
 use crate::content;
 use crate::output::Output;
 use crate::{Error, GuestPath, Limit, Node, Tree, Watch};
+use geometry::SUPERBLOCK_OFFSET;
 use layout::Plan;
-use metadata::MetadataSink;
+use walk::{Pen, walk};
 
 /// The time of everything in the file system: 2024-01-01 00:00:00 UTC. Zero makes some programs
 /// (archivers, build tools) believe that a file has no date.
@@ -63,6 +70,19 @@ pub const LABEL_BYTES_MAX: usize = 16;
 pub const SIZE_BYTES_MIN: u64 = 8 << 20;
 
 const BLOCK_BYTES: u64 = 4096;
+const BLOCK: usize = 4096;
+const INODE_BYTES: usize = 256;
+const ROOT_INODE: u32 = 2;
+const JOURNAL_INODE: u32 = 8;
+const LOST_AND_FOUND_INODE: u32 = 11;
+/// Room for what a repair finds, so that it need not look for blocks.
+const LOST_AND_FOUND_BLOCKS: u64 = 4;
+const FLAG_EXTENTS: u32 = 0x8_0000;
+const FLAG_INDEX: u32 = 0x1000;
+/// A directory with more links than this has a count of 1 (`dir_nlink`).
+const LINKS_MAX: usize = 65_000;
+/// Longer targets have a block of their own.
+const SHORT_TARGET_BYTES: usize = 59;
 
 /// The directory that every ext4 has, and into which a repair puts what it finds.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -165,11 +185,12 @@ pub fn write(
     }
     let plan = Plan::new(tree, options)?;
     let mut output = Output::new(out)?;
-    let mut sink = MetadataSink::new(&mut output, plan.is_plain);
-    // Only the metadata is taken from mkext4's writer; dropping it unfinished is harmless.
-    let emitted = plan.layout.writer(&mut sink).map(drop);
-    sink.finish(emitted)?;
-    content::copy(plan.pieces(tree), &mut output, watch)?;
+    let mut pen = Pen::new(&plan, &mut output);
+    if let Some(walked) = walk(&plan, &mut pen)? {
+        books::write(&plan, &walked, &mut pen)?;
+    }
+    pen.finish()?;
+    content::copy(plan.pieces(), &mut output, watch)?;
     output.finish(plan.size_bytes)?;
     Ok(plan.size_bytes)
 }

@@ -1,6 +1,7 @@
 //! Puts a disk together.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use super::command_line::archive;
 use super::{
@@ -214,6 +215,7 @@ fn refuse(source: &Source, expected: &'static str, found: impl Into<String>) -> 
     Error::NotABootLoader {
         what: match source {
             Source::Path(path) => path.display().to_string(),
+            Source::Below(folder) => folder.display().to_string(),
             Source::Bytes(_) => "the boot loader".to_owned(),
         },
         expected,
@@ -224,13 +226,10 @@ fn refuse(source: &Source, expected: &'static str, found: impl Into<String>) -> 
 fn size_of(source: &Source) -> Result<u64, Error> {
     match source {
         Source::Bytes(bytes) => Ok(bytes.len() as u64),
-        Source::Path(path) => match std::fs::metadata(path) {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(source) => Err(Error::Kernel {
-                path: path.clone(),
-                source,
-            }),
-        },
+        Source::Path(path) => std::fs::metadata(path)
+            .map(|metadata| metadata.len())
+            .map_err(|source| unreadable(path, source)),
+        Source::Below(folder) => Err(unreadable(folder, io::ErrorKind::IsADirectory.into())),
     }
 }
 
@@ -242,9 +241,14 @@ fn read(source: &Source, bytes_max: u64) -> Result<Vec<u8>, Error> {
     }
     match source {
         Source::Bytes(bytes) => Ok(bytes.to_vec()),
-        Source::Path(path) => std::fs::read(path).map_err(|source| Error::Kernel {
-            path: path.clone(),
-            source,
-        }),
+        Source::Path(path) => std::fs::read(path).map_err(|source| unreadable(path, source)),
+        Source::Below(folder) => Err(unreadable(folder, io::ErrorKind::IsADirectory.into())),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::Kernel {
+        path: path.to_path_buf(),
+        source,
     }
 }

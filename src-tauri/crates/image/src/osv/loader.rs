@@ -84,6 +84,10 @@ impl Loader {
                     .len();
                 (Content::File(file), path.display().to_string(), size_bytes)
             }
+            Source::Below(folder) => {
+                let error = std::io::ErrorKind::IsADirectory.into();
+                return Err(unreadable(folder, error));
+            }
         };
         let mut loader = Self {
             boot_sector: [0; 512],

@@ -66,10 +66,9 @@ pub fn contents_of_tree(tree: &Tree) -> BTreeMap<GuestPath, Content> {
                     source: Source::Bytes(bytes),
                     ..
                 } => Content::File(bytes.to_vec()),
-                Node::File {
-                    source: Source::Path(file),
-                    ..
-                } => Content::File(std::fs::read(file).unwrap()),
+                Node::File { source, .. } => {
+                    Content::File(std::fs::read(source.file(path).unwrap()).unwrap())
+                }
                 Node::Symlink { target } => Content::Symlink(target.clone()),
             };
             (path.clone(), content)

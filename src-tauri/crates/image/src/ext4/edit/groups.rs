@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use mkext4::csum;
 
-use super::{BLOCK, BLOCK_BYTES};
 use crate::Error;
 use crate::disk::{ReadAt, le_u16, le_u32};
 use crate::ext4::geometry::{Geometry, RO_COMPAT_METADATA_CSUM, SUPERBLOCK_OFFSET};
+use crate::ext4::{BLOCK, BLOCK_BYTES};
 
 const DESCRIPTOR: usize = 32;
 const FLAG_INODES_UNUSED: u16 = 1;

@@ -14,9 +14,7 @@
 //! metadata or without, and a journal that nothing has been written to. Anything else is built anew. The copies of
 //! superblock and descriptors are left as they are, as Linux leaves them.
 
-mod folder;
 mod groups;
-mod map;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,32 +22,25 @@ use std::io::{Seek, SeekFrom, Write};
 
 use mkext4::csum;
 
+use super::folder::{KIND_DIRECTORY, KIND_FILE, KIND_SYMLINK, Named};
 use super::geometry::{INCOMPAT_64BIT, INCOMPAT_FILETYPE, RO_COMPAT_METADATA_CSUM};
 use super::inode::Inode;
 use super::layout::Needs;
-use super::{EPOCH_SECONDS, Ext4, Ext4Options, LOST_AND_FOUND, check_entry};
+use super::{
+    BLOCK, BLOCK_BYTES, Ext4, Ext4Options, FLAG_EXTENTS, FLAG_INDEX, INODE_BYTES, LINKS_MAX,
+    LOST_AND_FOUND, ROOT_INODE, SHORT_TARGET_BYTES, check_entry, folder, map, record,
+};
 use crate::content::{self, Piece};
 use crate::disk::SharedDisk;
 use crate::output::Output;
 use crate::update::{Changes, Patch, Updated};
 use crate::{Error, GuestPath, Node, Tree, Watch};
-use folder::{Entries, KIND_DIRECTORY, KIND_FILE, KIND_SYMLINK};
 use groups::Groups;
 
-const BLOCK: usize = 4096;
-const BLOCK_BYTES: u64 = 4096;
-const INODE_BYTES: usize = 256;
-const ROOT_INODE: u32 = 2;
 const INCOMPAT_EXTENTS: u32 = 0x40;
 const INCOMPAT_FLEX_BG: u32 = 0x200;
 /// `sparse_super`, `large_file`, `huge_file`, `dir_nlink`, `extra_isize`, `metadata_csum`.
 const RO_COMPAT_OURS: u32 = 0x1 | 0x2 | 0x8 | 0x20 | 0x40 | RO_COMPAT_METADATA_CSUM;
-const FLAG_EXTENTS: u32 = 0x8_0000;
-const FLAG_INDEX: u32 = 0x1000;
-const LINKS_MAX: usize = 65_000;
-const SECTORS_PER_BLOCK: u64 = 8;
-/// Longer targets have a block of their own.
-const SHORT_TARGET_BYTES: usize = 59;
 /// A fitted file system has at least twice as much free space.
 const FREE_BYTES_MIN: u64 = 32 << 20;
 
@@ -146,6 +137,9 @@ fn check_size(fs: &Ext4, tree: &Tree, options: &Ext4Options) -> Result<(), Stop>
         _ => Ok(()),
     }
 }
+
+/// Entries by name: inode and kind.
+type Entries = BTreeMap<Vec<u8>, (u32, u8)>;
 
 /// A directory whose entries are known.
 struct Folder {
@@ -361,9 +355,7 @@ impl<'tree> Editor<'tree> {
         runs: &[(u64, u64)],
     ) -> Result<(), Stop> {
         let extents = map::extents(runs);
-        let Some(tree_blocks) = map::tree_blocks(extents.len()) else {
-            return rebuild("its free space is in too many fragments");
-        };
+        let tree_blocks = map::tree_blocks(extents.len());
         let leaves: Vec<u64> = self
             .take(tree_blocks * BLOCK_BYTES)?
             .into_iter()
@@ -394,28 +386,15 @@ impl<'tree> Editor<'tree> {
         map: [u8; 60],
         blocks: u64,
     ) {
-        let time = u32::try_from(EPOCH_SECONDS).unwrap_or(0);
-        let inode = mkext4::spec::Inode {
-            mode: u16::try_from(mode).unwrap_or(0),
-            size: size_bytes,
-            atime: time,
-            ctime: time,
-            mtime: time,
-            crtime: time,
-            links_count: u16::try_from(links).unwrap_or(1),
-            blocks: blocks * SECTORS_PER_BLOCK,
+        let fields = record::Fields {
+            mode,
+            size_bytes,
+            links,
+            blocks,
             flags,
-            block: map,
-            extra_isize: 32,
-            ..mkext4::spec::Inode::default()
+            map,
         };
-        let mut bytes = vec![0; INODE_BYTES];
-        inode.encode(&mut bytes);
-        if let Some(seed) = self.groups.seed() {
-            let sum = csum::inode(seed, number, 0, &bytes).to_le_bytes();
-            bytes[0x7C..0x7E].copy_from_slice(&sum[..2]);
-            bytes[0x82..0x84].copy_from_slice(&sum[2..]);
-        }
+        let bytes = record::inode(number, fields, self.groups.seed()).to_vec();
         self.inodes.insert(number, bytes);
     }
 
@@ -436,7 +415,11 @@ impl<'tree> Editor<'tree> {
                 hash_seed,
                 seed,
             };
-            let Some((blocks, is_indexed)) = folder::blocks(&folder.entries, context) else {
+            let entries = folder.entries.iter();
+            let entries: Vec<Named<'_>> = entries
+                .map(|(name, (inode, kind))| (name.as_slice(), *inode, *kind))
+                .collect();
+            let Some((blocks, is_indexed)) = folder::blocks(&entries, context) else {
                 return rebuild("a directory is too large");
             };
             // One that is new has nothing to give up.

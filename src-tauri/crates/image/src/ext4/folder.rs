@@ -1,4 +1,4 @@
-//! A directory's blocks, made anew.
+//! A directory's blocks.
 //!
 //! ```text
 //!   few entries    one block:  .  ..  entries                         [checksum]
@@ -12,8 +12,8 @@ use mkext4::dirhash::{HashSeed, Signedness, half_md4};
 
 use super::BLOCK;
 
-/// Entries by name: inode and kind.
-pub(super) type Entries = std::collections::BTreeMap<Vec<u8>, (u32, u8)>;
+/// A name, its inode and its kind.
+pub(super) type Named<'a> = (&'a [u8], u32, u8);
 
 pub(super) const KIND_FILE: u8 = 1;
 pub(super) const KIND_DIRECTORY: u8 = 2;
@@ -42,58 +42,100 @@ impl Context {
     fn tail(self) -> usize {
         if self.seed.is_some() { TAIL_BYTES } else { 0 }
     }
+
+    fn root_limit(self) -> usize {
+        (BLOCK - ROOT_ENTRIES_AT) / INDEX_ENTRY_BYTES - usize::from(self.seed.is_some())
+    }
+
+    fn node_limit(self) -> usize {
+        (BLOCK - NODE_ENTRIES_AT) / INDEX_ENTRY_BYTES - usize::from(self.seed.is_some())
+    }
+}
+
+/// How many blocks a directory takes; `None` where it is too large for two levels.
+pub(super) fn block_count(entries: &[Named<'_>], context: Context) -> Option<u64> {
+    if fits_one(entries, context) {
+        return Some(1);
+    }
+    let leaves = leaves(&hashed(entries, context), context).len();
+    let nodes = if leaves > context.root_limit() {
+        leaves.div_ceil(context.node_limit())
+    } else {
+        0
+    };
+    (nodes <= context.root_limit()).then_some((1 + leaves + nodes) as u64)
 }
 
 /// The blocks of a directory, and whether they have an index; `None` where it is too large for two levels.
-pub(super) fn blocks(entries: &Entries, context: Context) -> Option<(Vec<Vec<u8>>, bool)> {
-    let bytes: usize = entries.keys().map(|name| record_bytes(name)).sum();
-    let room = BLOCK - context.tail();
-    if bytes + DOTS_BYTES <= room {
+pub(super) fn blocks(entries: &[Named<'_>], context: Context) -> Option<(Vec<Vec<u8>>, bool)> {
+    if fits_one(entries, context) {
+        let room = BLOCK - context.tail();
         let mut block = vec![0; BLOCK];
         put(&mut block, 0, context.inode, b".", KIND_DIRECTORY, 12);
         let rest = if entries.is_empty() { room - 12 } else { 12 };
         put(&mut block, 12, context.parent, b"..", KIND_DIRECTORY, rest);
-        let list: Vec<_> = entries.iter().collect();
-        fill(&mut block, DOTS_BYTES, &list, context);
+        fill(&mut block, DOTS_BYTES, entries.iter(), context);
         return Some((vec![block], false));
     }
     indexed(entries, context).map(|blocks| (blocks, true))
 }
 
-fn indexed(entries: &Entries, context: Context) -> Option<Vec<Vec<u8>>> {
-    let mut hashed: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            (
-                half_md4(&context.hash_seed, Signedness::Signed, entry.0),
-                entry,
-            )
-        })
-        .collect();
+/// A block with no entries.
+pub(super) fn empty_block(context: Context) -> Vec<u8> {
+    let mut block = vec![0; BLOCK];
+    put_u16(&mut block, 4, BLOCK - context.tail());
+    fill(&mut block, BLOCK - context.tail(), [].iter(), context);
+    block
+}
+
+fn fits_one(entries: &[Named<'_>], context: Context) -> bool {
+    let bytes: usize = entries.iter().map(|entry| record_bytes(entry.0)).sum();
+    bytes + DOTS_BYTES <= BLOCK - context.tail()
+}
+
+/// The entries by the hash of their names.
+fn hashed<'a, 'b>(entries: &'b [Named<'a>], context: Context) -> Vec<((u32, u32), &'b Named<'a>)> {
+    let hash = |name: &[u8]| half_md4(&context.hash_seed, Signedness::Signed, name);
+    let mut hashed: Vec<_> = entries.iter().map(|entry| (hash(entry.0), entry)).collect();
     hashed.sort_unstable();
+    hashed
+}
+
+/// How many of them go into each leaf.
+fn leaves(hashed: &[((u32, u32), &Named<'_>)], context: Context) -> Vec<usize> {
     let room = BLOCK - context.tail();
+    let (mut leaves, mut used) = (Vec::new(), BLOCK);
+    for (_, entry) in hashed {
+        let bytes = record_bytes(entry.0);
+        if used + bytes > room {
+            leaves.push(0);
+            used = 0;
+        }
+        used += bytes;
+        if let Some(count) = leaves.last_mut() {
+            *count += 1;
+        }
+    }
+    leaves
+}
+
+fn indexed(entries: &[Named<'_>], context: Context) -> Option<Vec<Vec<u8>>> {
+    let hashed = hashed(entries, context);
     let mut blocks = vec![Vec::new()];
     // The lowest hash of each leaf; its lowest bit says that the hash began in the leaf before.
     let mut index: Vec<(u32, u32)> = Vec::new();
     let mut start = 0;
-    while start < hashed.len() {
-        let (mut end, mut used) = (start, 0);
-        while end < hashed.len() && used + record_bytes(hashed[end].1.0) <= room {
-            used += record_bytes(hashed[end].1.0);
-            end += 1;
-        }
+    for count in leaves(&hashed, context) {
         let hash = hashed[start].0.0;
         let continues = start > 0 && hashed[start - 1].0.0 == hash;
         index.push((hash | u32::from(continues), number(blocks.len())));
-        let list: Vec<_> = hashed[start..end].iter().map(|(_, entry)| *entry).collect();
+        let part = &hashed[start..start + count];
         let mut block = vec![0; BLOCK];
-        fill(&mut block, 0, &list, context);
+        fill(&mut block, 0, part.iter().map(|(_, entry)| *entry), context);
         blocks.push(block);
-        start = end;
+        start += count;
     }
-    let has_tail = usize::from(context.seed.is_some());
-    let root_limit = (BLOCK - ROOT_ENTRIES_AT) / INDEX_ENTRY_BYTES - has_tail;
-    let node_limit = (BLOCK - NODE_ENTRIES_AT) / INDEX_ENTRY_BYTES - has_tail;
+    let (root_limit, node_limit) = (context.root_limit(), context.node_limit());
     let has_nodes = index.len() > root_limit;
     if has_nodes {
         let leaves = std::mem::take(&mut index);
@@ -118,11 +160,16 @@ fn indexed(entries: &Entries, context: Context) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Puts entries into a block; the last takes what is left of it.
-fn fill(block: &mut [u8], mut at: usize, entries: &[(&Vec<u8>, &(u32, u8))], context: Context) {
+fn fill<'a, 'b: 'a>(
+    block: &mut [u8],
+    mut at: usize,
+    entries: impl ExactSizeIterator<Item = &'a Named<'b>>,
+    context: Context,
+) {
     let room = BLOCK - context.tail();
-    for (place, (name, (inode, kind))) in entries.iter().enumerate() {
-        let is_last = place + 1 == entries.len();
-        let length = if is_last {
+    let count = entries.len();
+    for (place, (name, inode, kind)) in entries.enumerate() {
+        let length = if place + 1 == count {
             room - at
         } else {
             record_bytes(name)

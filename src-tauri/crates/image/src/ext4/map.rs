@@ -14,6 +14,8 @@ const ROOT_ENTRIES: usize = 4;
 const EXTENT_BLOCKS_MAX: u64 = 32_768;
 const DEPTH_MAX: u16 = 5;
 const CHECKSUM_BYTES: usize = 4;
+/// An extent, or an index of them.
+const ENTRY_BYTES: usize = 12;
 
 /// Runs of blocks as extents, cut to the length that one can have.
 pub(super) fn extents(runs: &[(u64, u64)]) -> Vec<Extent> {
@@ -35,47 +37,65 @@ pub(super) fn extents(runs: &[(u64, u64)]) -> Vec<Extent> {
     extents
 }
 
-/// How many blocks an extent tree takes beside its inode; `None` where there are too many extents.
-pub(super) fn tree_blocks(extents: usize) -> Option<u64> {
-    if extents <= ROOT_ENTRIES {
-        return Some(0);
+/// How many blocks an extent tree takes beside its inode.
+pub(super) fn tree_blocks(extents: usize) -> u64 {
+    let (mut nodes, mut blocks) = (extents, 0);
+    while nodes > ROOT_ENTRIES {
+        nodes = nodes.div_ceil(ExtentIdx::node_capacity(BLOCK));
+        blocks += nodes as u64;
     }
-    let leaves = extents.div_ceil(ExtentIdx::node_capacity(BLOCK));
-    (leaves <= ROOT_ENTRIES).then_some(leaves as u64)
+    blocks
 }
 
-/// The map that the inode holds, and the blocks of the tree, which lie in `leaves`.
+/// The map that the inode holds, and the blocks of the tree, which lie in `places`.
 pub(super) fn tree(
     extents: &[Extent],
-    leaves: &[u64],
+    places: &[u64],
     inode_seed: Option<u32>,
 ) -> ([u8; MAP_BYTES], Vec<(u64, Vec<u8>)>) {
-    let mut root = [0; MAP_BYTES];
-    if leaves.is_empty() {
-        put_header(&mut root, extents.len(), ROOT_ENTRIES, 0);
-        for (place, extent) in root[12..].chunks_exact_mut(12).zip(extents) {
-            extent.encode(place);
-        }
-        return (root, Vec::new());
-    }
-    put_header(&mut root, leaves.len(), ROOT_ENTRIES, 1);
-    let capacity = ExtentIdx::node_capacity(BLOCK);
+    let mut places = places.iter();
     let mut blocks = Vec::new();
-    for (index, (part, &leaf)) in extents.chunks(capacity).zip(leaves).enumerate() {
-        let logical = part.first().map_or(0, |extent| extent.logical);
-        ExtentIdx { logical, leaf }.encode(&mut root[12 + 12 * index..24 + 12 * index]);
-        let mut block = vec![0; BLOCK];
-        put_header(&mut block, part.len(), capacity, 0);
-        for (place, extent) in block[12..].chunks_exact_mut(12).zip(part) {
-            extent.encode(place);
+    let mut depth = 0;
+    // The entries of the level that is being made; each starts with its first block in the file.
+    let mut level: Vec<[u8; ENTRY_BYTES]> = extents
+        .iter()
+        .map(|extent| {
+            let mut entry = [0; ENTRY_BYTES];
+            extent.encode(&mut entry);
+            entry
+        })
+        .collect();
+    while level.len() > ROOT_ENTRIES {
+        let capacity = ExtentIdx::node_capacity(BLOCK);
+        let nodes = std::mem::take(&mut level);
+        for (part, &leaf) in nodes.chunks(capacity).zip(&mut places) {
+            let mut block = vec![0; BLOCK];
+            put_node(&mut block, part, capacity, depth);
+            if let Some(seed) = inode_seed {
+                let sum = csum::extent_block(seed, &block);
+                block[BLOCK - CHECKSUM_BYTES..].copy_from_slice(&sum.to_le_bytes());
+            }
+            blocks.push((leaf * BLOCK_BYTES, block));
+            let mut entry = [0; ENTRY_BYTES];
+            let logical = part.first().map_or(0, |first| le_u32(first, 0));
+            ExtentIdx { logical, leaf }.encode(&mut entry);
+            level.push(entry);
         }
-        if let Some(seed) = inode_seed {
-            let sum = csum::extent_block(seed, &block);
-            block[BLOCK - CHECKSUM_BYTES..].copy_from_slice(&sum.to_le_bytes());
-        }
-        blocks.push((leaf * BLOCK_BYTES, block));
+        depth += 1;
     }
+    let mut root = [0; MAP_BYTES];
+    put_node(&mut root, &level, ROOT_ENTRIES, depth);
     (root, blocks)
+}
+
+fn put_node(node: &mut [u8], entries: &[[u8; ENTRY_BYTES]], max: usize, depth: u16) {
+    put_header(node, entries.len(), max, depth);
+    for (place, entry) in node[ENTRY_BYTES..]
+        .chunks_exact_mut(ENTRY_BYTES)
+        .zip(entries)
+    {
+        place.copy_from_slice(entry);
+    }
 }
 
 fn put_header(node: &mut [u8], entries: usize, max: usize, depth: u16) {
