@@ -7,8 +7,9 @@
 // The trees come from a fixed seed. Everything lies on one disk, with the sources in the page cache; what is measured and its
 // limits take turns. Our builds sync the image before they give it its name, and digest it; tar and cp do neither. A program of
 // the crate `compose` (its example of that name) does the work without the rest of Windlass, each time as a new process.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Figures, ROOT, median, packageVersion, progress } from "./lib/figures.mjs";
 
@@ -19,6 +20,14 @@ const CASES = [
   { name: "node", files: 5_000, bytes: 40 * MIB, full: "≤ 1 ×", one: "5 % or 30 ms", none: "3 % or 20 ms" },
   { name: "foam", files: 300, bytes: 379 * MIB, full: "≤ 1 ×", one: "5 % or 30 ms", none: "3 % or 20 ms" },
   { name: "many", files: 46_104, bytes: 115 * MIB, full: "≤ 1 ×", one: "15 %", none: "10 %" },
+];
+// What a full build does, one after the other. It syncs from "digesting" on, beside the rest.
+const PHASES = [
+  ["planMs", "scanning and planning"],
+  ["layoutMs", "laying out"],
+  ["writeMs", "reading, digesting and writing files"],
+  ["digestMs", "digesting the image"],
+  ["finishMs", "list, record, waiting for the disk"],
 ];
 const KINDS = [
   { kind: "rofs", title: "OSv, ROFS" },
@@ -80,6 +89,21 @@ function makeTree({ name, files, bytes }) {
   return { root, paths };
 }
 
+/** Builds so many images of one tree at once, each in a process of its own, and says how long all of them took. */
+async function together(count, build) {
+  const begun = performance.now();
+  const ends = Array.from({ length: count }, (_, index) => {
+    const [program, args] = build(index);
+    const child = spawn(program, args, { stdio: "ignore" });
+    return new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`${program} ended with ${code}`))));
+    });
+  });
+  await Promise.all(ends);
+  return performance.now() - begun;
+}
+
 function timed(program, args) {
   const begun = performance.now();
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
@@ -112,7 +136,7 @@ try {
       };
       const [tars, copies, full, one, none, peaks, updatePeaks] = [[], [], [], [], [], [], []];
       let written = 0;
-      const plans = [];
+      const phases = new Map(PHASES.map(([name]) => [name, []]));
       for (let round = 1; round <= ROUNDS; round++) {
         progress(`${wanted.name}, ${title}: round ${round} of ${ROUNDS}`);
         tars.push(timed("tar", ["-cf", out, "-C", root, "."]).time);
@@ -121,7 +145,7 @@ try {
         const first = expect(compose(), "Anew");
         full.push(first.time);
         peaks.push(first.peakKib / 1024);
-        plans.push(first.planMs);
+        for (const [name, samples] of phases) samples.push(first[name]);
         copies.push(timed("cp", ["--sparse=auto", "--reflink=never", image, out]).time);
         rmSync(out);
         // A file of another size, and of the same size.
@@ -138,12 +162,23 @@ try {
       const whole = { name: "full", samples: full };
       figures.add({ name: `${wanted.name}, ${title}: full`, samples: full, limit: { name: "tar", samples: tars }, aim: wanted.full });
       figures.add({ name: "  against a copy of the image", samples: full, limit: { name: "cp", samples: copies } });
-      figures.add({ name: "  of that, scanning", samples: plans });
+      for (const [name, title] of PHASES) figures.add({ name: `    ${title}`, samples: phases.get(name) });
       figures.add({ name: `  one file changed (${(written / 1024).toFixed(0)} KiB written at most)`, samples: one, limit: whole, aim: wanted.one });
       figures.add({ name: "  nothing changed", samples: none, limit: whole, aim: wanted.none });
       figures.add({ name: "  memory at its peak, full", unit: "MiB", samples: peaks, aim: "≤ 64 MiB" });
       figures.add({ name: "  memory at its peak, one file", unit: "MiB", samples: updatePeaks, aim: "≤ 64 MiB" });
       rmSync(image);
+      const many = availableParallelism();
+      const at = (index) => join(folder, `${wanted.name}.${kind}.${index}`);
+      const build = (index) => [program, [root, at(index), kind, `${at(index)}.digests`]];
+      const forget = (count) => {
+        for (let index = 0; index < count; index++) for (const end of ["", ".record", ".files.json", ".digests"]) rmSync(`${at(index)}${end}`, { force: true });
+      };
+      const alone = await together(1, build);
+      forget(1);
+      const all = await together(many, build);
+      forget(many);
+      figures.add({ name: `  ${many} images at once`, samples: [all], limit: { name: "one after the other", samples: [many * alone] } });
       console.error(`${wanted.name}, ${title}: full ${median(full).toFixed(0)} ms, tar ${median(tars).toFixed(0)} ms, one ${median(one).toFixed(1)} ms, nothing ${median(none).toFixed(1)} ms`);
     }
     rmSync(root, { recursive: true, force: true });

@@ -94,7 +94,7 @@ fn members_from(plan: &Plan, lowest_layer: usize) -> Vec<Member> {
                 mode: entry.mode,
                 size_bytes: entry.size_bytes,
                 source: match origin {
-                    Origin::Host { path, .. } => Source::Path(path.clone()),
+                    Origin::Host { folder, .. } => Source::Below(folder.clone()),
                     Origin::Made(bytes) => Source::Bytes(bytes.clone()),
                     Origin::None => return None,
                 },
@@ -221,6 +221,9 @@ impl Wire<'_> {
                 match source {
                     Source::Bytes(bytes) => self.write(bytes)?,
                     Source::Path(path) => self.file(path, *size_bytes)?,
+                    Source::Below(folder) => {
+                        self.file(&member.path.below(folder), *size_bytes)?;
+                    }
                 }
                 self.pad(*size_bytes)
             }

@@ -333,7 +333,7 @@ pub fn push(
     let mut planned = plan.entries().enumerate().peekable();
     for (path, node) in &tree {
         let digest = match planned.next_if(|(_, (planned, _))| *planned == path) {
-            Some((index, _)) => known.get(&index).copied(),
+            Some((index, _)) => known.get(index),
             None => made_digest(node),
         };
         let Some(content) = content_of(node, digest) else {

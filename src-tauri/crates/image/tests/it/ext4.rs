@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use windlass_image::ext4::{Ext4Options, WrittenBy};
-use windlass_image::{GuestPath, Node, Tree, Unwatched, ext4};
+use windlass_image::disk::Raw;
+use windlass_image::ext4::{Ext4, Ext4Options, WrittenBy};
+use windlass_image::{FileSystem, GuestPath, Node, Source, Tree, Unwatched, ext4};
 
 use crate::trees::{Content, any_tree, contents_of_tree, path, sampler, text_name};
 
@@ -158,6 +160,58 @@ fn a_tight_fit_holds_what_it_has_to() {
             check(&image);
         }
     }
+}
+
+#[test]
+fn a_directory_of_a_hundred_thousand_is_sound() {
+    const COUNT: usize = 100_000;
+    let mut tree = Tree::new();
+    for number in 0..COUNT {
+        let at = path(&format!("many/{number:0>9}"));
+        tree.insert(at, Node::bytes(*b"", 0o644)).unwrap();
+    }
+    for written_by in [WrittenBy::Linux, WrittenBy::Osv] {
+        let options = Ext4Options {
+            written_by,
+            ..Ext4Options::default()
+        };
+        let (_folder, image) = written(&tree, &options);
+        check(&image);
+        let disk = Raw::new(fs::File::open(&image).unwrap()).unwrap();
+        let found = Ext4::open(Arc::new(disk)).unwrap();
+        assert_eq!(
+            found
+                .list(&found.find(&path("many")).unwrap())
+                .unwrap()
+                .len(),
+            COUNT
+        );
+    }
+}
+
+/// More extents than an inode holds, in files that are mostly holes, and in a journal that copies of the superblock cut.
+#[test]
+fn slow_a_file_of_sixty_gibibytes_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large");
+    let size_bytes = 60 << 30;
+    fs::File::create(&large)
+        .unwrap()
+        .set_len(size_bytes)
+        .unwrap();
+    let mut tree = Tree::new();
+    for name in ["before", "zzz"] {
+        tree.insert(path(name), Node::bytes(*b"small", 0o644))
+            .unwrap();
+    }
+    let node = Node::File {
+        source: Source::Path(large),
+        size_bytes,
+        mode: 0o644,
+    };
+    tree.insert(path("large"), node).unwrap();
+    let (_folder, image) = written(&tree, &Ext4Options::default());
+    check(&image);
 }
 
 #[test]

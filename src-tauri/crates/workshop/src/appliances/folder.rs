@@ -332,19 +332,13 @@ fn write_collected(tree: &Tree, folder: &Path, cancel: &CancellationToken) -> Re
                 fs::create_dir_all(&at).doing("create the folder", &at)?;
                 modes.push((at, *mode));
             }
-            Node::File {
-                source: Source::Path(source),
-                ..
-            } => {
-                fs::copy(source, &at).doing("copy the file", source)?;
-            }
-            Node::File {
-                source: Source::Bytes(bytes),
-                mode,
-                ..
-            } => {
-                fs::write(&at, bytes).doing("write the file", &at)?;
-                modes.push((at, *mode));
+            Node::File { source, mode, .. } => {
+                if let Source::Bytes(bytes) = source {
+                    fs::write(&at, bytes).doing("write the file", &at)?;
+                    modes.push((at, *mode));
+                } else if let Some(source) = source.file(path) {
+                    fs::copy(&source, &at).doing("copy the file", &source)?;
+                }
             }
             Node::Symlink { target } => {
                 std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &at)

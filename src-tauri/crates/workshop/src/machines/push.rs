@@ -314,7 +314,7 @@ async fn send(agent: &mut Agent, push: &Push, reporter: &Reporter) -> Result<()>
                 digest,
                 source,
             } => {
-                let mut reader = open(source).await?;
+                let mut reader = open(source, path).await?;
                 let told = |bytes: u64| {
                     sent += bytes;
                     reporter.progress(sent, Some(push.bytes), Unit::Bytes);
@@ -379,15 +379,13 @@ fn in_words(error: windlass_machine::Error, change: &Change) -> AppError {
     }
 }
 
-async fn open(source: &Source) -> Result<Box<dyn AsyncRead + Send + Unpin>> {
-    Ok(match source {
-        Source::Path(path) => Box::new(
-            tokio::fs::File::open(path)
-                .await
-                .doing("open the file", path)?,
-        ),
-        Source::Bytes(bytes) => Box::new(std::io::Cursor::new(bytes.to_vec())),
-    })
+async fn open(source: &Source, node: &GuestPath) -> Result<Box<dyn AsyncRead + Send + Unpin>> {
+    if let Source::Bytes(bytes) = source {
+        return Ok(Box::new(std::io::Cursor::new(bytes.to_vec())));
+    }
+    let path = source.file(node).unwrap_or_default();
+    let file = tokio::fs::File::open(&path).await;
+    Ok(Box::new(file.doing("open the file", &path)?))
 }
 
 fn in_guest(path: &GuestPath) -> Vec<u8> {
