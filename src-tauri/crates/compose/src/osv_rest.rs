@@ -89,32 +89,29 @@ impl OsvRest {
         );
         let failed = |error: io::Error| self.failed(error.to_string());
         stream.write_all(head.as_bytes()).map_err(failed)?;
-        match source {
-            Source::Bytes(bytes) => {
-                stream.write_all(bytes).map_err(failed)?;
-                sent(bytes.len() as u64);
-            }
-            Source::Path(path) => {
-                let file = std::fs::File::open(path).context("open", path)?;
-                let mut file = file.take(size_bytes);
-                let mut buffer = vec![0; CHUNK_BYTES];
-                let mut rest = size_bytes;
-                while rest > 0 {
-                    if cancel.is_cancelled() {
-                        return Err(Error::Cancelled);
-                    }
-                    let count = file.read(&mut buffer).context("read", path)?;
-                    if count == 0 {
-                        return Err(Error::Changed {
-                            path: path.clone(),
-                            what: format!("it has {rest} bytes less"),
-                        });
-                    }
-                    let bytes = buffer.get(..count).unwrap_or_default();
-                    stream.write_all(bytes).map_err(failed)?;
-                    rest -= count as u64;
-                    sent(count as u64);
+        if let Source::Bytes(bytes) = source {
+            stream.write_all(bytes).map_err(failed)?;
+            sent(bytes.len() as u64);
+        } else if let Some(path) = source.file(path) {
+            let file = std::fs::File::open(&path).context("open", &path)?;
+            let mut file = file.take(size_bytes);
+            let mut buffer = vec![0; CHUNK_BYTES];
+            let mut rest = size_bytes;
+            while rest > 0 {
+                if cancel.is_cancelled() {
+                    return Err(Error::Cancelled);
                 }
+                let count = file.read(&mut buffer).context("read", &path)?;
+                if count == 0 {
+                    return Err(Error::Changed {
+                        path: path.into_owned(),
+                        what: format!("it has {rest} bytes less"),
+                    });
+                }
+                let bytes = buffer.get(..count).unwrap_or_default();
+                stream.write_all(bytes).map_err(failed)?;
+                rest -= count as u64;
+                sent(count as u64);
             }
         }
         stream.write_all(after.as_bytes()).map_err(failed)?;

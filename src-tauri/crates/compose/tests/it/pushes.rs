@@ -174,8 +174,8 @@ impl Guest {
                         "{path}"
                     );
                     let bytes = match source {
-                        Source::Path(path) => fs::read(path).unwrap(),
                         Source::Bytes(bytes) => bytes.to_vec(),
+                        source => fs::read(source.file(change.path()).unwrap()).unwrap(),
                     };
                     self.0
                         .insert(path, format!("file {mode:o} {}", bytes.escape_ascii()));
