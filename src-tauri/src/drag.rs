@@ -130,14 +130,13 @@ mod gtk {
             -1,
             -1,
         );
-        match context {
-            Some(context) => context.drag_set_icon_name("text-x-generic", 0, 0),
-            None => {
-                for handler in handlers.borrow_mut().drain(..) {
-                    window.disconnect(handler);
-                }
-                tell(&ended, DragEnd::Released);
+        if let Some(context) = context {
+            context.drag_set_icon_name("text-x-generic", 0, 0);
+        } else {
+            for handler in handlers.borrow_mut().drain(..) {
+                window.disconnect(handler);
             }
+            tell(&ended, DragEnd::Released);
         }
     }
 
