@@ -409,3 +409,45 @@ fn volumes_and_images_are_looked_into() {
     let info = session.run(&["image", "info", "other"]);
     assert!(info.stdout.contains("ext4"), "{}", info.stdout);
 }
+
+#[test]
+fn a_package_is_sent_to_a_guest_elsewhere() {
+    use std::io::Read;
+
+    let session = Session::new();
+    with_package(&session);
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let guest = std::thread::spawn(move || {
+        let mut received = Vec::new();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_to_end(&mut received).unwrap();
+        received
+    });
+    let to = format!("127.0.0.1:{port}");
+    let sent = session.json(&["package", "compose-remote", &to]);
+    let received = guest.join().unwrap();
+    assert_eq!(
+        sent,
+        serde_json::json!({ "guest": to, "bytes": received.len() })
+    );
+    let text = String::from_utf8_lossy(&received);
+    assert!(
+        text.starts_with("070701") && text.contains("TRAILER!!!"),
+        "{text}"
+    );
+    for part in ["/bin/greet.txt\0", "hello\n", "/run/hi\0"] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    assert!(
+        !text.contains("/etc/fstab"),
+        "the guest has its own: {text}"
+    );
+
+    // Nobody listens there any more, and what is no address is none.
+    let refused = session.run(&["package", "compose-remote", &to]);
+    assert_eq!(refused.status, 69, "{}", refused.stderr);
+    assert!(refused.stderr.contains("cpiod"), "{}", refused.stderr);
+    let wrong = session.run(&["package", "compose-remote", "host:nothing"]);
+    assert_eq!(wrong.status, 65, "{}", wrong.stderr);
+}

@@ -242,7 +242,10 @@ impl From<compose::Error> for AppError {
         let kind = match &error {
             compose::Error::Cancelled => ErrorKind::Cancelled,
             compose::Error::NoFolder { .. } => ErrorKind::NotFound,
-            compose::Error::NoSpace { .. } | compose::Error::Io { .. } => ErrorKind::Unavailable,
+            compose::Error::NoSpace { .. }
+            | compose::Error::Io { .. }
+            | compose::Error::Cpiod { .. }
+            | compose::Error::Rest { .. } => ErrorKind::Unavailable,
             compose::Error::Changed { .. } => ErrorKind::Conflict,
             _ => ErrorKind::Input,
         };

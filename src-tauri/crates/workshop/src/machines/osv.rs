@@ -78,7 +78,7 @@ pub(super) fn channel(handle: &MachineHandle, prepared: &Prepared) -> Result<Cha
     for change in &prepared.push.changes {
         if let Some(problem) = impossible(channel, change) {
             let path = change.path();
-            return Err(refuse(&format!("/{path}: {problem}"))
+            return Err(refuse(&format!("{path}: {problem}"))
                 .hinted("Run the appliance again: a new machine has all of it"));
         }
     }
@@ -138,7 +138,7 @@ fn by_rest(port: u16, push: &Push, reporter: &Reporter) -> Result<()> {
             Change::Remove { path, is_replaced } => match guest.remove(path) {
                 // The guest has put files of its own there.
                 Err(error) if !is_replaced => {
-                    reporter.log(&format!("/{path} stays: {error}"));
+                    reporter.log(&format!("{path} stays: {error}"));
                 }
                 removed => removed?,
             },

@@ -152,11 +152,11 @@ async fn slow_osv_is_changed_by_cpiod() {
     let mut settings = workshop.run_form(&appliance.id).unwrap().settings;
     settings.root_fs = RootFs::Ext4;
     settings.allow_changes = true;
-    settings.command = Some("runscript /commands; /tools/cpiod.so --prefix /".to_owned());
+    settings.command = Some("/tools/cpiod.so --prefix /; runscript /commands".to_owned());
     workshop.save_settings(&appliance.id, settings).unwrap();
     let id = run(&workshop, &appliance.id).await;
     console_until(&workshop, &id, "Waiting for connection from host").await;
-    console_until(&workshop, &id, "argument     one").await;
+    console_until(&workshop, &id, "'/hello one'").await;
     assert!(workshop.machine(&id).unwrap().allows_changes);
 
     // Only what changed is sent; the machine starts again, and the new text is there.
@@ -169,14 +169,17 @@ async fn slow_osv_is_changed_by_cpiod() {
         (pushed.added, pushed.changed, pushed.bytes, pushed.restarted),
         (1, 1, bytes + 3, true)
     );
-    console_until(&workshop, &id, "argument     another").await;
+    console_until(&workshop, &id, "'/hello another'").await;
     console_until(&workshop, &id, "Waiting for connection from host").await;
 
     // What cpiod cannot do is said before anything is sent.
     std::fs::remove_file(place.path("hello/data/new")).unwrap();
     let job = workshop.start_push(&id).unwrap();
     let refused = finish(&workshop, &job).await.unwrap_err();
-    insta::assert_snapshot!(place.shown(&refused), @"");
+    insta::assert_snapshot!(place.shown(&refused), @"
+    Conflict: /data/new: cpiod cannot remove anything
+    hint: Run the appliance again: a new machine has all of it
+    ");
 
     // The same way, a whole appliance: what Capstan calls compose-remote.
     let ports = workshop.machine(&id).unwrap().ports;
@@ -186,6 +189,7 @@ async fn slow_osv_is_changed_by_cpiod() {
         .unwrap();
     let sent: u64 = finish(&workshop, &job).await.unwrap().parse().unwrap();
     assert!(sent > bytes, "{sent}");
-    console_until(&workshop, &id, "cpiod finished").await;
-    workshop.kill_machine(&id).await.unwrap();
+    let said = console_until(&workshop, &id, "cpiod finished").await;
+    assert!(said.contains("Adding"), "{said}");
+    ended(&workshop, &id).await;
 }
