@@ -382,6 +382,8 @@ export type ApplianceSettings = {
 	network: boolean,
 	/**  Ports of the guest that are reached at 127.0.0.1. */
 	ports: Port[],
+	/**  Volumes that the machine gets. */
+	volumes?: VolumeMount[],
 	/**  The run configuration, or several with commas; without one, the run file's default. */
 	configuration: string | null,
 	/**  Environment beside the configuration's own, which it overrides. */
@@ -2257,6 +2259,14 @@ export type VolumeFormat =
 "raw" | 
 /**  QEMU's own format, which grows as it is written. */
 "qcow2";
+
+/**  A volume that a machine is to have, and where the guest mounts it. */
+export type VolumeMount = {
+	/**  The volume's name. */
+	volume: string,
+	/**  Where the guest mounts it; none: it is attached, and the guest does what it likes with it. */
+	path: string | null,
+};
 
 /**  The volumes changed, or which machines have them. */
 export type VolumesChanged = null;

@@ -112,6 +112,7 @@ mod tests {
             guest: GuestOs::Osv,
             root_fs: RootFs::Rofs,
             bootable: false,
+            volumes: Vec::new(),
             size_mib: None,
             memory_mib: 512,
             vcpus: 1,

@@ -10,6 +10,8 @@
 //! network: true
 //! ports:
 //!   - {host: 8080, guest: 80, protocol: tcp}   # no host: a free one is chosen
+//! volumes:
+//!   - {name: data, path: /var/lib/data}        # no path: attached, and not mounted
 //! configuration: server                        # of run.yaml; several with commas
 //! env: {GREETING: hello world}
 //! command: /usr/bin/hello                      # instead of any configuration
@@ -58,6 +60,8 @@ pub struct BuildSettings {
     pub network: Option<bool>,
     /// Ports of the guest that are reached through this computer.
     pub ports: Vec<PortForward>,
+    /// Volumes that the machine gets.
+    pub volumes: Vec<VolumeSetting>,
     /// The run configuration, or several with commas; `None` is the run file's own default.
     pub configuration: Option<String>,
     /// Environment beside that of the configuration, which it overrides; in order.
@@ -101,6 +105,15 @@ impl FromStr for DiskKind {
             .find(|kind| kind.to_string() == text)
             .ok_or(())
     }
+}
+
+/// A volume that a machine gets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VolumeSetting {
+    /// The volume's name.
+    pub name: String,
+    /// Where the guest mounts it; `None` where it is only attached.
+    pub path: Option<String>,
 }
 
 /// A port of the guest that is reached through one of this computer.
@@ -217,6 +230,7 @@ fn parse(text: &str, file: &str) -> Result<Parsed<BuildSettings>, Box<Mistake>> 
         vcpus: fields.number("vcpus", VCPUS.0, VCPUS.1)?,
         network: fields.boolean("network")?,
         ports: ports(&mut fields, (text, file), &mut notes)?,
+        volumes: volumes(&mut fields, (text, file), &mut notes)?,
         configuration: fields.text("configuration")?,
         env: fields.text_map("env")?,
         command: fields.text("command")?,
@@ -280,6 +294,31 @@ fn ports(
     Ok(ports)
 }
 
+fn volumes(
+    fields: &mut Fields<'_>,
+    (text, file): (&str, &str),
+    notes: &mut Vec<crate::Finding>,
+) -> Result<Vec<VolumeSetting>, Box<Mistake>> {
+    let source = fields.source();
+    let Some(node) = fields.take("volumes") else {
+        return Ok(Vec::new());
+    };
+    let yaml::Value::List(items) = node.value else {
+        return Err(source.mistake(node.place, "`volumes` has to be a list"));
+    };
+    let mut volumes = Vec::with_capacity(items.len());
+    for item in items {
+        let mut volume = Fields::new(item, "a volume", text, file)?;
+        let Some(name) = volume.text("name")? else {
+            return Err(volume.missing("name"));
+        };
+        let path = volume.text("path")?;
+        volume.finish(notes);
+        volumes.push(VolumeSetting { name, path });
+    }
+    Ok(volumes)
+}
+
 impl Serialize for BuildSettings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -307,6 +346,9 @@ impl Serialize for BuildSettings {
         if !self.ports.is_empty() {
             map.serialize_entry("ports", &self.ports)?;
         }
+        if !self.volumes.is_empty() {
+            map.serialize_entry("volumes", &self.volumes)?;
+        }
         if let Some(configuration) = &self.configuration {
             map.serialize_entry("configuration", configuration)?;
         }
@@ -328,6 +370,17 @@ struct Env<'a>(&'a [(String, String)]);
 impl Serialize for Env<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         crate::manifest::as_map(self.0, serializer)
+    }
+}
+
+impl Serialize for VolumeSetting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &self.name)?;
+        if let Some(path) = &self.path {
+            map.serialize_entry("path", path)?;
+        }
+        map.end()
     }
 }
 

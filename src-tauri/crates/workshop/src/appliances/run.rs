@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_guest::CommandLine;
-use windlass_package::settings::{DiskKind, PortForward};
+use windlass_package::settings::{DiskKind, PortForward, VolumeSetting};
 use windlass_package::{BuildSettings, Package};
 
 use super::contents::appliance_name;
@@ -12,6 +12,7 @@ use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, Protocol, RootFs};
 use crate::packages::EnvironmentVariable;
+use crate::volumes::VolumeMount;
 
 /// A port of the guest that is reached at 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -58,6 +59,9 @@ pub struct ApplianceSettings {
     pub network: bool,
     /// Ports of the guest that are reached at 127.0.0.1.
     pub ports: Vec<Port>,
+    /// Volumes that the machine gets.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
     /// The run configuration, or several with commas; without one, the run file's default.
     pub configuration: Option<String>,
     /// Environment beside the configuration's own, which it overrides.
@@ -155,6 +159,14 @@ impl ApplianceSettings {
                     host: port.host,
                     guest: port.guest,
                     protocol: port.protocol.into(),
+                })
+                .collect(),
+            volumes: self
+                .volumes
+                .iter()
+                .map(|volume| VolumeSetting {
+                    name: volume.volume.clone(),
+                    path: text(&volume.path),
                 })
                 .collect(),
             configuration: text(&self.configuration),
@@ -313,6 +325,14 @@ impl Workshop {
                     protocol: port.protocol.into(),
                 })
                 .collect(),
+            volumes: kept
+                .volumes
+                .iter()
+                .map(|volume| VolumeMount {
+                    volume: volume.name.clone(),
+                    path: volume.path.clone(),
+                })
+                .collect(),
             configuration: kept.configuration.clone(),
             env: kept
                 .env
@@ -429,6 +449,11 @@ fn as_command(name: &str, settings: &ApplianceSettings) -> String {
         };
         option("--forward", format!("{host}:{}{suffix}", port.guest));
     }
+    for volume in &settings.volumes {
+        let path = volume.path.as_deref();
+        let path = path.map(|path| format!(":{path}")).unwrap_or_default();
+        option("--volume", format!("{}{path}", volume.volume));
+    }
     for env in &settings.env {
         option("--env", format!("{}={}", env.name, env.value));
     }
@@ -462,6 +487,7 @@ mod tests {
             guest: GuestOs::Linux,
             root_fs: RootFs::Ext4,
             bootable: false,
+            volumes: Vec::new(),
             size_mib: None,
             memory_mib: 256,
             vcpus: 2,

@@ -24,7 +24,7 @@ pub struct RunOptions {
     pub settings: Option<ApplianceSettings>,
     /// The machine's name; the appliance's own, when nothing is said.
     pub name: Option<String>,
-    /// Volumes that the machine has.
+    /// Volumes that the machine has, instead of those that the settings name.
     pub volumes: Vec<VolumeMount>,
 }
 
@@ -110,7 +110,12 @@ impl Workshop {
             .machine_name(build, options.name.as_deref().unwrap_or(&composition.name))
             .await?;
         let mut spec = self.machine_spec(build, composition, &kernel, name, options.settings)?;
-        self.attach_volumes(&mut spec, &options.volumes)?;
+        let volumes = if options.volumes.is_empty() {
+            self.settings_of(&composition.settings)?.volumes
+        } else {
+            options.volumes
+        };
+        self.attach_volumes(&mut spec, &volumes)?;
         let handle = self.machines.create(spec).await?;
         reporter.made(handle.id());
         if let Err(error) = handle.start(&probe).await {

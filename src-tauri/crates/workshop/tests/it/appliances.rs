@@ -67,7 +67,7 @@ async fn what_cannot_be_used_is_refused_with_what_can() {
     insta::assert_snapshot!(place.shown(&workshop.inspect(&text).await.unwrap_err()), @"
     Input: Windlass cannot use `…/letter.txt`
     because: this is text, not a guest kernel that Windlass can boot
-    hint: Drop a folder, an archive (.zip, .tar, .tar.gz, .mpm), or a guest kernel
+    hint: Drop a folder, an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .mpm), or a guest kernel
     ");
     let gone = place.path("gone");
     insta::assert_snapshot!(place.shown(&workshop.inspect(&gone).await.unwrap_err()), @"

@@ -1,6 +1,5 @@
 //! Volumes, from making them to a guest that writes on one.
 
-use windlass_workshop::builds::RunOptions;
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::volumes::{NewVolume, VolumeContent, VolumeFormat, VolumeMount};
 
@@ -118,15 +117,18 @@ async fn slow_what_a_guest_writes_on_a_volume_outlives_its_machine() {
     let appliance = place.hello(&workshop, "/hello").await;
     let mut settings = workshop.run_form(&appliance.id).unwrap().settings;
     settings.command = Some("--redirect=/volume/said /hello".to_owned());
-    let options = || RunOptions {
-        settings: Some(settings.clone()),
-        volumes: vec![VolumeMount {
-            volume: "data".to_owned(),
-            path: Some("/volume".to_owned()),
-        }],
-        ..RunOptions::default()
-    };
-    let job = workshop.start_run_with(&appliance.id, options()).unwrap();
+    settings.volumes = vec![VolumeMount {
+        volume: "data".to_owned(),
+        path: Some("/volume".to_owned()),
+    }];
+    let preview = workshop.preview_boot(&appliance.id, &settings).unwrap();
+    assert!(
+        preview.command.contains("--volume data:/volume"),
+        "{}",
+        preview.command
+    );
+    workshop.save_settings(&appliance.id, settings).unwrap();
+    let job = workshop.start_run(&appliance.id).unwrap();
     let id = finish(&workshop, &job).await.unwrap();
     let volume = workshop.volume("data").unwrap();
     assert_eq!(volume.used_by.len(), 1);
