@@ -6,7 +6,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use windlass_guest::{GuestOs, RootFs};
-use windlass_package::settings::{DiskKind, PortForward, Protocol};
+use windlass_package::settings::{DiskKind, PortForward, Protocol, VolumeSetting};
 use windlass_package::{BuildSettings, Error, Package, samples};
 
 fn told(error: &Error) -> String {
@@ -114,6 +114,7 @@ prop_compose! {
         vcpus in prop::option::of(1_u32..64),
         network in prop::option::of(any::<bool>()),
         ports in prop::collection::vec((prop::option::of(1_u16..), 1_u16.., any::<bool>()), 0..4),
+        volumes in prop::collection::vec(("[a-z]{1,8}", prop::option::of("/[a-z/]{0,20}")), 0..3),
         configuration in prop::option::of("[a-z]{1,8}"),
         env in prop::collection::btree_map("[A-Z]{1,8}", text(), 0..4),
         command in prop::option::of("/[ -~]{0,20}[!-~]"),
@@ -125,10 +126,11 @@ prop_compose! {
                 host, guest, protocol: if is_udp { Protocol::Udp } else { Protocol::Tcp },
             })
             .collect();
+        let volumes = volumes.into_iter().map(|(name, path)| VolumeSetting { name, path }).collect();
         let env = env.into_iter().rev().collect();
         BuildSettings {
-            guest, root_fs, disk, size_mib, memory_mib, vcpus, network, ports, configuration, env, command,
-            allow_changes,
+            guest, root_fs, disk, size_mib, memory_mib, vcpus, network, ports, volumes, configuration, env,
+            command, allow_changes,
         }
     }
 }

@@ -76,7 +76,7 @@ async fn what_cannot_be_used_is_refused_with_what_can() {
     ");
     insta::assert_snapshot!(place.shown(&workshop.add_appliance(&text, None).await.unwrap_err()), @"
     Input: `…/letter.txt` is not a folder
-    hint: Drop a folder, or an archive (.zip, .tar, .tar.gz, .mpm)
+    hint: Drop a folder, or an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.zst, .mpm)
     ");
     insta::assert_snapshot!(place.shown(&workshop.add_kernels(&[text]).await.unwrap_err()), @"
     Input: …/letter.txt cannot be added as a guest kernel
