@@ -65,7 +65,7 @@ test("journey", { timeout: 1_200_000 }, async (t) => {
         within: 120_000,
       });
       await window.find("row", /^Build of/);
-      await window.reads(/Linux\s+ext4/);
+      await window.reads(/Linux,\s+ext4/);
       await window.accessible("builds");
     });
 

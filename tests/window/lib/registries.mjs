@@ -54,11 +54,13 @@ export async function serveFolder(folder, slow = {}) {
     }
     const bytes = readFileSync(path);
     response.writeHead(200, { "Content-Length": bytes.length });
-    const pieces = 40 * (slow[url.split("/").pop()] ?? 0);
-    const step = Math.ceil(bytes.length / (pieces || 1));
+    const seconds = slow[url.split("/").pop()] ?? 0;
+    const step = Math.ceil(bytes.length / (40 * seconds || 1));
+    const pieces = Math.ceil(bytes.length / step);
     for (let at = 0; at < bytes.length; at += step) {
       response.write(bytes.subarray(at, at + step));
-      if (pieces > 0) await sleep(25);
+      // However few bytes there are, it takes as long as was said.
+      if (seconds > 0) await sleep((1000 * seconds) / pieces);
     }
     response.end();
   });
