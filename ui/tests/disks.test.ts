@@ -2,6 +2,7 @@ import { cleanup, render, screen, waitFor, within } from "@testing-library/svelt
 import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ApplianceSettings } from "../src/backend";
 import App from "../src/App.svelte";
 import { joinSize, splitSize } from "../src/components/size";
 import { diffTexts } from "../src/components/textDiff";
@@ -332,6 +333,29 @@ describe("a comparison", () => {
 });
 
 describe("volumes", () => {
+  test("are attached to the machines of an appliance", async () => {
+    const { user, called } = open(busyWorld(), { at: "appliance", id: "a0", tab: "disk" });
+    const section = within(await screen.findByRole("region", { name: "Volumes" }));
+    const attach = section.getByRole("button", { name: "Attach a volume" });
+    await waitFor(() => expect(attach).toBeEnabled());
+    await user.click(attach);
+    const place = section.getByRole("textbox", { name: "Place of volume 1 in the guest" });
+    const { value: volume } = section.getByRole<HTMLSelectElement>("combobox", {
+      name: "Volume 1",
+    });
+    expect(place).toHaveValue(`/volumes/${volume}`);
+    await user.clear(place);
+    await user.type(place, "data");
+    expect(section.getByRole("alert")).toHaveTextContent("begins with a slash");
+    await user.clear(place);
+    await user.type(place, "/data");
+    const saved = () =>
+      (called("appliance_save_settings").at(-1)?.args["settings"] as ApplianceSettings).volumes;
+    await waitFor(() => expect(saved()).toEqual([{ volume, path: "/data" }]));
+    await user.click(section.getByRole("button", { name: `Do not attach ${volume}` }));
+    await waitFor(() => expect(saved()).toEqual([]));
+  });
+
   test("are created", async () => {
     const { user, called } = open(busyWorld(), { at: "volumes" });
     await user.click(await button("Create volume…"));
