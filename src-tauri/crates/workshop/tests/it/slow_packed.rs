@@ -89,6 +89,16 @@ impl Service {
             ..Self::debian("", 8080)
         })
     }
+
+    /// The same, in an archive of archives.
+    fn spring_boot(place: &Place) -> Option<Self> {
+        let jar = java_archive_of_archives(place)?;
+        Some(Self {
+            source: PackSource::Jar(jar),
+            answer: "hello from within",
+            ..Self::debian("", 8080)
+        })
+    }
 }
 
 fn java_archive(place: &Place) -> Option<PathBuf> {
@@ -119,6 +129,88 @@ fn java_archive(place: &Place) -> Option<PathBuf> {
             &["cfe", "service.jar", "Service", "-C", "classes", "."],
         );
     is_made.then(|| place.path("java/service.jar"))
+}
+
+/// A web server in an archive as Spring Boot lays it out: the service and its library are archives and folders within,
+/// and the launcher is all that Java itself sees. (Its launcher stands in for theirs.)
+fn java_archive_of_archives(place: &Place) -> Option<PathBuf> {
+    let launcher = r#"
+        import java.io.*;
+        import java.util.*;
+        import java.util.jar.*;
+        public class Launcher extends ClassLoader {
+            private final Map<String, byte[]> classes = new HashMap<>();
+            public static void main(String[] arguments) throws Exception {
+                Launcher launcher = new Launcher();
+                String archive = System.getProperty("java.class.path");
+                try (JarInputStream jar = new JarInputStream(new FileInputStream(archive))) {
+                    launcher.take(jar);
+                }
+                launcher.loadClass("Service").getMethod("main", String[].class)
+                    .invoke(null, (Object) arguments);
+            }
+            private void take(JarInputStream jar) throws IOException {
+                JarEntry entry;
+                while ((entry = jar.getNextJarEntry()) != null) {
+                    String name = entry.getName().replaceFirst("^BOOT-INF/classes/", "");
+                    if (name.endsWith(".jar")) {
+                        take(new JarInputStream(new ByteArrayInputStream(jar.readAllBytes())));
+                    } else if (name.endsWith(".class") && !name.equals("Launcher.class")) {
+                        classes.put(name.replace(".class", "").replace('/', '.'), jar.readAllBytes());
+                    }
+                }
+            }
+            @Override protected Class<?> findClass(String name) throws ClassNotFoundException {
+                byte[] bytes = classes.get(name);
+                if (bytes == null) throw new ClassNotFoundException(name);
+                return defineClass(name, bytes, 0, bytes.length);
+            }
+        }"#;
+    let library = r#"
+        import java.util.logging.Logger;
+        public class Words {
+            public static String hello() {
+                Logger.getLogger("words").info("asked");
+                return "hello from within";
+            }
+        }"#;
+    let service = r#"
+        import com.sun.net.httpserver.HttpServer;
+        import java.net.InetSocketAddress;
+        public class Service {
+            public static void main(String[] arguments) throws Exception {
+                HttpServer server = HttpServer.create(new InetSocketAddress(8080), 0);
+                server.createContext("/", exchange -> {
+                    byte[] answer = Words.hello().getBytes();
+                    exchange.sendResponseHeaders(200, answer.length);
+                    exchange.getResponseBody().write(answer);
+                    exchange.close();
+                });
+                server.start();
+            }
+        }"#;
+    place.write("boot/Launcher.java", launcher.as_bytes());
+    place.write("boot/Words.java", library.as_bytes());
+    place.write("boot/Service.java", service.as_bytes());
+    fs::create_dir_all(place.path("boot/all/BOOT-INF/lib")).unwrap();
+    let manifest = "Main-Class: Launcher\nStart-Class: Service\nSpring-Boot-Classes: BOOT-INF/classes/\n\
+                    Spring-Boot-Lib: BOOT-INF/lib/\n";
+    place.write("boot/manifest", manifest.as_bytes());
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        let command = command.args(arguments).current_dir(place.path("boot"));
+        command.status().is_ok_and(|status| status.success())
+    };
+    let nested = "all/BOOT-INF/lib/words.jar";
+    let is_made = run("javac", &["-d", "words", "Words.java"])
+        && run("jar", &["cf", nested, "-C", "words", "."])
+        && run(
+            "javac",
+            &["-cp", "words", "-d", "all/BOOT-INF/classes", "Service.java"],
+        )
+        && run("javac", &["-d", "all", "Launcher.java"])
+        && run("jar", &["cfm", "service.jar", "manifest", "-C", "all", "."]);
+    is_made.then(|| place.path("boot/service.jar"))
 }
 
 fn has_apt() -> bool {
@@ -249,6 +341,11 @@ async fn slow_packed_node_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_packed_java_answers() {
     answers_from_linux(Service::java).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_packed_archive_of_archives_answers() {
+    answers_from_linux(Service::spring_boot).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
