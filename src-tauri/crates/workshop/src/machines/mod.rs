@@ -7,32 +7,27 @@ mod console;
 mod load;
 mod osv;
 mod push;
+mod qemu;
 mod remote;
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+mod requests;
+mod view;
+mod watching;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
-use tokio::net::UnixStream;
-use tokio_util::sync::CancellationToken;
-use windlass_machine::{MachineHandle, Probe, Qemu, Status};
+use windlass_machine::{MachineHandle, Status};
 
 pub use console::{Console, ConsoleInput};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
 pub(crate) use osv::channels as osv_channels;
 pub use push::Pushed;
+pub use view::{Display, MachineDetails};
 
 use crate::Workshop;
 use crate::appliances::ApplianceSettings;
-use crate::error::{AppError, ErrorKind, IoContext, Result};
-use crate::events::Event;
+use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, Protocol};
-
-/// How long closing the window waits for machines that were asked to stop.
-const STOP_ALL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a machine is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -120,24 +115,6 @@ pub struct Machine {
     pub allows_changes: bool,
 }
 
-/// What a machine was started with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub struct MachineDetails {
-    /// QEMU's command line, word by word.
-    pub command: Vec<String>,
-    /// QEMU's process, while there is one.
-    pub pid: Option<i32>,
-    /// The machine's own folder.
-    pub folder: String,
-    /// The version of the QEMU that runs or ran it.
-    pub qemu_version: String,
-    /// The file that the console goes to.
-    pub console_log: String,
-    /// What the guest said that is worth knowing, oldest first.
-    pub notices: Vec<String>,
-}
-
 /// What ties a machine to where it came from; kept in its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -146,24 +123,6 @@ pub(crate) struct Labels {
     pub(crate) build_id: Option<String>,
     /// The settings that it was run with, where they are not the folder's.
     pub(crate) settings: Option<ApplianceSettings>,
-}
-
-/// A machine's display: the RFB protocol over a unix socket.
-#[derive(Debug)]
-pub struct Display {
-    socket: UnixStream,
-}
-
-impl Display {
-    /// The two directions, seen from here: what the screen says, what it is told.
-    pub fn split(
-        self,
-    ) -> (
-        tokio::net::unix::OwnedReadHalf,
-        tokio::net::unix::OwnedWriteHalf,
-    ) {
-        self.socket.into_split()
-    }
 }
 
 impl From<windlass_machine::Error> for AppError {
@@ -281,281 +240,6 @@ impl Workshop {
         let mut machines = self.machines.list();
         machines.retain(|handle| labels(handle).appliance_id.as_deref() == Some(appliance));
         machines
-    }
-
-    /// Starts a machine that does not run.
-    ///
-    /// # Errors
-    /// What kept it from starting, in words.
-    pub async fn start_machine(&self, id: &str) -> Result<()> {
-        let handle = self.machine_handle(id)?;
-        self.check_volumes(&handle.spec())?;
-        let probe = self.probe(&CancellationToken::new()).await?;
-        Ok(handle.start(&probe).await?)
-    }
-
-    /// Halts the guest where it is.
-    ///
-    /// # Errors
-    /// `Conflict` unless it runs.
-    pub async fn pause_machine(&self, id: &str) -> Result<()> {
-        Ok(self.machine_handle(id)?.pause().await?)
-    }
-
-    /// Lets a paused guest go on.
-    ///
-    /// # Errors
-    /// `Conflict` unless it is paused.
-    pub async fn resume_machine(&self, id: &str) -> Result<()> {
-        Ok(self.machine_handle(id)?.resume().await?)
-    }
-
-    /// Asks the guest to end; after a while its power is cut. Returns when it was asked.
-    ///
-    /// # Errors
-    /// `Conflict` when it does not run.
-    pub async fn stop_machine(&self, id: &str) -> Result<()> {
-        Ok(self.machine_handle(id)?.stop().await?)
-    }
-
-    /// Cuts the power, and returns when QEMU is gone.
-    ///
-    /// # Errors
-    /// `Conflict` when it does not run.
-    pub async fn kill_machine(&self, id: &str) -> Result<()> {
-        Ok(self.machine_handle(id)?.kill().await?)
-    }
-
-    /// Waits until a machine has ended, and says how.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none of this id.
-    pub async fn ended_machine(&self, id: &str) -> Result<Machine> {
-        let handle = self.machine_handle(id)?;
-        handle.ended().await;
-        Ok(shown(&handle))
-    }
-
-    /// Deletes a machine with its console log and all that its guest wrote.
-    ///
-    /// # Errors
-    /// When its folder cannot be removed.
-    pub async fn delete_machine(&self, id: &str) -> Result<()> {
-        let handle = self.machine_handle(id)?;
-        handle.delete().await?;
-        Ok(())
-    }
-
-    /// Gives a machine another name.
-    ///
-    /// # Errors
-    /// `Input` when it is empty.
-    pub async fn rename_machine(&self, id: &str, name: &str) -> Result<()> {
-        let name = name.trim();
-        if name.is_empty() {
-            return Err(AppError::new(ErrorKind::Input, "A machine needs a name"));
-        }
-        let handle = self.machine_handle(id)?;
-        handle.rename(name).await?;
-        self.events
-            .send(Event::MachineChanged(Box::new(shown(&handle))));
-        Ok(())
-    }
-
-    /// Asks every running machine to stop and waits a while for them.
-    pub async fn stop_all_machines(&self) {
-        let live: Vec<_> = self.machines.list().into_iter().filter(is_live).collect();
-        for handle in &live {
-            if let Err(error) = handle.stop().await {
-                tracing::warn!(machine = handle.id(), %error, "a machine could not be stopped");
-            }
-        }
-        let all_ended = async {
-            for handle in &live {
-                handle.ended().await;
-            }
-        };
-        if tokio::time::timeout(STOP_ALL_PATIENCE, all_ended)
-            .await
-            .is_err()
-        {
-            tracing::warn!("some machines did not stop in time");
-        }
-    }
-
-    /// The exact QEMU command, and where things are.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none of this id.
-    pub fn machine_details(&self, id: &str) -> Result<MachineDetails> {
-        let handle = self.machine_handle(id)?;
-        let details = handle.details();
-        let notices = handle.status().borrow().notices.clone();
-        Ok(MachineDetails {
-            command: details.command,
-            pid: details.pid,
-            folder: details.folder.display().to_string(),
-            qemu_version: details.qemu_version.unwrap_or_default(),
-            console_log: details.console_log.display().to_string(),
-            notices,
-        })
-    }
-
-    /// What the display shows now, as PNG.
-    ///
-    /// # Errors
-    /// `Conflict` unless it runs; `Unavailable` without a display.
-    pub async fn machine_screenshot(&self, id: &str) -> Result<Vec<u8>> {
-        Ok(self.machine_handle(id)?.screenshot().await?)
-    }
-
-    /// Saves what the display shows now as a PNG file.
-    ///
-    /// # Errors
-    /// As [`machine_screenshot`](Self::machine_screenshot); when the file cannot be written, nothing of it
-    /// is left.
-    pub async fn save_screenshot(&self, id: &str, path: &Path) -> Result<()> {
-        let picture = self.machine_screenshot(id).await?;
-        let path = path.to_path_buf();
-        crate::blocking(move || crate::disk::write_whole(&path, &picture)).await?
-    }
-
-    /// Opens a forwarded port in the browser.
-    ///
-    /// # Errors
-    /// `NotFound` when the port is not forwarded now.
-    pub fn open_port(&self, id: &str, guest_port: u16) -> Result<()> {
-        let machine = self.machine(id)?;
-        let port = machine
-            .ports
-            .iter()
-            .find(|port| port.guest == guest_port && port.protocol == Protocol::Tcp)
-            .ok_or_else(|| AppError::not_found("forwarded port", &guest_port.to_string()))?;
-        let address = format!("http://127.0.0.1:{}/", port.host);
-        open::that_detached(&address).map_err(|error| {
-            AppError::from_error(
-                ErrorKind::Unavailable,
-                &error,
-                Some(format!("Open {address}")),
-            )
-        })
-    }
-
-    /// The console of a machine, from a byte of its present run on.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none of this id.
-    pub fn console(&self, id: &str, from_byte: u64) -> Result<Console> {
-        Ok(Console::new(self.machine_handle(id)?, from_byte))
-    }
-
-    /// Saves the console of the present or last run as a file.
-    ///
-    /// # Errors
-    /// When it cannot be read or written; nothing half-written is left.
-    pub async fn save_console(&self, id: &str, path: &Path) -> Result<()> {
-        let console = self.console(id, 0)?;
-        let path = path.to_path_buf();
-        crate::blocking(move || console.save(&path)).await?
-    }
-
-    /// Connects to a machine's display.
-    ///
-    /// # Errors
-    /// `Conflict` unless it runs; `Unavailable` without a display.
-    pub async fn display(&self, id: &str) -> Result<Display> {
-        let path = self.machine_handle(id)?.vnc_socket()?;
-        let socket = UnixStream::connect(&path)
-            .await
-            .doing("connect to the display", &path)?;
-        Ok(Display { socket })
-    }
-
-    /// QEMU as it is on this computer, tried out once and remembered as long as it stays the same.
-    ///
-    /// # Errors
-    /// `Unavailable` when there is no QEMU, or none that runs a guest.
-    pub async fn probe(&self, cancel: &CancellationToken) -> Result<Probe> {
-        let chosen: Option<PathBuf> = self.settings()?.qemu_path;
-        let qemu = Qemu::find(chosen.as_deref()).await?;
-        if let Some(probe) = self
-            .remembered::<Probe>("probe")?
-            .filter(|probe| probe.fits(&qemu))
-        {
-            return Ok(probe);
-        }
-        // One at a time: two probes at once would only slow each other down.
-        let _probing = self.probing.lock().await;
-        if let Some(probe) = self
-            .remembered::<Probe>("probe")?
-            .filter(|probe| probe.fits(&qemu))
-        {
-            return Ok(probe);
-        }
-        let probe = windlass_machine::probe(&qemu, cancel).await?;
-        self.remember("probe", &probe)?;
-        Ok(probe)
-    }
-
-    /// Tells listeners of every machine's changes, as long as the workshop lives.
-    pub(crate) fn watch_machines(self: &Arc<Self>) {
-        let weak = Arc::downgrade(self);
-        let mut ids = self.machines.watch();
-        tokio::spawn(async move {
-            let mut watched = std::collections::HashSet::<String>::new();
-            loop {
-                let present = ids.borrow_and_update().clone();
-                let Some(workshop) = weak.upgrade() else {
-                    return;
-                };
-                for id in &present {
-                    if watched.insert(id.clone())
-                        && let Ok(handle) = workshop.machines.get(id)
-                    {
-                        tokio::spawn(tell(Arc::downgrade(&workshop), handle));
-                    }
-                }
-                for gone in watched
-                    .extract_if(|id| !present.contains(id))
-                    .collect::<Vec<_>>()
-                {
-                    workshop.events.send(Event::MachineGone(gone));
-                    workshop.tell_appliances();
-                }
-                drop(workshop);
-                if ids.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-}
-
-/// Tells listeners of one machine's changes until it is gone.
-async fn tell(weak: std::sync::Weak<Workshop>, handle: MachineHandle) {
-    let mut status = handle.status();
-    let mut was_live = false;
-    loop {
-        status.borrow_and_update();
-        let Some(workshop) = weak.upgrade() else {
-            return;
-        };
-        workshop
-            .events
-            .send(Event::MachineChanged(Box::new(shown(&handle))));
-        if is_live(&handle) != was_live {
-            was_live = !was_live;
-            if let Some(appliance) = labels(&handle).appliance_id {
-                workshop.tell_appliance(&appliance);
-            }
-        }
-        drop(workshop);
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() {
-                return;
-            },
-            () = handle.gone() => return,
-        }
     }
 }
 
