@@ -847,6 +847,10 @@ export type ImageComparison = {
 	left: string,
 	/**  What was on the right. */
 	right: string,
+	/**  What the left side is asked for by: the id of an image, or a path. */
+	leftSide: string,
+	/**  What the right side is asked for by. */
+	rightSide: string,
 	/**  What is on the right side only. */
 	added: ImageDifferences,
 	/**  What is on the left side only. */

@@ -294,7 +294,7 @@ describe("an image", () => {
 });
 
 describe("a comparison", () => {
-  const place: Place = { at: "comparison", left: "build-a0-0", right: "build-a0-1" };
+  const place: Place = { at: "comparison", left: "build-a0-0", right: "build-a0-1", job: null };
 
   test("keeps few of many rows on the page, and shows what changed in a file", async () => {
     const { user } = open(busyWorld(), place);
@@ -397,7 +397,7 @@ describe("axe finds nothing in", () => {
     ["an image", IMAGE],
     ["its sizes", { ...IMAGE, tab: "sizes" }],
     ["its verification", { ...IMAGE, tab: "verification" }],
-    ["a comparison", { at: "comparison", left: "build-a0-0", right: "build-a0-1" }],
+    ["a comparison", { at: "comparison", left: "build-a0-0", right: "build-a0-1", job: null }],
     ["the volumes", { at: "volumes" }],
     ["the images", { at: "images" }],
     ["the builds", BUILDS],

@@ -201,6 +201,8 @@ export function diskHandlers(
       return {
         left: "left",
         right: "right",
+        leftSide: "build-a0-0",
+        rightSide: "build-a0-1",
         added: count("added"),
         removed: count("removed"),
         changed: count("changed"),

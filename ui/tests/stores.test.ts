@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { BackendError, backend, toAppError } from "../src/backend";
 import { canDo } from "../src/stores/machines.svelte";
 import { jobs } from "../src/stores/jobs.svelte";
-import { navigation } from "../src/stores/navigation.svelte";
+import { navigation, placeFrom } from "../src/stores/navigation.svelte";
 import { RunForm } from "../src/stores/runForm.svelte";
 import { busyWorld, buildError, install, job, machine, type World } from "./fixture";
 
@@ -86,6 +86,28 @@ test("going back skips the tabs within a place", () => {
   expect(navigation.place).toEqual({ at: "appliances" });
   navigation.restore();
   expect(navigation.place).toEqual({ at: "appliances" });
+});
+
+test("a place that was remembered by another version opens where there is something", () => {
+  expect(placeFrom({ at: "machine", id: "m1", tab: "threads" })).toEqual({
+    at: "machine",
+    id: "m1",
+    tab: "console",
+  });
+  expect(placeFrom({ at: "image", image: "b1", tab: "sizes", extra: 1 })).toEqual({
+    at: "image",
+    image: "b1",
+    tab: "sizes",
+  });
+  expect(placeFrom({ at: "packages", name: null })).toEqual({
+    at: "packages",
+    name: null,
+    tab: "readme",
+  });
+  expect(placeFrom({ at: "comparison", left: "a" })).toBeNull();
+  expect(placeFrom({ at: "nowhere" })).toBeNull();
+  expect(placeFrom({ at: "toString" })).toBeNull();
+  expect(placeFrom("machines")).toBeNull();
 });
 
 describe("the run form", () => {

@@ -45,6 +45,16 @@ export class Comparison {
     this.right = right;
   }
 
+  /** Shows what a job found before; says whether it is still there. */
+  async open(job: string): Promise<boolean> {
+    this.job = job;
+    await this.load();
+    if (this.error === null) return true;
+    this.error = null;
+    this.job = null;
+    return false;
+  }
+
   async start(): Promise<void> {
     this.error = null;
     this.totals = null;

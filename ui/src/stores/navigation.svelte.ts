@@ -1,8 +1,14 @@
 /** Which place of the window is open, and how to get back. */
-export type ApplianceTab = "contents" | "run" | "disk" | "builds";
-export type PackageTab = "readme" | "files" | "needs" | "versions";
-export type MachineTab = "console" | "display" | "graphs" | "ports" | "details";
-export type ImageTab = "files" | "sizes" | "verification";
+export const TABS = {
+  appliance: ["contents", "run", "disk", "builds"],
+  packages: ["readme", "files", "needs", "versions"],
+  machine: ["console", "display", "graphs", "ports", "details"],
+  image: ["files", "sizes", "verification"],
+} as const;
+export type ApplianceTab = (typeof TABS)["appliance"][number];
+export type PackageTab = (typeof TABS)["packages"][number];
+export type MachineTab = (typeof TABS)["machine"][number];
+export type ImageTab = (typeof TABS)["image"][number];
 
 export type Place =
   | { at: "appliances" }
@@ -14,11 +20,44 @@ export type Place =
   | { at: "images" }
   /** A build's id, an imported image's, or the path of an image file. */
   | { at: "image"; image: string; tab: ImageTab }
-  | { at: "comparison"; left: string; right: string }
+  /** With the job that found out, once there is one. */
+  | { at: "comparison"; left: string; right: string; job: string | null }
   | { at: "activity"; job: string | null }
   | { at: "settings" };
 
 const REMEMBERED = "windlass.place";
+
+const isText = (value: unknown) => typeof value === "string";
+const isTextOrNull = (value: unknown) => value === null || isText(value);
+/** What belongs to each place besides its tab. */
+const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean> } = {
+  appliances: {},
+  appliance: { id: isText },
+  packages: { name: isTextOrNull },
+  machines: {},
+  machine: { id: isText },
+  volumes: {},
+  images: {},
+  image: { image: isText },
+  comparison: { left: isText, right: isText, job: isTextOrNull },
+  activity: { job: isTextOrNull },
+  settings: {},
+};
+
+/** A place that was remembered, maybe by another version: its first tab if it has none of that name, null if there is no such place. */
+export function placeFrom(remembered: unknown): Place | null {
+  if (typeof remembered !== "object" || remembered === null || !("at" in remembered)) return null;
+  const found = remembered as Record<string, unknown>;
+  const at = String(found["at"]);
+  if (!Object.hasOwn(FIELDS, at)) return null;
+  const fields = Object.entries(FIELDS[at as Place["at"]]);
+  if (!fields.every(([name, fits]) => fits(found[name]))) return null;
+  const place = Object.fromEntries(fields.map(([name]) => [name, found[name]]));
+  if (!Object.hasOwn(TABS, at)) return { at, ...place } as Place;
+  const tabs: readonly string[] = TABS[at as keyof typeof TABS];
+  const tab = tabs.find((one) => one === found["tab"]) ?? tabs[0];
+  return { at, ...place, tab } as Place;
+}
 
 class Navigation {
   place = $state.raw<Place>({ at: "appliances" });
@@ -28,8 +67,7 @@ class Navigation {
   restore(): void {
     try {
       const remembered: unknown = JSON.parse(localStorage.getItem(REMEMBERED) ?? "null");
-      if (typeof remembered === "object" && remembered !== null && "at" in remembered)
-        this.place = remembered as Place;
+      this.place = placeFrom(remembered) ?? this.place;
     } catch {
       // What cannot be read is as good as nothing: the window opens at its first place.
     }

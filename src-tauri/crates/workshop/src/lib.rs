@@ -71,6 +71,7 @@ pub struct Workshop {
     catalogues: registries::Catalogues,
     offers: packages::Offers,
     open_images: images::OpenImages,
+    comparisons: images::Comparisons,
     secrets: tokio::sync::OnceCell<Arc<secrets::SecretStore>>,
 }
 
@@ -102,6 +103,7 @@ impl Workshop {
             catalogues: registries::Catalogues::default(),
             offers: packages::Offers::default(),
             open_images: images::OpenImages::default(),
+            comparisons: images::Comparisons::default(),
             secrets: tokio::sync::OnceCell::new(),
         });
         workshop.bury_jobs()?;

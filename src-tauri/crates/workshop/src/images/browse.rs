@@ -11,18 +11,12 @@ use windlass_image::file_system::walk;
 use windlass_image::{FileSystem, GuestPath, Image, Layout, Stat, StatKind};
 
 use super::model::{
-    ImageEntry, ImageEntryKind, ImageFound, ImageInfo, ImageLayout, ImageOsv, ImageSize, ImageText,
+    ImageEntry, ImageEntryKind, ImageFound, ImageInfo, ImageLayout, ImageOsv, ImageSize,
     ImageVolume,
 };
 use super::open::{Named, OpenImage, guest_path};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
-
-/// The most of a file that is shown as text.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
-
-/// A file with a NUL in its first bytes is no text.
-const LOOKED_AT_BYTES: usize = 8 << 10;
 
 /// No command line is longer.
 const COMMAND_LINE_BYTES_MAX: usize = 64 << 10;
@@ -160,35 +154,6 @@ impl Workshop {
                 found.entries.push(entry(&stat));
             }
             Ok(found)
-        })
-        .await
-    }
-
-    /// The text of a file in an image, as far as a page can show it.
-    ///
-    /// # Errors
-    /// `NotFound`; `Input` for what is no file, or where the image is damaged.
-    pub async fn image_read_text(
-        self: &Arc<Self>,
-        image: &str,
-        volume: Option<u32>,
-        path: &str,
-    ) -> Result<ImageText> {
-        let path = guest_path(path)?;
-        self.with_image(image, move |open| {
-            let file_system = open.file_system(volume)?;
-            let stat = file_system.find(&path)?;
-            let size_bytes = file_size(&stat)?;
-            let wanted = size_bytes.min(TEXT_BYTES_MAX);
-            let bytes = read_up_to(file_system.as_ref(), &stat, wanted)?;
-            let truncated = size_bytes > bytes.len() as u64;
-            let text = text_of(&bytes, truncated);
-            Ok(ImageText {
-                is_binary: text.is_none(),
-                text: text.unwrap_or_default(),
-                truncated,
-                size_bytes,
-            })
         })
         .await
     }
@@ -392,7 +357,7 @@ pub(super) fn file_size(stat: &Stat) -> Result<u64> {
 }
 
 /// The first bytes of a file. Only what is really there takes memory.
-fn read_up_to(file_system: &dyn FileSystem, stat: &Stat, limit: u64) -> Result<Vec<u8>> {
+pub(super) fn read_up_to(file_system: &dyn FileSystem, stat: &Stat, limit: u64) -> Result<Vec<u8>> {
     const PIECE_BYTES: usize = 64 << 10;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
@@ -406,27 +371,6 @@ fn read_up_to(file_system: &dyn FileSystem, stat: &Stat, limit: u64) -> Result<V
         }
     }
     Ok(bytes)
-}
-
-/// Bytes as text; none where they are something else. The last character may be cut off.
-fn text_of(bytes: &[u8], cut: bool) -> Option<String> {
-    let start = &bytes[..bytes.len().min(LOOKED_AT_BYTES)];
-    if start.contains(&0) {
-        return None;
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Some(text.to_owned()),
-        Err(error) if cut && error.error_len().is_none() => {
-            let valid = &bytes[..error.valid_up_to()];
-            Some(String::from_utf8_lossy(valid).into_owned())
-        }
-        // Latin-1 and the like: readable but for the odd letter.
-        Err(_) => {
-            let text = String::from_utf8_lossy(bytes);
-            let odd = text.chars().filter(|it| *it == char::REPLACEMENT_CHARACTER);
-            (odd.count() * 10 < text.len()).then(|| text.into_owned())
-        }
-    }
 }
 
 fn kind(kind: &StatKind) -> ImageEntryKind {
@@ -467,27 +411,5 @@ impl Workshop {
             let uses = spec.disks.iter().any(|disk| disk.path == path);
             uses.then_some(spec.name)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_told_from_what_is_none() {
-        assert_eq!(text_of(b"", false).as_deref(), Some(""));
-        assert_eq!(text_of("größe".as_bytes(), false).as_deref(), Some("größe"));
-        assert_eq!(text_of(b"\x7fELF\0\0", false), None);
-        assert_eq!(text_of(&[0xff; 100], false), None);
-        // Cut inside of a character.
-        assert_eq!(
-            text_of(&"größe".as_bytes()[..3], true).as_deref(),
-            Some("gr")
-        );
-        assert_eq!(
-            text_of(b"Latin-1: gr\xf6sse und noch viel mehr", false).as_deref(),
-            Some("Latin-1: gr\u{fffd}sse und noch viel mehr")
-        );
     }
 }

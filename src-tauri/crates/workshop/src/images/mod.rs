@@ -20,6 +20,7 @@ mod model;
 mod open;
 mod results;
 mod stage;
+mod text;
 mod work;
 
 pub use model::{
@@ -29,6 +30,7 @@ pub use model::{
     ImageVolume, ImportedImage, ListKind,
 };
 pub(crate) use open::OpenImages;
+pub(crate) use results::Comparisons;
 pub(crate) use work::counting;
 
 use crate::error::{AppError, ErrorKind};

@@ -211,6 +211,10 @@ pub struct ImageComparison {
     pub left: String,
     /// What was on the right.
     pub right: String,
+    /// What the left side is asked for by: the id of an image, or a path.
+    pub left_side: String,
+    /// What the right side is asked for by.
+    pub right_side: String,
     /// What is on the right side only.
     pub added: ImageDifferences,
     /// What is on the left side only.

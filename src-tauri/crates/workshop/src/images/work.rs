@@ -11,7 +11,7 @@ use windlass_image::extract;
 
 use super::model::{ImageChange, ImageDifference, ImageFault, ImageFinding, ImageVerification};
 use super::open::{Named, OpenImage, guest_path};
-use super::results::Compared;
+use super::results::ComparedName;
 use crate::Workshop;
 use crate::builds::Lease;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
@@ -84,7 +84,10 @@ impl Workshop {
     pub fn start_compare(self: &Arc<Self>, left: &str, right: &str) -> Result<Job> {
         let one = self.compared(left)?;
         let other = self.compared(right)?;
-        let (shown, other_shown) = (one.shown.clone(), other.shown.clone());
+        let sides = [&one, &other].map(|side| ComparedName {
+            shown: side.shown.clone(),
+            lasting: side.lasting.clone(),
+        });
         let request = Request::Compare {
             left: one.lasting.clone(),
             right: other.lasting.clone(),
@@ -95,7 +98,7 @@ impl Workshop {
         });
         self.start_blocking(
             JobKind::Compare,
-            format!("Compare {shown} with {other_shown}"),
+            format!("Compare {} with {}", one.shown, other.shown),
             subject,
             &request,
             move |workshop, reporter| {
@@ -110,14 +113,10 @@ impl Workshop {
                     found.differences.len(),
                     found.same
                 ));
-                let result = Compared {
-                    left: shown,
-                    right: other_shown,
-                    same: found.same,
-                    rows: found.differences.iter().map(difference).collect(),
-                };
-                workshop.keep_result(&reporter.job_id(), &result)?;
-                Ok(None)
+                let rows = found.differences.iter().map(difference);
+                let id = reporter.job_id();
+                workshop.keep_comparison(&id, sides, found.same, rows)?;
+                Ok(Some(id))
             },
         )
     }
@@ -236,9 +235,7 @@ impl Workshop {
     }
 
     fn compared(&self, name: &str) -> Result<ComparedSide> {
-        let named = self.named_image(name);
-        if Path::new(name).is_dir() && (named.is_err() || name.contains('/')) {
-            let folder = std::path::absolute(name).doing("find", Path::new(name))?;
+        if let Some(folder) = self.compared_folder(name) {
             return Ok(ComparedSide {
                 shown: folder.display().to_string(),
                 lasting: folder.display().to_string(),
@@ -246,7 +243,7 @@ impl Workshop {
                 named: None,
             });
         }
-        let named = named?;
+        let named = self.named_image(name)?;
         let shown = match &named.build {
             Some(build) => {
                 let time = build.started_at.get(..19).unwrap_or(&build.started_at);

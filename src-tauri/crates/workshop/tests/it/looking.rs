@@ -171,6 +171,21 @@ async fn images_are_compared_verified_and_changed() {
         "{against}"
     );
 
+    // The text of a file is read on either side; no link leads out of the folder.
+    let side = folder.to_str().unwrap();
+    let text = workshop
+        .image_read_text(side, None, "/etc/greeting.conf")
+        .await;
+    assert_eq!(text.unwrap().text, "Salut\n");
+    std::os::unix::fs::symlink("/etc", folder.join("out")).unwrap();
+    for path in ["/out/passwd", "/out", "/etc", "/nowhere"] {
+        workshop
+            .image_read_text(side, None, path)
+            .await
+            .unwrap_err();
+    }
+    std::fs::remove_file(folder.join("out")).unwrap();
+
     std::fs::remove_file(folder.join("data/100% sure")).unwrap();
     place.write("hello/data/new", b"new");
     let job = workshop.start_build(&first.appliance_id).unwrap();
