@@ -1,0 +1,10 @@
+//! The crate from outside: the cases and the logs of a real OpenFOAM.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test says what it expects by failing, and why it was skipped"
+)]
+
+mod fuzz_targets;
+mod tutorials;
