@@ -32,6 +32,7 @@ pub use lexer::{Lexer, Token, TokenKind};
 pub use parse::{Body, Entry, Item};
 pub use path::EntryPath;
 pub use search::Leaf;
+pub(crate) use search::fits;
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -7,4 +7,5 @@
 )]
 
 mod fuzz_targets;
+mod logs;
 mod tutorials;
