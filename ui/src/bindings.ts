@@ -73,6 +73,8 @@ export const commands = {
 	applianceBuild: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_build", { id })),
 	/**  Builds where needed and starts a machine; the job's id. */
 	applianceRun: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run", { id })),
+	/**  Builds where needed and starts several machines of one image, as a group where it has a name; the job's id. */
+	applianceRunSeveral: (id: string, count: number, group: string | null) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run_several", { id, count, group })),
 	/**  What an image is. */
 	imageInfo: (image: string) => typedError<ImageInfo, AppError>(__TAURI_INVOKE("image_info", { image })),
 	/**  What is directly in a folder of an image. */
@@ -210,6 +212,18 @@ export const commands = {
 	machineStop: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_stop", { id })),
 	/**  Ends a machine at once. */
 	machineKill: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_kill", { id })),
+	/**  Stops a machine where it runs, and starts it. */
+	machineRestart: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_restart", { id })),
+	/**  Makes a machine that is as another one. */
+	machineClone: (id: string, name: string | null, withChanges: boolean) => typedError<Machine, AppError>(__TAURI_INVOKE("machine_clone", { id, name, withChanges })),
+	/**  Puts a machine into a group, or takes it out of its group. */
+	machineGroup: (id: string, place: GroupPlace | null) => typedError<null, AppError>(__TAURI_INVOKE("machine_group", { id, place })),
+	/**  Starts the machines of a group in their order. */
+	groupStart: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_start", { name })),
+	/**  Stops the machines of a group, the last to start first. */
+	groupStop: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_stop", { name })),
+	/**  Deletes the machines of a group. */
+	groupDelete: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_delete", { name })),
 	/**  Deletes a machine with its console log and its writes. */
 	machineDelete: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_delete", { id })),
 	/**  Gives a machine another name. */
@@ -812,6 +826,14 @@ export type GraphNodeKind =
 /**  A package that is nowhere to be had. */
 "missing";
 
+/**  A machine's place in a group. */
+export type GroupPlace = {
+	/**  The group. */
+	name: string,
+	/**  When it starts: the lowest number first. */
+	order?: number,
+};
+
 /**  What boots the image. */
 export type GuestOs = 
 /**  The unikernel. */
@@ -1367,6 +1389,10 @@ export type Machine = {
 	message: string | null,
 	/**  What to do about it. */
 	remedy: string | null,
+	/**  What a stop waits for. */
+	stopping: Stopping | null,
+	/**  The group that it belongs to. */
+	group: GroupPlace | null,
 	/**  Ports that are reached at 127.0.0.1. */
 	ports: ForwardedPort[],
 	/**  The guest's own address. */
@@ -2149,6 +2175,25 @@ export type SizeNode = {
 	layer: string | null,
 	/**  What is below it, largest first. */
 	children: SizeNode[],
+};
+
+/**  How far a stop has come. */
+export type StopStage = 
+/**  The guest was asked. */
+"asked" | 
+/**  Its power button was pressed. */
+"powerButton" | 
+/**  Its power is being cut. */
+"powerCut" | 
+/**  QEMU's process was killed. */
+"killed";
+
+/**  What a stop waits for. */
+export type Stopping = {
+	/**  What was done last. */
+	stage: StopStage,
+	/**  When the next thing is done, if the machine has not ended by then (RFC 3339). */
+	until: string,
 };
 
 /**  A mistake in a text, where it is. */

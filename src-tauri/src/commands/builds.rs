@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tauri::State;
 use windlass_workshop::Workshop;
-use windlass_workshop::builds::Build;
+use windlass_workshop::builds::{Build, RunOptions};
 use windlass_workshop::error::Result;
+use windlass_workshop::machines::GroupPlace;
 
 /// The builds of one appliance, or all, newest first.
 #[tauri::command]
@@ -43,4 +44,21 @@ pub async fn appliance_build(workshop: State<'_, Arc<Workshop>>, id: String) -> 
 #[specta::specta]
 pub async fn appliance_run(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<String> {
     Ok(workshop.inner().start_run(&id)?.id)
+}
+
+/// Builds where needed and starts several machines of one image, as a group where it has a name; the job's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn appliance_run_several(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    count: u32,
+    group: Option<String>,
+) -> Result<String> {
+    let options = RunOptions {
+        count,
+        group: group.map(|name| GroupPlace { name, order: 0 }),
+        ..RunOptions::default()
+    };
+    Ok(workshop.inner().start_run_with(&id, options)?.id)
 }

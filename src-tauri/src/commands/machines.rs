@@ -8,7 +8,7 @@ use tauri::ipc::{Channel, InvokeBody, Request};
 use windlass_workshop::Workshop;
 use windlass_workshop::error::{AppError, ErrorKind, Result};
 use windlass_workshop::jobs::Job;
-use windlass_workshop::machines::{LoadPoint, Loads, Machine, MachineDetails, Pushed};
+use windlass_workshop::machines::{GroupPlace, LoadPoint, Loads, Machine, MachineDetails, Pushed};
 
 use crate::streams::{Bytes, Streams};
 
@@ -52,6 +52,59 @@ pub async fn machine_stop(workshop: State<'_, Arc<Workshop>>, id: String) -> Res
 #[specta::specta]
 pub async fn machine_kill(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
     workshop.kill_machine(&id).await
+}
+
+/// Stops a machine where it runs, and starts it.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_restart(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
+    workshop.restart_machine(&id).await
+}
+
+/// Makes a machine that is as another one.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_clone(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    name: Option<String>,
+    with_changes: bool,
+) -> Result<Machine> {
+    workshop
+        .clone_machine(&id, name.as_deref(), with_changes)
+        .await
+}
+
+/// Puts a machine into a group, or takes it out of its group.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_group(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    place: Option<GroupPlace>,
+) -> Result<()> {
+    workshop.set_machine_group(&id, place).await
+}
+
+/// Starts the machines of a group in their order.
+#[tauri::command]
+#[specta::specta]
+pub async fn group_start(workshop: State<'_, Arc<Workshop>>, name: String) -> Result<()> {
+    workshop.start_group(&name).await
+}
+
+/// Stops the machines of a group, the last to start first.
+#[tauri::command]
+#[specta::specta]
+pub async fn group_stop(workshop: State<'_, Arc<Workshop>>, name: String) -> Result<()> {
+    workshop.stop_group(&name).await
+}
+
+/// Deletes the machines of a group.
+#[tauri::command]
+#[specta::specta]
+pub async fn group_delete(workshop: State<'_, Arc<Workshop>>, name: String) -> Result<()> {
+    workshop.delete_group(&name).await
 }
 
 /// Deletes a machine with its console log and its writes.

@@ -49,14 +49,19 @@ pub(crate) async fn execute(sockets: &Sockets, commands: Vec<Command>) -> Result
     Ok(answers)
 }
 
-/// How a guest is asked to stop. Both understand the power button (OSv powers off at once); a Linux guest whose kernel
+/// The keys that have a Linux guest end its commands and power off.
+pub(crate) fn ctrl_alt_del() -> Command {
+    let key = |name: &str| json!({ "type": "qcode", "data": name });
+    let keys = json!({ "keys": [key("ctrl"), key("alt"), key("delete")] });
+    Command::with("send-key", keys)
+}
+
+/// How the guest of a machine that is driven elsewhere is asked to stop: its driver hears of the button. Both understand the power button (OSv powers off at once); a Linux guest whose kernel
 /// comes without the button's driver hears Ctrl+Alt+Del.
 pub(crate) fn ask_guest_commands(guest: GuestOs) -> Vec<Command> {
     let mut commands = vec![Command::new("system_powerdown")];
     if guest == GuestOs::Linux {
-        let key = |name: &str| json!({ "type": "qcode", "data": name });
-        let keys = json!({ "keys": [key("ctrl"), key("alt"), key("delete")] });
-        commands.push(Command::with("send-key", keys));
+        commands.push(ctrl_alt_del());
     }
     commands
 }

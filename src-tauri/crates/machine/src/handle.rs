@@ -17,13 +17,13 @@ use crate::machines::Known;
 use crate::probe::Probe;
 use crate::spec::{MachineSpec, Protocol};
 use crate::status::{MachineState, Status};
-use crate::task::{Message, Reply, Shared};
+use crate::task::{Edit, Message, Reply, Shared};
 use crate::usage::{self, Usage};
 
 /// A machine. Cheap to clone; requests go to the machine's own task.
 #[derive(Clone, Debug)]
 pub struct MachineHandle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     messages: mpsc::Sender<Message>,
 }
 
@@ -101,8 +101,8 @@ impl MachineHandle {
         self.request(Request::Resume).await
     }
 
-    /// Asks the guest to stop; after a while ([`crate::Patience::stop_ms`]) its power is cut. Returns when it was
-    /// asked; the status tells the rest.
+    /// Asks the guest to stop; after a while ([`crate::Patience::stop_ms`]) its power button is pressed, and after
+    /// another ([`crate::Patience::power_ms`]) its power is cut. Returns when it was asked; the status tells the rest.
     ///
     /// # Errors
     /// [`Error::WrongState`] if it does not run.
@@ -132,7 +132,32 @@ impl MachineHandle {
     /// If its record cannot be written; [`Error::WrongState`] while it is driven elsewhere.
     pub async fn rename(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.ask(|reply| Message::Rename { name, reply }).await
+        self.edit(move |spec| spec.name = name).await
+    }
+
+    /// Changes what it is made of, but for its id. A machine that runs is not changed by that before its next start.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] where that cannot be, and nothing is changed; [`Error::WrongState`] while it is driven elsewhere.
+    pub async fn edit(&self, change: impl FnOnce(&mut MachineSpec) + Send + 'static) -> Result<()> {
+        let edit = Edit::new(change);
+        self.ask(|reply| Message::Edit { edit, reply }).await
+    }
+
+    /// Stops it as [`stop`](Self::stop) does where it runs, and starts it when it has ended.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop) and [`start`](Self::start).
+    pub async fn restart(&self, probe: &Probe) -> Result<()> {
+        if self.shared.status.borrow().state.is_live() {
+            match self.stop().await {
+                // It ended in this moment.
+                Err(Error::WrongState { state, .. }) if !state.is_live() => {}
+                stopped => stopped?,
+            }
+            self.ended().await;
+        }
+        self.start(probe).await
     }
 
     /// Waits until it is not live any more, and says how it ended. One that was deleted before anybody here saw it end

@@ -57,9 +57,9 @@ pub use machines::{Machines, runtime_folder};
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
 pub use spec::{
-    Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec, Network, Patience, Port,
+    Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, Group, MachineSpec, Network, Patience, Port,
     Protocol, console_max_mib,
 };
-pub use status::{MachineState, Status};
+pub use status::{MachineState, Status, StopStage, Stopping};
 pub use usage::{Load, Usage};
 pub use zfs::{build_zfs, zfs_builder_command_line};

@@ -15,8 +15,15 @@
 //!                  stopped │ failed │ crashed │ lost  ◀── the verdict
 //! ```
 //!
-//! - *Stop* goes through three stages, each after a time: the guest is asked (a paused one is let go on, to hear it), QEMU is
-//!   told to quit, its process is killed. *Kill* begins with the second.
+//! - *Stop* goes through four stages, each after a time:
+//!
+//!   ```text
+//!     stop ──▶ the guest is asked ──▶ power button ──▶ power cut (QEMU quits) ──▶ QEMU's process is killed
+//!              Ctrl+Alt+Del; Linux    ACPI; for OSv       ▲
+//!              only                   the first stage     └── kill; a guest that has halted
+//!   ```
+//!
+//!   A paused guest is let go on, to hear it.
 //! - A machine leaves the live states only when its process is gone, never by what it says of itself. What it was told
 //!   and what was seen on the way is evidence ([`Evidence`]); the verdict is drawn from it at the end.
 //! - A guest that says it panicked may be right, or a program may have printed those words. So its processors are looked
@@ -108,6 +115,8 @@ pub(crate) enum Timer {
     Connect,
     /// The guest's own end, after it was asked.
     Guest,
+    /// The guest's own end, after its power button was pressed.
+    Power,
     /// QEMU's end, after it was told to quit.
     Quit,
     /// The process' end, after it was killed.
@@ -125,6 +134,7 @@ pub(crate) enum Action {
     Pause,
     Resume,
     AskGuest,
+    PressPower,
     Quit,
     KillProcess,
     LookIfHalted,
@@ -132,11 +142,20 @@ pub(crate) enum Action {
     Disarm(Timer),
 }
 
+/// What matters of a guest here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// It will say an address.
+    pub(crate) has_network: bool,
+    /// It can be asked to stop otherwise than by its power button.
+    pub(crate) hears: bool,
+}
+
 /// A machine's state and what led to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Lifecycle {
     state: MachineState,
-    has_network: bool,
+    guest: Guest,
     evidence: Evidence,
     halt_checks: u32,
     verdict: Option<Verdict>,
@@ -163,10 +182,10 @@ enum About {
 impl Lifecycle {
     /// A machine that was found in `state`; live states are for a QEMU that is to be taken over, from somebody who
     /// had been told `wish`.
-    pub(crate) fn new(state: MachineState, has_network: bool, wish: Option<Wish>) -> Self {
+    pub(crate) fn new(state: MachineState, guest: Guest, wish: Option<Wish>) -> Self {
         Self {
             state,
-            has_network,
+            guest,
             evidence: Evidence::of(wish),
             halt_checks: 0,
             verdict: None,
@@ -205,7 +224,7 @@ impl Lifecycle {
     pub(crate) fn taken_over(&mut self) -> Vec<Action> {
         match self.state {
             MachineState::Stopping => match self.wish() {
-                Some(Wish::Stop) => self.ask_guest(Vec::new()),
+                Some(Wish::Stop) => self.was_asked(),
                 Some(Wish::Kill) => self.quit("Its power is being cut."),
                 // It was ending by itself.
                 None => vec![Action::Arm(Timer::Quit)],
@@ -222,13 +241,13 @@ impl Lifecycle {
         use MachineState::{Paused, Running, Starting, Stopping};
         let actions = match (request, self.state) {
             (Request::Start, state) if !state.is_live() => {
-                *self = Self::new(Starting, self.has_network, None);
+                *self = Self::new(Starting, self.guest, None);
                 vec![Action::Launch, Action::Arm(Timer::Connect)]
             }
             (Request::Pause, Running) => vec![Action::Pause],
             (Request::Resume, Paused) => vec![Action::Resume],
-            (Request::Stop, Running) => self.ask_guest(vec![Action::AskGuest]),
-            (Request::Stop, Paused) => self.ask_guest(vec![Action::Resume, Action::AskGuest]),
+            (Request::Stop, Running) => self.ask_guest(Vec::new()),
+            (Request::Stop, Paused) => self.ask_guest(vec![Action::Resume]),
             (Request::Stop, Stopping) => Vec::new(),
             (Request::Stop | Request::Kill, Starting) => {
                 self.evidence.killed = true;
@@ -267,13 +286,17 @@ impl Lifecycle {
                 Vec::new()
             }
             Event::PowerButton => match self.state {
-                MachineState::Running | MachineState::Paused => self.ask_guest(Vec::new()),
+                MachineState::Running | MachineState::Paused => self.was_asked(),
                 _ => Vec::new(),
             },
             Event::ShutDown { reason } => {
                 self.evidence.shutdown.get_or_insert(reason);
                 self.state = MachineState::Stopping;
-                vec![Action::Disarm(Timer::Guest), Action::Arm(Timer::Quit)]
+                vec![
+                    Action::Disarm(Timer::Guest),
+                    Action::Disarm(Timer::Power),
+                    Action::Arm(Timer::Quit),
+                ]
             }
             Event::Panicked => {
                 self.evidence.panicked = true;
@@ -304,7 +327,7 @@ impl Lifecycle {
         }
         self.withdraw(About::Qemu);
         let mut actions = vec![Action::Disarm(Timer::Connect)];
-        if self.has_network && !self.evidence.has_address {
+        if self.guest.has_network && !self.evidence.has_address {
             actions.push(Action::Arm(Timer::Address));
         }
         actions
@@ -361,6 +384,7 @@ impl Lifecycle {
         [
             Timer::Connect,
             Timer::Guest,
+            Timer::Power,
             Timer::Quit,
             Timer::Kill,
             Timer::Address,
@@ -376,7 +400,8 @@ impl Lifecycle {
                 self.evidence.silent = true;
                 self.kill_process()
             }
-            Timer::Guest if self.state == MachineState::Stopping => {
+            Timer::Guest if self.state == MachineState::Stopping => self.press_power(),
+            Timer::Power if self.state == MachineState::Stopping => {
                 self.evidence.cut = true;
                 self.quit("The guest did not stop by itself in time; its power is being cut.")
             }
@@ -401,11 +426,25 @@ impl Lifecycle {
                 vec![Action::LookIfHalted]
             }
             Timer::Halt => vec![Action::LookIfHalted],
-            Timer::Connect | Timer::Guest => Vec::new(),
+            Timer::Connect | Timer::Guest | Timer::Power => Vec::new(),
         }
     }
 
+    /// Asks the guest to stop, as gently as it understands.
     fn ask_guest(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
+        if self.guest.hears {
+            actions.push(Action::AskGuest);
+            actions.extend(self.was_asked());
+        } else {
+            self.state = MachineState::Stopping;
+            self.evidence.asked = true;
+            actions.extend(self.press_power());
+        }
+        actions
+    }
+
+    /// The guest was asked, by us or by another process, and gets its time.
+    fn was_asked(&mut self) -> Vec<Action> {
         self.state = MachineState::Stopping;
         self.evidence.asked = true;
         self.advise(
@@ -413,8 +452,21 @@ impl Lifecycle {
             "The guest was asked to stop.".to_owned(),
             None,
         );
-        actions.push(Action::Arm(Timer::Guest));
-        actions
+        let timer = if self.guest.hears {
+            Timer::Guest
+        } else {
+            Timer::Power
+        };
+        vec![Action::Arm(timer)]
+    }
+
+    fn press_power(&mut self) -> Vec<Action> {
+        self.advise(
+            About::Stopping,
+            "The guest's power button was pressed.".to_owned(),
+            None,
+        );
+        vec![Action::PressPower, Action::Arm(Timer::Power)]
     }
 
     fn quit(&mut self, message: &str) -> Vec<Action> {
@@ -422,6 +474,7 @@ impl Lifecycle {
         self.advise(About::Stopping, message.to_owned(), None);
         vec![
             Action::Disarm(Timer::Guest),
+            Action::Disarm(Timer::Power),
             Action::Quit,
             Action::Arm(Timer::Quit),
         ]
@@ -436,6 +489,8 @@ impl Lifecycle {
         );
         vec![
             Action::Disarm(Timer::Connect),
+            Action::Disarm(Timer::Guest),
+            Action::Disarm(Timer::Power),
             Action::Disarm(Timer::Quit),
             Action::KillProcess,
             Action::Arm(Timer::Kill),

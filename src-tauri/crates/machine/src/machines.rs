@@ -137,11 +137,47 @@ impl Machines {
         spec.validate()?;
         let id = spec.id.clone();
         let folder = self.inner.folder.clone();
-        tokio::task::spawn_blocking(move || create_folder(&folder, spec))
+        tokio::task::spawn_blocking(move || create_folder(&folder, spec, &[]))
             .await
             .map_err(|_| Error::Closed)??;
         self.inner.look(false)?;
         self.get(&id)
+    }
+
+    /// Makes a machine that is as another one, under an id and a name of its own; with what its guest has written, or
+    /// as if it had never run. It is not started yet.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] where the writes of a machine that runs are wanted; [`Error::Exists`], or the folder cannot
+    /// be written.
+    pub async fn clone_machine(
+        &self,
+        from: &MachineHandle,
+        id: &str,
+        name: &str,
+        with_writes: bool,
+    ) -> Result<MachineHandle> {
+        let spec = MachineSpec {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            ..from.spec()
+        };
+        spec.validate()?;
+        // As long as it is held, nobody starts the other one.
+        let lock = if with_writes {
+            Some(task::lock_resting(&from.shared, "clone the disks of").await?)
+        } else {
+            None
+        };
+        let overlays = (0..spec.disks.len()).map(|index| from.shared.folder.overlay(index));
+        let copied: Vec<_> = overlays.filter(|_| with_writes).collect();
+        let folder = self.inner.folder.clone();
+        tokio::task::spawn_blocking(move || create_folder(&folder, spec, &copied))
+            .await
+            .map_err(|_| Error::Closed)??;
+        drop(lock);
+        self.inner.look(false)?;
+        self.get(id)
     }
 
     /// Looks at the folder at once, rather than at the next round.
@@ -164,8 +200,8 @@ impl Machines {
     }
 }
 
-/// A new machine's folder, which comes into sight whole.
-fn create_folder(machines: &Path, spec: MachineSpec) -> Result<()> {
+/// A new machine's folder, which comes into sight whole, with copies of those files that are there.
+fn create_folder(machines: &Path, spec: MachineSpec, copied: &[PathBuf]) -> Result<()> {
     let id = spec.id.clone();
     let folder = MachineFolder::new(machines, &id);
     if folder.path().exists() {
@@ -177,6 +213,16 @@ fn create_folder(machines: &Path, spec: MachineSpec) -> Result<()> {
         .map_err(Error::io("write in", machines))?;
     let drafted = MachineFolder::at(draft.path().to_owned());
     fs::write(drafted.console_log(), b"").map_err(Error::io("write", drafted.console_log()))?;
+    for file in copied {
+        let Some(name) = file.file_name().filter(|_| file.is_file()) else {
+            continue;
+        };
+        let copy = draft.path().join(name);
+        // Shares its blocks with the original where the file system can.
+        fs::copy(file, &copy).map_err(Error::io("copy", file))?;
+        let synced = fs::File::open(&copy).and_then(|copy| copy.sync_all());
+        synced.map_err(Error::io("write", copy))?;
+    }
     Record::new(spec).write(&drafted, Durability::Power)?;
     // Two that make the same id: the second finds a folder that is not empty.
     fs::rename(draft.path(), folder.path()).map_err(|source| match source.kind() {

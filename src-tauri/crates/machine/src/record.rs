@@ -95,6 +95,7 @@ impl Record {
             agent: false,
             patience: crate::spec::Patience::default(),
             console_max_mib: crate::spec::console_max_mib(),
+            group: None,
             labels: serde_json::Value::Null,
         })
     }
@@ -181,6 +182,7 @@ mod tests {
         "display": false,
         "patience": {
           "stop_ms": 10000,
+          "power_ms": 5000,
           "address_ms": 45000
         },
         "console_max_mib": 128

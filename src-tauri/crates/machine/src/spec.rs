@@ -53,9 +53,23 @@ pub struct MachineSpec {
     /// How much of its console is kept on the disk, in MiB: the first and the last of it.
     #[serde(default = "console_max_mib")]
     pub console_max_mib: u32,
+    /// The group that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     /// What the caller wants to remember with the machine (say: its appliance and build); not looked at here.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub labels: serde_json::Value,
+}
+
+/// A machine's place among those that are started and stopped as one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Group {
+    /// What people call it; any text.
+    pub name: String,
+    /// When it is started: those of the lowest number first, those of the same number at once. Stopped the other way
+    /// round.
+    #[serde(default)]
+    pub order: u32,
 }
 
 /// As much of a console as is usually kept, in MiB.
@@ -67,8 +81,11 @@ pub const fn console_max_mib() -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Patience {
-    /// A guest that was asked to stop gets this long before its power is cut, in milliseconds.
+    /// A guest that was asked to stop gets this long before its power button is pressed, in milliseconds. One that
+    /// understands nothing but the button has it pressed at once.
     pub stop_ms: u64,
+    /// After its power button was pressed it gets this long before its power is cut, in milliseconds.
+    pub power_ms: u64,
     /// A guest with a network card gets this long to say its address before the user is told, in milliseconds.
     pub address_ms: u64,
 }
@@ -77,6 +94,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             stop_ms: 10_000,
+            power_ms: 5_000,
             address_ms: 45_000,
         }
     }
@@ -195,6 +213,11 @@ impl MachineSpec {
     pub fn validate(&self) -> Result<()> {
         let refuse = |field: &'static str, problem: String| Err(Error::Spec { field, problem });
         validate_id(&self.id)?;
+        if let Some(group) = &self.group
+            && group.name.trim().is_empty()
+        {
+            return refuse("group", "it needs a name".to_owned());
+        }
         if self.vcpus == 0 || self.vcpus > VCPUS_MAX {
             return refuse(
                 "vcpus",

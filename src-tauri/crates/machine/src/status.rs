@@ -40,6 +40,29 @@ impl MachineState {
     }
 }
 
+/// How far a stop has come: the guest is asked, then its power button is pressed, then its power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StopStage {
+    /// The guest was asked.
+    Asked,
+    /// Its power button was pressed.
+    PowerButton,
+    /// QEMU was told to end.
+    PowerCut,
+    /// QEMU's process was killed.
+    Killed,
+}
+
+/// What a stop is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// What was done last.
+    pub stage: StopStage,
+    /// When the next thing is done, if the machine has not ended by then.
+    pub until: Timestamp,
+}
+
 /// A machine's state with everything worth showing beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -52,6 +75,9 @@ pub struct Status {
     pub message: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What a stop is waiting for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Stopping>,
     /// Forwarded ports of the present or last run.
     pub ports: Vec<ForwardedPort>,
     /// The guest's own address.

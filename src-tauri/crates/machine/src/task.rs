@@ -33,6 +33,7 @@ use crate::lifecycle::Request;
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::Probe;
 use crate::record::{Durability, Record};
+use crate::spec::MachineSpec;
 use crate::status::{MachineState, Status};
 
 /// Others hold a resting machine's lock for the moment of a write.
@@ -116,8 +117,8 @@ pub(crate) enum Message {
     Delete {
         reply: Reply<()>,
     },
-    Rename {
-        name: String,
+    Edit {
+        edit: Edit,
         reply: Reply<()>,
     },
     Screenshot {
@@ -130,6 +131,32 @@ pub(crate) enum Message {
     Look {
         reply: Option<oneshot::Sender<()>>,
     },
+}
+
+type Change = dyn FnOnce(&mut MachineSpec) + Send;
+
+/// A change of what a machine is made of.
+pub(crate) struct Edit(Box<Change>);
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Edit")
+    }
+}
+
+impl Edit {
+    pub(crate) fn new(change: impl FnOnce(&mut MachineSpec) + Send + 'static) -> Self {
+        Self(Box::new(change))
+    }
+
+    /// The changed description; its id stays.
+    fn apply(self, spec: &MachineSpec) -> Result<MachineSpec> {
+        let mut changed = spec.clone();
+        (self.0)(&mut changed);
+        changed.id.clone_from(&spec.id);
+        changed.validate()?;
+        Ok(changed)
+    }
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -184,8 +211,8 @@ pub(crate) async fn run(
                 deleted |= delete_and_answer(&shared, reply).await;
                 None
             }
-            Message::Rename { name, reply } => {
-                answer(reply, rename(&shared, name).await);
+            Message::Edit { edit, reply } => {
+                answer(reply, change(&shared, edit).await);
                 None
             }
             Message::Screenshot { reply } => {
@@ -281,7 +308,7 @@ fn try_lock(shared: &Shared) -> Result<Option<File>> {
 }
 
 /// The lock of a machine that rests; waits a moment for others to be done with it.
-async fn lock_resting(shared: &Shared, request: &'static str) -> Result<File> {
+pub(crate) async fn lock_resting(shared: &Shared, request: &'static str) -> Result<File> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         if let Some(lock) = try_lock(shared)? {
@@ -310,10 +337,10 @@ async fn lock_to_start(shared: &Shared) -> Result<File> {
     Ok(lock)
 }
 
-async fn rename(shared: &Shared, name: String) -> Result<()> {
-    let _lock = lock_resting(shared, "rename").await?;
+async fn change(shared: &Shared, edit: Edit) -> Result<()> {
+    let _lock = lock_resting(shared, "change").await?;
     let mut record = Record::read(&shared.folder)?;
-    record.spec.name = name;
+    record.spec = edit.apply(&record.spec)?;
     shared.change_record(|old| *old = record);
     shared.save(Durability::Power).await?;
     shared.status.send_modify(|_| {});

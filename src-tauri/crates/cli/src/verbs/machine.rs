@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::guests::Protocol;
-use windlass_workshop::machines::{Machine, MachineDetails, MachineState, Pushed};
+use windlass_workshop::machines::{GroupPlace, Machine, MachineDetails, MachineState, Pushed};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, Rendering};
@@ -19,8 +19,28 @@ use crate::signals::Signals;
 #[derive(Debug, Args)]
 pub(crate) struct Names {
     /// Names or ids of machines
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required_unless_present = "group", value_name = "NAME")]
     names: Vec<String>,
+    /// All machines of a group; they start in its order, and stop the other way round
+    #[arg(long, value_name = "GROUP", conflicts_with = "names")]
+    group: Option<String>,
+}
+
+impl Names {
+    /// The machines that are meant.
+    fn names(&self, context: &Context) -> Result<Vec<String>, Failure> {
+        let Some(name) = &self.group else {
+            return Ok(self.names.clone());
+        };
+        let mut groups = context.workshop.groups();
+        groups.retain(|group| group.name == *name);
+        match groups.pop() {
+            Some(group) => Ok(group.machines),
+            None => Err(AppError::not_found("group", name)
+                .hinted("`windlassctl machine list` shows the groups")
+                .into()),
+        }
+    }
 }
 
 /// One machine by name or id.
@@ -42,6 +62,33 @@ pub(crate) enum Verb {
     Resume(Names),
     /// Ask machines to stop, and wait until they have
     Stop(Names),
+    /// Stop machines where they run, and start them
+    Restart(Names),
+    /// Make a machine that is as another one
+    Clone {
+        /// Name or id of a machine
+        name: String,
+        /// The name of the new one
+        new_name: Option<String>,
+        /// With what its guest has written to its disks; it must not run then
+        #[arg(long)]
+        with_changes: bool,
+    },
+    /// Put machines into a group, whose machines start and stop as one
+    Group {
+        /// Names or ids of machines
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// The group
+        #[arg(long, short, value_name = "GROUP", required_unless_present = "none")]
+        group: Option<String>,
+        /// When they start: those of the lowest number first
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        order: u32,
+        /// Take them out of the group that they are in
+        #[arg(long, conflicts_with_all = ["group", "order"])]
+        none: bool,
+    },
     /// Cut the power of machines
     Kill(Names),
     /// Delete machines with all that their guests wrote
@@ -95,6 +142,12 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::List => list(context),
+            Self::Start(Names {
+                group: Some(group), ..
+            }) => {
+                context.workshop.start_group(&group).await?;
+                list_of(context, &group)
+            }
             Self::Start(names) => {
                 each(context, &names, async |name| {
                     Ok(context.workshop.start_machine(name).await?)
@@ -117,6 +170,38 @@ impl Verb {
             Self::Kill(names) => {
                 each(context, &names, async |name| {
                     Ok(context.workshop.kill_machine(name).await?)
+                })
+                .await
+            }
+            Self::Restart(names) => {
+                each(context, &names, async |name| {
+                    Ok(context.workshop.restart_machine(name).await?)
+                })
+                .await
+            }
+            Self::Clone {
+                name,
+                new_name,
+                with_changes,
+            } => {
+                let workshop = &context.workshop;
+                let clone = workshop
+                    .clone_machine(&name, new_name.as_deref(), with_changes)
+                    .await?;
+                context.output.show(&clone, |clone| clone.name.clone())?;
+                Ok(0)
+            }
+            Self::Group {
+                names,
+                group,
+                order,
+                ..
+            } => {
+                let place = group.map(|name| GroupPlace { name, order });
+                let names = Names { names, group: None };
+                each(context, &names, async |name| {
+                    let place = place.clone();
+                    Ok(context.workshop.set_machine_group(name, place).await?)
                 })
                 .await
             }
@@ -153,12 +238,30 @@ pub(crate) fn is_live(state: MachineState) -> bool {
 
 /// Lists machines.
 pub(crate) fn list(context: &Context) -> Outcome {
-    let machines = context.workshop.machines()?;
+    show(context, context.workshop.machines()?)
+}
+
+/// Lists the machines of a group.
+fn list_of(context: &Context, group: &str) -> Outcome {
+    let mut machines = context.workshop.machines()?;
+    machines.retain(|machine| {
+        let place = machine.group.as_ref();
+        place.is_some_and(|place| place.name == group)
+    });
+    show(context, machines)
+}
+
+/// Shows machines, those of a group together and in its order.
+fn show(context: &Context, mut machines: Vec<Machine>) -> Outcome {
+    machines.sort_by_key(|machine| {
+        let place = machine.group.clone();
+        place.map(|place| (place.name, place.order))
+    });
     context.output.show(&machines, |machines| {
         let rows: Vec<_> = machines.iter().map(row).collect();
         table(
             [
-                "NAME", "STATE", "GUEST", "PORTS", "ADDRESS", "STARTED", "ID",
+                "NAME", "GROUP", "STATE", "GUEST", "PORTS", "ADDRESS", "STARTED", "ID",
             ],
             &rows,
             "No machines; `windlassctl run` starts one",
@@ -167,9 +270,11 @@ pub(crate) fn list(context: &Context) -> Outcome {
     Ok(0)
 }
 
-fn row(machine: &Machine) -> [String; 7] {
+fn row(machine: &Machine) -> [String; 8] {
+    let group = machine.group.as_ref();
     [
         machine.name.clone(),
+        group.map(|place| place.name.clone()).unwrap_or_default(),
         state(machine),
         machine.guest.title().to_owned(),
         ports(machine),
@@ -252,7 +357,7 @@ async fn each(
     act: impl AsyncFn(&str) -> Result<(), Failure>,
 ) -> Outcome {
     let mut each = Each::default();
-    for name in &names.names {
+    for name in &names.names(context)? {
         let outcome = act(name).await;
         each.note(context, name, outcome);
     }
@@ -268,6 +373,10 @@ async fn each(
 pub(crate) async fn stop(context: &Context, names: &Names) -> Outcome {
     let mut signals = Signals::listen()?;
     let workshop = &context.workshop;
+    if let Some(group) = &names.group {
+        workshop.stop_group(group).await?;
+        return list_of(context, group);
+    }
     let mut each = Each::default();
     for name in &names.names {
         let asked = workshop.stop_machine(name).await;
@@ -302,7 +411,7 @@ pub(crate) async fn stop(context: &Context, names: &Names) -> Outcome {
 pub(crate) async fn delete(context: &Context, names: &Names) -> Outcome {
     let mut deleted = Vec::new();
     let mut each = Each::default();
-    for name in &names.names {
+    for name in &names.names(context)? {
         let outcome = delete_one(context, name).await;
         each.note(context, name, outcome.map(|machine| deleted.push(machine)));
     }

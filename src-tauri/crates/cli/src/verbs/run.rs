@@ -5,7 +5,7 @@ use windlass_workshop::appliances::{ApplianceSettings, Severity};
 use windlass_workshop::builds::RunOptions;
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::guests::Protocol;
-use windlass_workshop::machines::Machine;
+use windlass_workshop::machines::{GroupPlace, Machine};
 use windlass_workshop::volumes::VolumeMount;
 
 use super::findings;
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{self, BuildFlags, MachineFlags};
 use crate::foreground;
-use crate::output::Output;
+use crate::output::{Output, lines};
 use crate::progress;
 use crate::signals::Signals;
 use crate::values;
@@ -43,6 +43,12 @@ pub(crate) struct Run {
     /// Return when the machine has started, and keep it
     #[arg(long, short)]
     detach: bool,
+    /// How many machines to start, all of one image; more than one are left running
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    count: u32,
+    /// The group that the machine belongs to
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Keep the machine when its guest has ended
     #[arg(long)]
     persist: bool,
@@ -93,7 +99,14 @@ impl Run {
             settings,
             name: machine_name,
             volumes: self.volumes.clone(),
+            count: self.count,
+            group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
         };
+        let before: Vec<_> = workshop
+            .machines()?
+            .into_iter()
+            .map(|shown| shown.id)
+            .collect();
         let mut signals = Signals::listen()?;
         let job = match &target {
             Target::Image(name, _) => workshop.start_image_run(name, options)?,
@@ -111,6 +124,17 @@ impl Run {
                 return Err(failure);
             }
         };
+        if self.count > 1 {
+            let mut made = workshop.machines()?;
+            made.retain(|machine| {
+                !before.contains(&machine.id)
+                    && machine.appliance_id.as_ref() == Some(&appliance.id)
+            });
+            context.output.show(&made, |made| {
+                lines(made, |machine| format!("{}  {}", machine.id, machine.name))
+            })?;
+            return Ok(0);
+        }
         let id = job.produced.unwrap_or_default();
         self.attend(context, &id, keep, signals).await
     }
@@ -121,6 +145,8 @@ impl Run {
             && self.machine == MachineFlags::default()
             && self.execute.is_none()
             && self.volumes.is_empty()
+            && self.count == 1
+            && self.group.is_none()
             && !self.preview;
         if !unchanged {
             return Err(Failure::usage(

@@ -20,6 +20,7 @@ fn spec(guest: GuestOs) -> MachineSpec {
         display: false,
         agent: false,
         patience: Patience::default(),
+        group: None,
         console_max_mib: crate::spec::console_max_mib(),
         labels: serde_json::Value::Null,
     }

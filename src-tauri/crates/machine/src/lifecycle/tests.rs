@@ -4,6 +4,15 @@ use proptest::prelude::*;
 
 use super::*;
 
+const LINUX: Guest = Guest {
+    has_network: true,
+    hears: true,
+};
+const ALONE: Guest = Guest {
+    has_network: false,
+    hears: true,
+};
+
 fn ended(status: Option<i32>) -> Event {
     Event::Noticed(Notice::Ended { status })
 }
@@ -54,7 +63,7 @@ use Step::{Ask, See};
 
 /// Plays steps on a machine that was just started and answers, and tells how it ended.
 fn play(steps: Vec<Step>) -> String {
-    let mut machine = Lifecycle::new(MachineState::Created, true, None);
+    let mut machine = Lifecycle::new(MachineState::Created, LINUX, None);
     machine.request(Request::Start).unwrap();
     machine.event(Event::Connected { running: true });
     for step in steps {
@@ -163,6 +172,7 @@ fn how_a_run_is_judged() {
             vec![
                 Ask(Request::Stop),
                 See(Event::TimeUp(Timer::Guest)),
+                See(Event::TimeUp(Timer::Power)),
                 See(shut_down("host-qmp-quit")),
                 gone(),
             ],
@@ -234,7 +244,7 @@ fn how_a_run_is_judged() {
 
 #[test]
 fn stop_goes_from_asking_to_quitting_to_killing() {
-    let mut machine = Lifecycle::new(MachineState::Created, false, None);
+    let mut machine = Lifecycle::new(MachineState::Created, ALONE, None);
     let mut story = String::new();
     let mut tell = |what: &str, machine: &Lifecycle, actions: Vec<Action>| {
         let words = machine.words().0.unwrap_or_default();
@@ -250,7 +260,7 @@ fn stop_goes_from_asking_to_quitting_to_killing() {
     tell("STOP", &machine, actions);
     let actions = machine.request(Request::Stop).unwrap();
     tell("stop", &machine, actions);
-    for timer in [Timer::Guest, Timer::Quit, Timer::Kill] {
+    for timer in [Timer::Guest, Timer::Power, Timer::Quit, Timer::Kill] {
         let actions = machine.event(Event::TimeUp(timer));
         tell(&format!("time is up for {timer:?}"), &machine, actions);
     }
@@ -262,8 +272,9 @@ fn stop_goes_from_asking_to_quitting_to_killing() {
     pause: Running [Pause] 
     STOP: Paused [] 
     stop: Stopping [Resume, AskGuest, Arm(Guest)] The guest was asked to stop.
-    time is up for Guest: Stopping [Disarm(Guest), Quit, Arm(Quit)] The guest did not stop by itself in time; its power is being cut.
-    time is up for Quit: Stopping [Disarm(Connect), Disarm(Quit), KillProcess, Arm(Kill)] QEMU's process is being killed.
+    time is up for Guest: Stopping [PressPower, Arm(Power)] The guest's power button was pressed.
+    time is up for Power: Stopping [Disarm(Guest), Disarm(Power), Quit, Arm(Quit)] The guest did not stop by itself in time; its power is being cut.
+    time is up for Quit: Stopping [Disarm(Connect), Disarm(Guest), Disarm(Power), Disarm(Quit), KillProcess, Arm(Kill)] QEMU's process is being killed.
     time is up for Kill: Stopping [] QEMU's process does not go away, not even killed.
     its process is gone: Stopped [] It did not stop by itself in time, and was switched off.
     ");
@@ -271,7 +282,7 @@ fn stop_goes_from_asking_to_quitting_to_killing() {
 
 /// Takes a machine over that was left in `state`, and finds its QEMU gone after the guest said `status`.
 fn taken_over(state: MachineState, wish: Option<Wish>, status: i32) -> String {
-    let mut machine = Lifecycle::new(state, false, wish);
+    let mut machine = Lifecycle::new(state, ALONE, wish);
     let _done_then = machine.event(ended(Some(status)));
     let _gone = machine.event(Event::Gone(Exit::Unknown));
     let message = machine.words().0.unwrap_or_default();
@@ -313,6 +324,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     let timer = prop_oneof![
         Just(Timer::Connect),
         Just(Timer::Guest),
+        Just(Timer::Power),
         Just(Timer::Quit),
         Just(Timer::Kill),
         Just(Timer::Address),
@@ -361,7 +373,7 @@ proptest! {
     fn any_order_of_requests_and_events_ends_in_a_true_state(
         steps in prop::collection::vec(any_step(), 0..60),
     ) {
-        let mut machine = Lifecycle::new(MachineState::Created, true, None);
+        let mut machine = Lifecycle::new(MachineState::Created, LINUX, None);
         for step in steps {
             let before = machine.clone();
             match step {
@@ -401,7 +413,7 @@ proptest! {
     /// From any live state, a stop whose timers run out one after the other comes to the killing of the process.
     #[test]
     fn a_stop_always_comes_to_an_end(steps in prop::collection::vec(any_step(), 0..40)) {
-        let mut machine = Lifecycle::new(MachineState::Created, true, None);
+        let mut machine = Lifecycle::new(MachineState::Created, LINUX, None);
         for step in steps {
             match step {
                 Ask(request) => { let _refused = machine.request(request); }

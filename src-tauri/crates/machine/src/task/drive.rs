@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use windlass_guest::{Notice, Recogniser};
+use windlass_guest::{GuestOs, Notice, Recogniser};
 
 use self::sources::{
     Said, already_said, connected, exited, keep_connecting, next_chunk, next_event, understand,
@@ -24,7 +24,7 @@ use self::sources::{
 use crate::console::ConsoleFollower;
 use crate::console_log::trim;
 use crate::error::Error;
-use crate::lifecycle::{Event, Exit, Lifecycle, Request, Timer, Wish};
+use crate::lifecycle::{Event, Exit, Guest, Lifecycle, Request, Timer, Wish};
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::Probe;
 use crate::process::Process;
@@ -86,12 +86,15 @@ pub(crate) struct Driver {
 impl Driver {
     fn new(shared: &Arc<Shared>, lock: File, status: Status, wish: Option<Wish>) -> Self {
         let record = shared.record();
-        let has_network = record.spec.network.is_some();
+        let guest = Guest {
+            has_network: record.spec.network.is_some(),
+            hears: record.spec.guest == GuestOs::Linux,
+        };
         sweep(&shared.folder);
         Self {
             shared: Arc::clone(shared),
             _lock: lock,
-            lifecycle: Lifecycle::new(record.status.state, has_network, wish),
+            lifecycle: Lifecycle::new(record.status.state, guest, wish),
             status,
             probe: None,
             attempts: 0,
@@ -270,9 +273,16 @@ impl Driver {
                 let _killed_later = self.carry_out(actions).await;
                 self.delete_replies.push(reply);
             }
-            Message::Rename { name, reply } => {
-                self.shared.change_record(|record| record.spec.name = name);
-                answer(reply, self.shared.save(Durability::Power).await);
+            Message::Edit { edit, reply } => {
+                let edited = edit.apply(&self.shared.record().spec);
+                let saved = match edited {
+                    Ok(spec) => {
+                        self.shared.change_record(|record| record.spec = spec);
+                        self.shared.save(Durability::Power).await
+                    }
+                    Err(error) => Err(error),
+                };
+                answer(reply, saved);
                 self.shared.status.send_modify(|_| {});
             }
             Message::Screenshot { reply } => {

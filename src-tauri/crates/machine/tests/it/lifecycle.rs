@@ -1,8 +1,8 @@
-//! Pause, resume, stop, kill, delete, rename.
+//! Pause, resume, stop, kill, start again, clone, delete, rename.
 
 use std::os::unix::fs::PermissionsExt;
 
-use windlass_machine::{Error, MachineState};
+use windlass_machine::{DiskAccess, Error, MachineHandle, MachineState, StopStage};
 
 use crate::{Home, IDLE, guest, host, state_when, story};
 
@@ -33,9 +33,107 @@ async fn a_guest_that_does_not_listen_is_asked_and_then_switched_off() {
     machine.pause().await.unwrap();
     state_when(&machine, MachineState::Paused).await;
     machine.stop().await.unwrap();
-    insta::assert_snapshot!(story(&machine.status().borrow()), @"Stopping, status None: The guest was asked to stop.");
+    insta::assert_snapshot!(story(&machine.status().borrow()), @"Stopping, status None: The guest's power button was pressed.");
     machine.stop().await.unwrap();
     insta::assert_snapshot!(story(&machine.ended().await), @"Stopped, status None: It did not stop by itself in time, and was switched off.");
+}
+
+#[tokio::test]
+async fn a_stop_says_how_far_it_is_and_when_it_goes_on() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let mut spec = home.spec("guest", &guest("", IDLE));
+    spec.guest = windlass_guest::GuestOs::Linux;
+    let machine = machines.create(spec).await.unwrap();
+    machine.start(host().await).await.unwrap();
+    let mut status = machine.status();
+    machine.stop().await.unwrap();
+    let mut seen: Vec<(StopStage, String)> = Vec::new();
+    loop {
+        let now = status.borrow_and_update().clone();
+        if let Some(stopping) = now.stopping
+            && seen
+                .last()
+                .is_none_or(|(stage, _)| *stage != stopping.stage)
+        {
+            assert!(stopping.until > now.started_at.unwrap());
+            seen.push((stopping.stage, now.message.unwrap_or_default()));
+        }
+        if !now.state.is_live() {
+            assert_eq!(now.stopping, None);
+            break;
+        }
+        status.changed().await.unwrap();
+    }
+    insta::assert_debug_snapshot!(seen, @r#"
+    [
+        (
+            Asked,
+            "The guest was asked to stop.",
+        ),
+        (
+            PowerButton,
+            "The guest's power button was pressed.",
+        ),
+        (
+            PowerCut,
+            "The guest did not stop by itself in time; its power is being cut.",
+        ),
+    ]
+    "#);
+}
+
+#[tokio::test]
+async fn a_machine_starts_again_when_it_has_stopped() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("", IDLE)).await;
+    let first = machine.details().pid;
+    machine.restart(host().await).await.unwrap();
+    let second = machine.details().pid;
+    assert!(first.is_some() && second.is_some() && first != second);
+    machine.kill().await.unwrap();
+    machine.restart(host().await).await.unwrap();
+    state_when(&machine, MachineState::Running).await;
+    machine.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clone_has_what_the_guest_wrote_or_begins_anew() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let mut spec = home.spec("guest", &guest("", IDLE));
+    spec.disks[0].access = DiskAccess::Overlay;
+    let machine = machines.create(spec).await.unwrap();
+    machine.start(host().await).await.unwrap();
+    let anew = machines
+        .clone_machine(&machine, "anew", "Anew", false)
+        .await
+        .unwrap();
+    let refused = machines.clone_machine(&machine, "same", "Same", true).await;
+    insta::assert_snapshot!(refused.unwrap_err(), @"cannot clone the disks of a machine that is running");
+    machine.kill().await.unwrap();
+    let overlay = |machine: &MachineHandle| machine.details().folder.join("disk0.qcow2");
+    // As if the guest had written there.
+    let mut written = std::fs::read(overlay(&machine)).unwrap();
+    written.extend([7; 4096]);
+    std::fs::write(overlay(&machine), &written).unwrap();
+    let same = machines
+        .clone_machine(&machine, "same", "Same", true)
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read(overlay(&same)).unwrap(), written);
+    assert!(!overlay(&anew).exists());
+    for clone in [&anew, &same] {
+        clone.start(host().await).await.unwrap();
+    }
+    let spec = same.spec();
+    assert_eq!((spec.id.as_str(), spec.name.as_str()), ("same", "Same"));
+    machine.delete().await.unwrap();
+    for clone in [anew, same] {
+        state_when(&clone, MachineState::Running).await;
+        clone.kill().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -99,9 +99,11 @@ impl Home {
             agent: false,
             patience: Patience {
                 stop_ms: 400,
+                power_ms: 400,
                 address_ms: 1000,
             },
             console_max_mib: windlass_machine::console_max_mib(),
+            group: None,
             labels: serde_json::Value::Null,
         }
     }

@@ -168,6 +168,8 @@ impl Workshop {
             settings: compose.settings.clone(),
             name: options.name.or_else(|| Some(name.to_owned())),
             volumes: options.volumes,
+            count: options.count,
+            group: options.group,
         };
         let workshop = Arc::clone(self);
         self.start_job(

@@ -13,8 +13,8 @@ use crate::Workshop;
 use crate::appliances::{ApplianceSettings, Composition};
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
-use crate::jobs::{Job, JobKind, Reporter, Request};
-use crate::machines::{Labels, is_live, labels};
+use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
+use crate::machines::{GroupPlace, Labels, is_live, labels};
 use crate::volumes::VolumeMount;
 
 /// What a run changes of an appliance's settings, for this once.
@@ -26,7 +26,14 @@ pub struct RunOptions {
     pub name: Option<String>,
     /// Volumes that the machine has, instead of those that the settings name.
     pub volumes: Vec<VolumeMount>,
+    /// How many machines there shall be, all of one image; 0 is one.
+    pub count: u32,
+    /// The group that they belong to.
+    pub group: Option<GroupPlace>,
 }
+
+/// More machines at once than any computer runs are a slip of the keyboard.
+const COUNT_MAX: u32 = 200;
 
 impl Workshop {
     /// Builds where needed and starts a machine, as a job.
@@ -101,29 +108,62 @@ impl Workshop {
         reporter: &Reporter,
     ) -> Result<String> {
         let (build, composition) = (&provided.build, &provided.composition);
-        let probe = self.probe(reporter.cancellation()).await?;
-        reporter.step("Starting the machine");
-        let kernel = self
-            .provide_kernel(composition.guest, composition.root_fs, reporter)
-            .await?;
-        let name = self
-            .machine_name(build, options.name.as_deref().unwrap_or(&composition.name))
-            .await?;
-        let mut spec = self.machine_spec(build, composition, &kernel, name, options.settings)?;
+        let count = options.count.max(1);
+        let wanted = options.name.as_deref().unwrap_or(&composition.name);
         let volumes = if options.volumes.is_empty() {
             self.settings_of(&composition.settings)?.volumes
         } else {
             options.volumes
         };
-        self.attach_volumes(&mut spec, &volumes)?;
-        let handle = self.machines.create(spec).await?;
-        reporter.made(handle.id());
-        if let Err(error) = handle.start(&probe).await {
-            // The machine stays, so that its page can say what happened.
-            reporter.log(&format!("The machine did not start: {error}"));
-            return Err(error.into());
+        check_count(count, &volumes)?;
+        let probe = self.probe(reporter.cancellation()).await?;
+        reporter.step(if count == 1 {
+            "Starting the machine"
+        } else {
+            "Starting the machines"
+        });
+        let kernel = self
+            .provide_kernel(composition.guest, composition.root_fs, reporter)
+            .await?;
+        let mut first = None;
+        for number in 1..=count {
+            reporter.check()?;
+            let wanted = if count == 1 {
+                wanted.to_owned()
+            } else {
+                format!("{wanted}-{number}")
+            };
+            let name = self.machine_name(build, &wanted).await?;
+            let settings = options.settings.clone();
+            let mut spec = self.machine_spec(build, composition, &kernel, name, settings)?;
+            spec.group = options.group.clone().map(Into::into);
+            if number > 1 {
+                // A port of this computer is one machine's.
+                let ports = spec
+                    .network
+                    .iter_mut()
+                    .flat_map(|network| &mut network.ports);
+                ports.for_each(|port| port.host = None);
+            }
+            self.attach_volumes(&mut spec, &volumes)?;
+            let handle = self.machines.create(spec).await?;
+            if number == 1 {
+                reporter.made(handle.id());
+            }
+            if let Err(error) = handle.start(&probe).await {
+                // The machine stays, so that its page can say what happened.
+                reporter.log(&format!(
+                    "The machine {} did not start: {error}",
+                    handle.spec().name
+                ));
+                return Err(error.into());
+            }
+            if count > 1 {
+                reporter.progress(number.into(), Some(count.into()), Unit::Items);
+            }
+            first.get_or_insert_with(|| handle.id().to_owned());
         }
-        Ok(handle.id().to_owned())
+        Ok(first.unwrap_or_default())
     }
 
     /// A name for the next machine of an appliance: the wanted one; `wanted-2` and so on while
@@ -204,6 +244,7 @@ impl Workshop {
             agent: settings.allow_changes,
             patience: windlass_machine::Patience::default(),
             console_max_mib: windlass_machine::console_max_mib(),
+            group: None,
             labels: serde_json::to_value(labels)
                 .map_err(|error| AppError::from_error(ErrorKind::Internal, &error, None))?,
         })
@@ -238,6 +279,25 @@ impl Workshop {
             }
         })
     }
+}
+
+/// Whether so many machines can be of one image.
+fn check_count(count: u32, volumes: &[VolumeMount]) -> Result<()> {
+    if count > COUNT_MAX {
+        return Err(AppError::new(
+            ErrorKind::Input,
+            format!("{count} machines are too many to start at once"),
+        )
+        .hinted(format!("At most {COUNT_MAX}")));
+    }
+    if count > 1 && !volumes.is_empty() {
+        return Err(AppError::new(
+            ErrorKind::Input,
+            "Several machines cannot have the same volumes at once",
+        )
+        .hinted("Run one, or run them without volumes"));
+    }
+    Ok(())
 }
 
 /// OSv says what its programs end with only when it is verbose. That costs some twenty lines of the

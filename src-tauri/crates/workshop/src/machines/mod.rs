@@ -4,6 +4,7 @@
 //! gives it the words of the window, and ties it to the appliance and the build that it runs.
 
 mod console;
+mod groups;
 mod load;
 mod osv;
 mod push;
@@ -18,6 +19,7 @@ use specta::Type;
 use windlass_machine::{MachineHandle, Status};
 
 pub use console::{Console, ConsoleInput};
+pub use groups::{GroupPlace, MachineGroup};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
 pub(crate) use osv::channels as osv_channels;
@@ -59,6 +61,44 @@ crate::guests::mirror!(
     Crashed, Lost
 );
 
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum StopStage {
+    /// The guest was asked.
+    Asked,
+    /// Its power button was pressed.
+    PowerButton,
+    /// Its power is being cut.
+    PowerCut,
+    /// QEMU's process was killed.
+    Killed,
+}
+
+crate::guests::mirror!(
+    StopStage,
+    windlass_machine::StopStage: Asked, PowerButton, PowerCut, Killed
+);
+
+/// What a stop waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Stopping {
+    /// What was done last.
+    pub stage: StopStage,
+    /// When the next thing is done, if the machine has not ended by then (RFC 3339).
+    pub until: String,
+}
+
+impl From<windlass_machine::Stopping> for Stopping {
+    fn from(stopping: windlass_machine::Stopping) -> Self {
+        Self {
+            stage: stopping.stage.into(),
+            until: stopping.until.to_string(),
+        }
+    }
+}
+
 /// A port of the guest that is reached at 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +133,10 @@ pub struct Machine {
     pub message: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What a stop waits for.
+    pub stopping: Option<Stopping>,
+    /// The group that it belongs to.
+    pub group: Option<GroupPlace>,
     /// Ports that are reached at 127.0.0.1.
     pub ports: Vec<ForwardedPort>,
     /// The guest's own address.
@@ -163,6 +207,8 @@ fn shown(handle: &MachineHandle) -> Machine {
         exit_status: status.exit_status,
         message: status.message,
         remedy: status.remedy,
+        stopping: status.stopping.map(Into::into),
+        group: spec.group.map(Into::into),
         ports: status
             .ports
             .iter()

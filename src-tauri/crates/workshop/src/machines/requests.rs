@@ -56,6 +56,59 @@ impl Workshop {
         Ok(self.machine_handle(id)?.kill().await?)
     }
 
+    /// Stops a machine where it runs, waits until it has ended, and starts it.
+    ///
+    /// # Errors
+    /// What kept it from stopping or starting.
+    pub async fn restart_machine(&self, id: &str) -> Result<()> {
+        let handle = self.machine_handle(id)?;
+        let probe = self.probe(&CancellationToken::new()).await?;
+        Ok(handle.restart(&probe).await?)
+    }
+
+    /// Makes a machine that is as another one; with what its guest has written to its own disks, or as if it had never
+    /// run. Volumes are not copied: the two share them, one at a time.
+    ///
+    /// # Errors
+    /// `Input` when the name is empty; `Conflict` when the writes of a machine that runs are wanted.
+    pub async fn clone_machine(
+        &self,
+        id: &str,
+        name: Option<&str>,
+        with_writes: bool,
+    ) -> Result<Machine> {
+        let handle = self.machine_handle(id)?;
+        let wanted = handle.spec().name;
+        let name = match name.map(str::trim) {
+            Some("") => return Err(AppError::new(ErrorKind::Input, "A machine needs a name")),
+            Some(name) => name.to_owned(),
+            None => self.free_machine_name(&wanted),
+        };
+        let clone = self
+            .machines
+            .clone_machine(&handle, &crate::new_id(), &name, with_writes)
+            .await?;
+        Ok(shown(&clone))
+    }
+
+    /// `wanted-2` and so on: the first that no machine has.
+    fn free_machine_name(&self, wanted: &str) -> String {
+        let names: Vec<_> = self
+            .machines
+            .list()
+            .iter()
+            .map(|handle| handle.spec().name)
+            .collect();
+        let stem = match wanted.rsplit_once('-') {
+            Some((stem, number)) if number.parse::<u32>().is_ok() => stem,
+            _ => wanted,
+        };
+        let mut numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
+        numbered
+            .find(|name| !names.contains(name))
+            .unwrap_or_default()
+    }
+
     /// Waits until a machine has ended, and says how.
     ///
     /// # Errors

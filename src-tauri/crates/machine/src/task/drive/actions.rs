@@ -1,7 +1,9 @@
 //! What the state machine decided is done here.
 
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -12,6 +14,7 @@ use crate::control;
 use crate::error::{Error, Result};
 use crate::lifecycle::{Action, Event, Exit, Timer};
 use crate::qmp::Command;
+use crate::status::{StopStage, Stopping};
 use crate::task::{answer, launch};
 
 /// QEMU makes its sockets within a tenth of a second; on a computer that swaps, not.
@@ -48,8 +51,10 @@ impl Driver {
             Action::Pause => self.execute(vec![Command::new("stop")]).await?,
             Action::Resume => self.execute(vec![Command::new("cont")]).await?,
             Action::AskGuest => {
-                let guest = self.shared.record().spec.guest;
-                self.execute(control::ask_guest_commands(guest)).await?;
+                self.execute(vec![control::ctrl_alt_del()]).await?;
+            }
+            Action::PressPower => {
+                self.execute(vec![Command::new("system_powerdown")]).await?;
             }
             Action::Quit => {
                 let quit = self.execute(vec![Command::new("quit")]);
@@ -71,8 +76,14 @@ impl Driver {
                 }
             }
             Action::Arm(timer) => {
-                let at = Instant::now() + self.delay(timer);
-                self.timers.entry(timer).or_insert(at);
+                let delay = self.delay(timer);
+                if let Entry::Vacant(entry) = self.timers.entry(timer) {
+                    entry.insert(Instant::now() + delay);
+                    if let Some(stage) = stage_of(timer) {
+                        let until = Timestamp::now() + delay;
+                        self.status.stopping = Some(Stopping { stage, until });
+                    }
+                }
             }
             Action::Disarm(timer) => {
                 self.timers.remove(&timer);
@@ -86,6 +97,7 @@ impl Driver {
         match timer {
             Timer::Connect => CONNECT_TIMEOUT,
             Timer::Guest => Duration::from_millis(patience.stop_ms),
+            Timer::Power => Duration::from_millis(patience.power_ms),
             Timer::Quit => QUIT_TIMEOUT,
             Timer::Kill => KILL_TIMEOUT,
             Timer::Address => Duration::from_millis(patience.address_ms),
@@ -146,5 +158,16 @@ impl Driver {
         if let Some(reply) = self.start_reply.take() {
             answer(reply, Ok(()));
         }
+    }
+}
+
+/// What a stop has come to when a timer is armed.
+fn stage_of(timer: Timer) -> Option<StopStage> {
+    match timer {
+        Timer::Guest => Some(StopStage::Asked),
+        Timer::Power => Some(StopStage::PowerButton),
+        Timer::Quit => Some(StopStage::PowerCut),
+        Timer::Kill => Some(StopStage::Killed),
+        Timer::Connect | Timer::Address | Timer::Halt => None,
     }
 }

@@ -143,6 +143,7 @@ impl Driver {
         let ran = exit == Exit::Code(0);
         let _timers_off = self.lifecycle.event(Event::Gone(exit));
         self.timers.clear();
+        self.status.stopping = None;
         self.status.ended_at = Some(Timestamp::now());
         if let Some(sockets) = &self.sockets {
             sockets.remove();
