@@ -123,7 +123,11 @@ impl MachineHandle {
     /// # Errors
     /// If its folder cannot be removed.
     pub async fn delete(&self) -> Result<()> {
-        self.ask(|reply| Message::Delete { reply }).await
+        match self.ask(|reply| Message::Delete { reply }).await {
+            // Somebody was faster, and its task has gone with it.
+            Err(Error::NotFound { .. }) if self.is_gone() => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Gives it another name.
