@@ -161,6 +161,8 @@ export function machine(number: number, state: MachineState, part: Partial<Machi
     exitStatus: null,
     message: null,
     remedy: null,
+    stopping: null,
+    group: null,
     ports: number % 2 === 0 ? [{ host: 40000 + number, guest: 8080, protocol: "tcp" }] : [],
     address: state === "running" ? "10.0.2.15" : null,
     vcpus: 1 + (number % 2),
