@@ -100,8 +100,44 @@ pub fn commit(
     apply(image, file, &journal)
 }
 
+/// Takes the room for what will be written to holes of the image and behind its end, as long as there is a way back: on a disk
+/// that is full, a patch must not end in the middle. File systems that cannot do that find out later, and [`recover`] goes on.
+#[cfg(target_os = "linux")]
+fn take_room(image: &File, patch: &Patch) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+    use rustix::io::Errno;
+    for (&at, bytes) in &patch.writes {
+        let (mut from, end) = (at, at + bytes.len() as u64);
+        while from < end {
+            // Up to the next data there is a hole; where none can be told, all is data.
+            let data = match seek(image, SeekFrom::Data(from)) {
+                Ok(data) => data.clamp(from, end),
+                Err(Errno::NXIO) => end,
+                Err(_) => break,
+            };
+            if data > from {
+                match fallocate(image, FallocateFlags::KEEP_SIZE, from, data - from) {
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                    result => result?,
+                }
+            }
+            from = match seek(image, SeekFrom::Hole(data)) {
+                Ok(hole) if hole > data => hole,
+                _ => end,
+            };
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn take_room(_image: &File, _patch: &Patch) -> io::Result<()> {
+    Ok(())
+}
+
 /// Writes the journal, and syncs everything that it rests on, side by side.
 fn prepare(path: &Path, image: &File, journal: &Journal, draft: &Path) -> io::Result<()> {
+    take_room(image, &journal.patch)?;
     std::thread::scope(|scope| {
         let mut syncs = vec![scope.spawn(|| image.sync_data())];
         for suffix in &journal.companions {
@@ -341,6 +377,48 @@ mod tests {
         assert_eq!(fs::read(companion(&path, "files.json")).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["disk.img", "disk.img.files.json"]);
         assert!(!recover(&path).unwrap());
+    }
+
+    /// A patch fills holes: on a full disk it is refused before anything of it is written.
+    #[test]
+    fn on_a_full_disk_a_patch_is_refused_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "windlass-test"])
+            .arg(folder.path())
+            .status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: only root can mount a small file system");
+            return;
+        }
+        let (path, file) = image(folder.path());
+        file.set_len(100 << 20).unwrap();
+        let before = fs::read(&path).unwrap();
+        let writes = [(0, b"new".to_vec()), (50 << 20, vec![1; 200 << 10])];
+        let patch = Patch {
+            writes: writes.into(),
+            size_bytes: 100 << 20,
+            written: Vec::new(),
+        };
+        // Room for the journal, and not for what it says.
+        let free = rustix::fs::statvfs(folder.path()).unwrap();
+        let free = usize::try_from(free.f_bavail * free.f_frsize).unwrap();
+        let filler = folder.path().join("filler");
+        fs::write(&filler, vec![0; free - (300 << 10)]).unwrap();
+        let refused = commit(&path, &file, &patch, &["files.json"], UNIX_EPOCH);
+        let is_as_before = fs::read(&path).unwrap() == before && !path_of(&path).exists();
+        fs::remove_file(&filler).unwrap();
+        let done = commit(&path, &file, &patch, &["files.json"], UNIX_EPOCH);
+        let after = fs::read(&path).unwrap();
+        drop(file);
+        let unmounted = std::process::Command::new("umount")
+            .arg(folder.path())
+            .status();
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(is_as_before);
+        done.unwrap();
+        assert!(after.starts_with(b"new") && after[50 << 20] == 1);
+        assert!(unmounted.unwrap().success());
     }
 
     #[test]

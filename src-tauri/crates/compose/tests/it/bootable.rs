@@ -3,37 +3,18 @@
 use std::fs;
 
 use tokio_util::sync::CancellationToken;
-use windlass_compose::{DigestCache, LinuxBoot, Manner, Recipe, build_or_update};
+use windlass_compose::{DigestCache, Manner, Recipe, build_or_update};
 use windlass_guest::{GuestOs, RootFs};
 use windlass_image::{GuestPath, Image};
 
+use crate::layouts::linux_boot;
 use crate::support::{Workshop, fill};
-
-fn boot(workshop: &Workshop) -> LinuxBoot {
-    let file = |name: &str, bytes: &[u8]| {
-        let path = workshop.path(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    };
-    let mut boot_sector = vec![0x90; 512];
-    boot_sector[0] = 0xEB;
-    boot_sector[510..].copy_from_slice(&[0x55, 0xAA]);
-    let mut core = vec![0xC0; 1024];
-    core[508..512].copy_from_slice(&[1, 0, 0x20, 0x08]);
-    LinuxBoot {
-        boot_sector: file("boot.img", &boot_sector),
-        core: file("core.img", &core),
-        efi_program: file("grubx64.efi", b"MZ"),
-        kernel: file("vmlinuz", &vec![0x4C; 100_000]),
-        initramfs: file("initramfs", &[0x30; 512]),
-    }
-}
 
 #[test]
 fn a_bootable_disk_is_updated_and_made_anew_when_its_kernel_changes() {
     let mut workshop = Workshop::new();
     workshop.layer("hello", &["hello = ELF", "windlass/vmlinuz = not a kernel"]);
-    let boot = boot(&workshop);
+    let boot = linux_boot(workshop.folder.path());
     let recipe = |line: &str| Recipe {
         boot: Some(boot.clone()),
         ..workshop.recipe(line)
