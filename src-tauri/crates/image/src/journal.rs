@@ -391,9 +391,9 @@ mod tests {
             eprintln!("skipped: only root can mount a small file system");
             return;
         }
-        let (path, file) = image(folder.path());
+        let (disk, file) = image(folder.path());
         file.set_len(100 << 20).unwrap();
-        let before = fs::read(&path).unwrap();
+        let before = fs::read(&disk).unwrap();
         let writes = [(0, b"new".to_vec()), (50 << 20, vec![1; 200 << 10])];
         let patch = Patch {
             writes: writes.into(),
@@ -405,11 +405,11 @@ mod tests {
         let free = usize::try_from(free.f_bavail * free.f_frsize).unwrap();
         let filler = folder.path().join("filler");
         fs::write(&filler, vec![0; free - (300 << 10)]).unwrap();
-        let refused = commit(&path, &file, &patch, &["files.json"], UNIX_EPOCH);
-        let is_as_before = fs::read(&path).unwrap() == before && !path_of(&path).exists();
+        let refused = commit(&disk, &file, &patch, &["files.json"], UNIX_EPOCH);
+        let is_as_before = fs::read(&disk).unwrap() == before && !path_of(&disk).exists();
         fs::remove_file(&filler).unwrap();
-        let done = commit(&path, &file, &patch, &["files.json"], UNIX_EPOCH);
-        let after = fs::read(&path).unwrap();
+        let done = commit(&disk, &file, &patch, &["files.json"], UNIX_EPOCH);
+        let after = fs::read(&disk).unwrap();
         drop(file);
         let unmounted = std::process::Command::new("umount")
             .arg(folder.path())

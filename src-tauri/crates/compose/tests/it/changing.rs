@@ -86,9 +86,7 @@ fn a_file_that_changes_while_it_is_read_is_an_error_and_the_old_image_stays() {
             .update(&workshop, &recipe, &cache, &mut first)
             .unwrap();
         for (name, change) in CHANGES {
-            for (is_update, after_bytes) in
-                [(false, 0), (false, 1 << 20), (true, 0), (true, 1 << 20)]
-            {
+            for (is_update, after_bytes) in [(false, 1 << 20), (true, 0)] {
                 let before = contents(&image);
                 restore(&file, b'1' + u8::from(is_update));
                 if !is_update {

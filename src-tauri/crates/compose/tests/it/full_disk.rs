@@ -171,7 +171,7 @@ fn until_it_fits(layout: Layout, disk: &SmallDisk, step: Step, is_update: bool) 
 #[test]
 fn a_disk_that_gets_full_at_any_stage_leaves_the_old_image() {
     for layout in LAYOUTS {
-        for step in [Step::Write, Step::Digest, Step::Finish] {
+        for step in [Step::Write, Step::Finish] {
             for is_update in [false, true] {
                 let Some(disk) = SmallDisk::in_memory(24) else {
                     eprintln!("skipped: only root can mount a small file system");
@@ -186,8 +186,8 @@ fn a_disk_that_gets_full_at_any_stage_leaves_the_old_image() {
 
 #[test]
 fn slow_a_real_disk_that_gets_full_at_any_stage_leaves_the_old_image() {
-    for layout in LAYOUTS {
-        for step in [Step::Write, Step::Digest, Step::Finish] {
+    for layout in [LAYOUTS[3], LAYOUTS[5]] {
+        for step in [Step::Write, Step::Finish] {
             for is_update in [false, true] {
                 let Some(disk) = SmallDisk::of_ext4(64) else {
                     eprintln!("skipped: only root can mount an ext4 file system in a file");
