@@ -1,6 +1,5 @@
 //! A registry that is open: asked, fetched from, published to.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -160,12 +159,12 @@ impl Registry {
         }
     }
 
-    /// Fetches an entry's file into a folder, under [its own name](Entry::file_name). What an earlier try brought is taken
-    /// up; what is there under that name is replaced.
+    /// Fetches an entry's file into a new folder in a folder, under [its own name](Entry::file_name). What an earlier try
+    /// left in the folder is taken up.
     ///
     /// # Errors
     ///
-    /// When it cannot be had, or is not what the registry, its signature or `trust` says: then nothing has the name.
+    /// When it cannot be had, or is not what the registry, its signature or `trust` says: then there is no such file.
     pub async fn fetch(
         &self,
         entry: &Entry,
@@ -179,6 +178,7 @@ impl Registry {
             config: &self.config,
             limits: &self.limits,
             entry,
+            apart: true,
             control,
             progress,
         };
@@ -186,7 +186,7 @@ impl Registry {
     }
 
     /// Fetches several entries' files into a folder, some at once, and says of each what came of it, in their order.
-    /// Progress is in bytes of all. Of several files with one name all but the first get a folder of their own in it.
+    /// Progress is in bytes of all.
     pub async fn fetch_all(
         &self,
         entries: &[&Entry],
@@ -198,20 +198,12 @@ impl Registry {
         let sum = Sum::of(entries, progress);
         let sum = &sum;
         // Made before they are waited for, as a stream's closure may not borrow what moves between threads.
-        let mut names = HashSet::new();
         let fetches: Vec<_> = entries
             .iter()
             .enumerate()
-            .map(|(at, entry)| {
-                let folder = if names.insert(entry.file_name()) {
-                    folder.to_path_buf()
-                } else {
-                    folder.join(at.to_string())
-                };
-                async move {
-                    let share = Share { sum, at };
-                    self.fetch(entry, &folder, trust, control, &share).await
-                }
+            .map(|(at, entry)| async move {
+                let share = Share { sum, at };
+                self.fetch(entry, folder, trust, control, &share).await
             })
             .collect();
         futures_util::stream::iter(fetches)

@@ -189,16 +189,16 @@ impl Workshop {
                     let fetched = workshop
                         .fetch_one(&file, &control, reporter.bytes())
                         .await?;
-                    let path = fetched.path.clone();
-                    let kernels = workshop.add_kernels(std::slice::from_ref(&path)).await;
+                    let sha256 = fetched.sha256;
+                    let path = std::slice::from_ref(&fetched.path);
+                    let kernels = workshop.add_kernels(path).await;
                     // It was added, or is of no use.
-                    let _ = std::fs::remove_file(path);
+                    fetched.discard();
                     let kernel = kernels?.into_iter().next();
                     reporter.log(&format!(
-                        "Added {} from {}: sha256 {}",
+                        "Added {} from {}: sha256 {sha256}",
                         file.label(),
                         file.record.name(),
-                        fetched.sha256
                     ));
                     added = added.or(kernel.map(|kernel| kernel.id));
                 }

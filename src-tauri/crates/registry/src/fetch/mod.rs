@@ -32,7 +32,7 @@ pub(crate) use self::verify::{public_key, wrong_key};
 /// A file that was fetched, and is what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// The file, unpacked where it came as `.gz`.
+    /// The file, unpacked where it came as `.gz`: in a folder of its own, for another process may fetch the same.
     pub path: PathBuf,
     /// The digest of what was transferred.
     pub sha256: Sha256,
@@ -46,12 +46,23 @@ pub struct Fetched {
     pub first_seen: bool,
 }
 
+impl Fetched {
+    /// Removes the file, or what is left where it was. What cannot be removed is cleaned up with other downloads.
+    pub fn discard(self) {
+        if let Some(folder) = self.path.parent() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
 /// All that a fetch needs to know.
 pub(crate) struct Job<'a> {
     pub(crate) kind: &'a Kind,
     pub(crate) config: &'a RegistryConfig,
     pub(crate) limits: &'a Limits,
     pub(crate) entry: &'a Entry,
+    /// Whether the file gets a folder of its own: two that fetch the same do not take it from each other then.
+    pub(crate) apart: bool,
     pub(crate) control: &'a Control,
     pub(crate) progress: &'a dyn Progress,
 }
@@ -113,7 +124,16 @@ impl Job<'_> {
                 return Err(error);
             }
         };
-        let path = folder.join(self.entry.file_name());
+        let own = if self.apart {
+            let made = tempfile::Builder::new()
+                .prefix("fetched-")
+                .tempdir_in(folder);
+            Some(made.map_err(|source| Error::io("create a folder in", folder, source))?)
+        } else {
+            None
+        };
+        let into = own.as_ref().map_or(folder, |own| own.path());
+        let path = into.join(self.entry.file_name());
         let unpacked = self.entry.is_gzipped();
         let size_bytes = if unpacked {
             self.progress
@@ -137,6 +157,10 @@ impl Job<'_> {
             part.remove()?;
         } else {
             part.rename(&path)?;
+        }
+        if let Some(own) = own {
+            file::sync_folder(folder)?;
+            let _ = own.keep();
         }
         Ok(Fetched {
             path,

@@ -313,6 +313,7 @@ impl Layers<'_> {
             config: self.config,
             limits: self.limits,
             entry: &entry,
+            apart: false,
             control: self.control,
             progress,
         };

@@ -261,7 +261,7 @@ pub fn tell(error: &Error) -> String {
     text
 }
 
-/// What is in a folder, unfinished things by their kind.
+/// What is in a folder: what was fetched by its names, unfinished things by their kind.
 pub fn names(folder: &Path) -> String {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .map(|entries| {
@@ -271,6 +271,7 @@ pub fn names(folder: &Path) -> String {
                     Some(rest) => rest
                         .split_once('.')
                         .map_or("unfinished".to_owned(), |(_, end)| format!("({end})")),
+                    None if name.starts_with("fetched-") => names(&folder.join(name)),
                     None => name,
                 })
                 .collect()

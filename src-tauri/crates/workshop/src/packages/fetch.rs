@@ -344,7 +344,9 @@ impl Workshop {
             .fetch_one(&wanted, &reporter.control(), reporter.bytes())
             .await?;
         let place = folder.join(entry.file_name());
-        std::fs::rename(&fetched.path, &place).doing("write the file", &place)?;
+        let moved = std::fs::rename(&fetched.path, &place).doing("write the file", &place);
+        fetched.discard();
+        moved?;
         Ok(place)
     }
 
@@ -416,19 +418,19 @@ impl Workshop {
             Ok(added)
         })
         .await?;
+        let (sha256, first_seen) = (fetched.sha256, fetched.first_seen);
         // It was added, or is of no use.
-        let _ = std::fs::remove_file(&fetched.path);
+        fetched.discard();
         let added = added?;
-        let seen = if fetched.first_seen {
+        let seen = if first_seen {
             "seen for the first time"
         } else {
             "as it was seen before"
         };
         reporter.log(&format!(
-            "{} from {}: sha256 {}, {seen}",
+            "{} from {}: sha256 {sha256}, {seen}",
             added.label(),
             wanted.record.name(),
-            fetched.sha256
         ));
         self.library_changed();
         Ok(added)
