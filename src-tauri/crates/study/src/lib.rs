@@ -1,12 +1,29 @@
 //! Studies: one appliance, one case and a table of parameter values; many runs, one table of results.
 //!
 //! ```text
-//!   files of a case ── dictionary ──> entries with their places; a value changed, every other byte kept
-//!   what a solver says ─ log ──> residuals over time, and how it ended
+//!   study.yaml ────────── study ───────> Study: case, steps, variables, limits, results
+//!     and its CSV ─────── runs ────────> Run 1 … n: a value for each variable            [formula]
+//!   Run + case ────────── changes ─────> files as the run has them, and the lines that differ
+//!   files of a case ───── dictionary ──> entries with their places; a value changed, every other byte kept
+//!   what a solver says ── log ─────────> residuals over time, and how it ended
+//!   a run's folder ────── results ─────> the last value of a column, what a pattern finds
 //! ```
 //!
+//! A study is not only OpenFOAM: a value goes into a dictionary, into any text by a pattern, or into the environment.
+//!
 //! Parsers take bytes and know no file system; everything read here was written by a stranger, or by a solver
-//! that may have gone mad: counts, sizes and depths are bounded.
+//! that may have gone mad: counts, sizes and depths are bounded. A case is never changed: its copies are.
 
+pub mod changes;
 pub mod dictionary;
+mod error;
+pub mod formula;
 pub mod log;
+mod results;
+pub mod runs;
+pub mod study;
+
+pub use changes::{ChangedFile, Difference};
+pub use error::StudyError;
+pub use runs::Run;
+pub use study::Study;

@@ -7,12 +7,15 @@ type Result<T> = std::result::Result<T, Box<Mistake>>;
 
 /// The source that a node came from, for messages.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub struct Source<'a> {
+    /// The file, for messages only.
     pub file: &'a str,
+    /// Its text.
     pub text: &'a str,
 }
 
 impl Source<'_> {
+    /// A mistake at this place of it.
     pub fn mistake(&self, place: Place, message: impl Into<String>) -> Box<Mistake> {
         Box::new(Mistake::new(self.file, self.text, place, message))
     }
@@ -20,7 +23,7 @@ impl Source<'_> {
 
 /// The entries of a mapping that were not taken yet.
 #[derive(Debug)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     source: Source<'a>,
     /// What the mapping is, for messages: "a manifest".
     what: &'static str,
@@ -31,6 +34,10 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The entries of `node`, which has to be a mapping; nothing at all is an empty one.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn new(node: Node, what: &'static str, text: &'a str, file: &'a str) -> Result<Self> {
         let source = Source { file, text };
         let entries = match node.value {
@@ -66,10 +73,12 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// The source that the mapping came from.
     pub fn source(&self) -> Source<'a> {
         self.source
     }
 
+    /// Where the mapping stands.
     pub fn place(&self) -> Place {
         self.place
     }
@@ -87,10 +96,20 @@ impl<'a> Fields<'a> {
         self.entries
     }
 
+    /// The text of a key, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn text(&mut self, key: &'static str) -> Result<Option<String>> {
         Ok(self.text_node(key)?.map(|(text, _)| text))
     }
 
+    /// The same with its place.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn text_node(&mut self, key: &'static str) -> Result<Option<(String, Place)>> {
         let Some(node) = self.take(key) else {
             return Ok(None);
@@ -100,6 +119,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that has to be there and not be empty.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn required_text(&mut self, key: &'static str) -> Result<String> {
         let found = self.text_node(key)?;
         match found {
@@ -141,6 +164,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts; a single one stands for a list of one.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn texts(&mut self, key: &'static str) -> Result<Vec<String>> {
         Ok(self
             .text_nodes(key)?
@@ -149,6 +176,11 @@ impl<'a> Fields<'a> {
             .collect())
     }
 
+    /// The same, each with its place.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn text_nodes(&mut self, key: &'static str) -> Result<Vec<(String, Place)>> {
         let Some(node) = self.take(key) else {
             return Ok(Vec::new());
@@ -173,6 +205,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A mapping of names to texts, in order. Null is an empty text.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn text_map(&mut self, key: &'static str) -> Result<Vec<(String, String)>> {
         let entries = self.text_map_nodes(key)?;
         Ok(entries
@@ -182,6 +218,10 @@ impl<'a> Fields<'a> {
     }
 
     /// The same, each with the place of its value.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn text_map_nodes(&mut self, key: &'static str) -> Result<Vec<(String, String, Place)>> {
         let Some(node) = self.take(key) else {
             return Ok(Vec::new());
@@ -210,6 +250,10 @@ impl<'a> Fields<'a> {
     }
 
     /// `true` or `false`, in YAML's ways of writing it.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn boolean(&mut self, key: &'static str) -> Result<Option<bool>> {
         let Some((text, place)) = self.text_node(key)? else {
             return Ok(None);
@@ -225,6 +269,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number between two bounds.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
     pub fn number(&mut self, key: &'static str, least: u32, most: u32) -> Result<Option<u32>> {
         let Some((text, place)) = self.text_node(key)? else {
             return Ok(None);

@@ -18,7 +18,7 @@ mod node;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fields::{Fields, Source};
+pub use fields::{Fields, Source};
 pub use mistake::Mistake;
 pub(crate) use mistake::nearest;
 pub use node::{Node, Place, Value};

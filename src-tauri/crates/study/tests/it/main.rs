@@ -8,4 +8,5 @@
 
 mod fuzz_targets;
 mod logs;
+mod studies;
 mod tutorials;
