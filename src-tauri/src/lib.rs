@@ -39,6 +39,10 @@ use windlass_workshop::home::Home;
 /// # Errors
 /// When the state folder cannot be used or no window can be opened; the message says which.
 pub fn run() -> anyhow::Result<()> {
+    // A private network of machines is a process of ours.
+    if let Some(status) = windlass_workshop::switch_process() {
+        std::process::exit(status.into());
+    }
     let home = Home::from_environment()?;
     home.create()?;
     let mut log = logging::start(&home);

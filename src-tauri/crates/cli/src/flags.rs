@@ -44,6 +44,9 @@ pub(crate) struct MachineFlags {
     /// The machine's network
     #[arg(long, short, value_enum)]
     pub(crate) network: Option<Network>,
+    /// Private network that the machine is on: all machines that name it reach each other by name
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) join: Vec<String>,
     /// Let `machine push` change the guest's files while it runs
     #[arg(long)]
     pub(crate) allow_changes: bool,
@@ -99,6 +102,9 @@ pub(crate) fn overlay(
     if let Some(network) = machine.network {
         settings.network = network == Network::Nat;
     }
+    if !machine.join.is_empty() {
+        settings.networks.clone_from(&machine.join);
+    }
     settings.allow_changes |= machine.allow_changes;
     Some(settings)
 }
@@ -112,6 +118,7 @@ mod tests {
             guest: GuestOs::Osv,
             root_fs: RootFs::Rofs,
             bootable: false,
+            networks: Vec::new(),
             volumes: Vec::new(),
             size_mib: None,
             memory_mib: 512,

@@ -33,6 +33,10 @@ use tracing_subscriber::EnvFilter;
 const LOG_VARIABLE: &str = "WINDLASS_LOG";
 
 fn main() -> ExitCode {
+    // A private network of machines is a process of ours.
+    if let Some(status) = windlass_workshop::switch_process() {
+        return ExitCode::from(status);
+    }
     if std::env::var_os(LOG_VARIABLE).is_some() {
         tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::from_env(LOG_VARIABLE))

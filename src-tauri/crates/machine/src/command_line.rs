@@ -17,6 +17,7 @@ use std::path::Path;
 use windlass_guest::GuestOs;
 use windlass_guest::agent::PORT_NAME;
 
+use crate::network::{self, Joined};
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::{Accelerator, Probe};
 use crate::spec::{Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec};
@@ -45,6 +46,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) sockets: &'a Sockets,
     /// The forwarded ports, with those that were chosen.
     pub(crate) ports: &'a [ForwardedPort],
+    /// Its places on private networks.
+    pub(crate) networks: &'a [Joined],
 }
 
 impl CommandLine {
@@ -96,7 +99,15 @@ impl CommandLine {
         self.option("-device", "virtio-rng-pci");
     }
 
-    fn boot(&mut self, Launch { spec, folder, .. }: Launch<'_>) {
+    fn boot(
+        &mut self,
+        Launch {
+            spec,
+            folder,
+            networks,
+            ..
+        }: Launch<'_>,
+    ) {
         let Boot::Kernel {
             kernel,
             initrd,
@@ -113,10 +124,10 @@ impl CommandLine {
             (None, None) => {}
         }
         let append = match spec.guest {
-            GuestOs::Osv => append.clone(),
+            GuestOs::Osv => network::on_command_line(spec, networks, append),
             GuestOs::Linux => {
                 let screen = if spec.display { "console=tty0 " } else { "" };
-                let network = if spec.network.is_some() {
+                let network = if spec.network.is_some() || !networks.is_empty() {
                     ""
                 } else {
                     "windlass.network=off "
@@ -165,10 +176,25 @@ impl CommandLine {
         );
     }
 
-    fn network(&mut self, Launch { spec, ports, .. }: Launch<'_>) {
-        if spec.network.is_none() {
-            return;
+    fn network(&mut self, launch: Launch<'_>) {
+        if launch.spec.network.is_some() {
+            self.user_mode(launch);
         }
+        for (index, joined) in launch.networks.iter().enumerate() {
+            let backend = format!("stream,id=private{index},server=off");
+            let reconnect = reconnect_option(&launch.probe.qemu.version);
+            let backend = format!("{backend}{reconnect},addr.type=unix,addr.path=");
+            self.option("-netdev", option_with_path(&backend, &joined.socket, ""));
+            let mac = joined.hardware_address.map(|byte| format!("{byte:02x}"));
+            let card = format!(
+                "virtio-net-pci,netdev=private{index},mac={},romfile=",
+                mac.join(":")
+            );
+            self.option("-device", card);
+        }
+    }
+
+    fn user_mode(&mut self, Launch { ports, .. }: Launch<'_>) {
         let mut backend = "user,id=net0".to_owned();
         for ForwardedPort {
             host,
@@ -232,6 +258,16 @@ pub(crate) fn accelerator_arguments(accelerator: Accelerator) -> [&'static str; 
         Accelerator::Hvf => ["-accel", "hvf", "-cpu", "host"],
         Accelerator::Whpx => ["-accel", "whpx", "-cpu", "max"],
         Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+    }
+}
+
+/// How QEMU is told to connect again to a switch that was killed; versions before 8.0 cannot.
+fn reconnect_option(version: &str) -> &'static str {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(9)), Some(Ok(0..=1))) | (Some(Ok(8)), _) => ",reconnect=1",
+        (Some(Ok(9..)), _) => ",reconnect-ms=500",
+        _ => "",
     }
 }
 

@@ -45,6 +45,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A private network cannot be joined.
+    #[error("the network {network}: {problem}")]
+    Network {
+        /// Its name.
+        network: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There is no such machine (any more).
     #[error("no machine {id}")]
     NotFound {
@@ -212,6 +220,9 @@ impl Error {
             Self::NotQemu { .. } => "Name the path of qemu-system-x86_64 in the settings.",
             Self::NoAccelerator { .. } => "Reinstall QEMU, or name another one in the settings.",
             Self::Spec { .. } => "Change it in the run settings.",
+            Self::Network { .. } => {
+                "Start the machine again, or take it off this network in its settings."
+            }
             Self::NotFound { .. } => "It may have been deleted from another window or terminal.",
             Self::Exists { .. } => "Choose another id.",
             Self::WrongState { state, .. } if state.is_live() => "Stop the machine first.",

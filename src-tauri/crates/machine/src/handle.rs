@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lifecycle::Request;
 use crate::machines::Known;
+use crate::network::{self, NetworkAddress};
 use crate::probe::Probe;
 use crate::spec::{MachineSpec, Protocol};
 use crate::status::{MachineState, Status};
@@ -235,6 +236,7 @@ impl MachineHandle {
             return Ok(None);
         };
         let (read_bytes, written_bytes) = self.ask(|reply| Message::DiskBytes { reply }).await?;
+        let (received_bytes, sent_bytes) = self.network_bytes().await;
         // Read at the last moment, so that the time is theirs.
         let of_process = usage::of_process(&process);
         Ok(of_process.map(|(cpu, memory_bytes)| Usage {
@@ -243,7 +245,24 @@ impl MachineHandle {
             memory_bytes,
             read_bytes,
             written_bytes,
+            received_bytes,
+            sent_bytes,
         }))
+    }
+
+    /// What its private networks brought it and took from it.
+    async fn network_bytes(&self) -> (u64, u64) {
+        let networks = self.shared.status.borrow().networks.clone();
+        let (mut received, mut sent) = (0_u64, 0_u64);
+        for NetworkAddress { network, .. } in networks {
+            let id = Some(self.id());
+            let found = network::who_is_on(&self.shared.runtime, &network, id).await;
+            for member in found.unwrap_or_default() {
+                received = received.saturating_add(member.received_bytes);
+                sent = sent.saturating_add(member.sent_bytes);
+            }
+        }
+        (received, sent)
     }
 
     /// What it did in the last days.

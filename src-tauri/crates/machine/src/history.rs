@@ -1,8 +1,8 @@
 //! What a machine did in the last days, minute by minute, in one small file that never grows.
 //!
 //! ```text
-//!   0      8          16                          16 + slot · 40
-//!   magic  reserved   ring of 2,880 slots: minute · cpus (mean, most) · memory · read · written     (little endian)
+//!   0      8          16                          16 + slot · 56
+//!   magic  reserved   ring of 2,880 slots: minute · cpus (mean, most) · memory · disk (read, written) · network (in, out)
 //! ```
 //!
 //! A minute's slot is its number modulo that of the slots, so that a minute is written in place with one small write, and
@@ -19,9 +19,9 @@ use crate::usage::Load;
 /// Two days.
 pub const MINUTES_MAX: u64 = 2880;
 
-const MAGIC: [u8; 8] = *b"WLHIST01";
+const MAGIC: [u8; 8] = *b"WLHIST02";
 const HEADER_BYTES: u64 = 16;
-const SLOT_BYTES: usize = 40;
+const SLOT_BYTES: usize = 56;
 
 /// A minute of a machine's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -118,7 +118,9 @@ impl Minute {
         bytes[12..16].copy_from_slice(&cpus[1].to_le_bytes());
         bytes[16..24].copy_from_slice(&self.mean.memory_bytes.to_le_bytes());
         bytes[24..32].copy_from_slice(&(self.mean.read_rate as u64).to_le_bytes());
-        bytes[32..].copy_from_slice(&(self.mean.write_rate as u64).to_le_bytes());
+        bytes[32..40].copy_from_slice(&(self.mean.write_rate as u64).to_le_bytes());
+        bytes[40..48].copy_from_slice(&(self.mean.receive_rate as u64).to_le_bytes());
+        bytes[48..].copy_from_slice(&(self.mean.send_rate as u64).to_le_bytes());
         bytes
     }
 
@@ -145,6 +147,8 @@ impl Minute {
                 memory_bytes: number(16),
                 read_rate: number(24) as f64,
                 write_rate: number(32) as f64,
+                receive_rate: number(40) as f64,
+                send_rate: number(48) as f64,
             },
             cpus_most: cpus(12),
         }
@@ -166,6 +170,8 @@ mod tests {
             memory_bytes: 1 << 30,
             read_rate: 4096.0,
             write_rate: 512.0,
+            receive_rate: 100.0,
+            send_rate: 7.0,
         };
         Minute {
             number,

@@ -31,6 +31,7 @@ mod host;
 mod initramfs;
 mod lifecycle;
 mod machines;
+mod network;
 mod overlay;
 mod paths;
 mod ports;
@@ -54,11 +55,12 @@ pub use handle::{Details, MachineHandle};
 pub use history::{History, MINUTES_MAX, Minute};
 pub use host::HostUsage;
 pub use machines::{Machines, runtime_folder};
+pub use network::{NetworkAddress, NetworkMember, switch_process};
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
 pub use spec::{
-    Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, Group, MachineSpec, Network, Patience, Port,
-    Protocol, console_max_mib,
+    Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, Group, MachineSpec, Network, NetworkJoin,
+    Patience, Port, Protocol, console_max_mib,
 };
 pub use status::{MachineState, Status, StopStage, Stopping};
 pub use usage::{Load, Usage};

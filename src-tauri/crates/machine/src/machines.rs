@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
 use crate::handle::{MachineHandle, Neighbours};
+use crate::network::{self, NetworkMember};
 use crate::paths::{MachineFolder, Sockets, UNFINISHED, private_folder};
 use crate::record::{Durability, Record};
 use crate::spec::{MachineSpec, validate_id};
@@ -41,6 +42,7 @@ pub struct Machines {
 struct Inner {
     folder: PathBuf,
     runtime: PathBuf,
+    switch_program: PathBuf,
     known: Arc<Mutex<BTreeMap<String, Known>>>,
     ids: watch::Sender<Vec<String>>,
     cancel: CancellationToken,
@@ -72,6 +74,20 @@ impl Machines {
     /// If the folders cannot be made or read, or sockets would not fit. A broken machine is no error: it is listed
     /// as failed, with its trouble as the message.
     pub async fn open(folder: &Path, runtime_folder: &Path) -> Result<Self> {
+        let own = std::env::current_exe().map_err(Error::io("find", "the running program"))?;
+        Self::open_with_switch(folder, runtime_folder, &own).await
+    }
+
+    /// As [`open`](Self::open); `switch_program` is run for private networks instead of this program itself. Its `main`
+    /// begins with [`switch_process`](crate::switch_process).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with_switch(
+        folder: &Path,
+        runtime_folder: &Path,
+        switch_program: &Path,
+    ) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("make the folder", folder))?;
         let folder = folder
             .canonicalize()
@@ -84,6 +100,7 @@ impl Machines {
         let inner = Arc::new(Inner {
             folder,
             runtime: runtime_folder.to_owned(),
+            switch_program: switch_program.to_owned(),
             known: Arc::default(),
             ids: watch::Sender::default(),
             cancel: cancel.clone(),
@@ -178,6 +195,14 @@ impl Machines {
         drop(lock);
         self.inner.look(false)?;
         self.get(id)
+    }
+
+    /// Who is on a private network; nobody where none of its machines runs.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if its switch does not answer as one.
+    pub async fn network_members(&self, network: &str) -> Result<Vec<NetworkMember>> {
+        network::who_is_on(&self.inner.runtime, network, None).await
     }
 
     /// Looks at the folder at once, rather than at the next round.
@@ -369,6 +394,7 @@ impl Inner {
             id: id.to_owned(),
             folder,
             runtime: self.runtime.clone(),
+            switch_program: self.switch_program.clone(),
             record: Mutex::new(record),
             status: watch::Sender::new(status),
             neighbours: Neighbours::new(&self.known),

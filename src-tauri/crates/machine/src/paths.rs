@@ -203,7 +203,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<()> {
 
 /// Twelve hexadecimal digits that stay the same from release to release (FNV-1a, 64 bits folded to 48). Not a defence
 /// against anybody: ids and homes are the user's own.
-fn short_hash(bytes: &[u8]) -> String {
+pub(crate) fn short_hash(bytes: &[u8]) -> String {
     struct Fnv(u64);
     impl Hasher for Fnv {
         fn finish(&self) -> u64 {

@@ -91,6 +91,7 @@ impl Record {
             boot: crate::spec::Boot::Disk,
             disks: Vec::new(),
             network: None,
+            networks: Vec::new(),
             display: false,
             agent: false,
             patience: crate::spec::Patience::default(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use windlass_guest::GuestOs;
 
 use crate::error::{Error, Result};
+use crate::network;
 
 /// The least memory that a machine may have.
 const MEMORY_MIN_MIB: u32 = 16;
@@ -41,6 +42,9 @@ pub struct MachineSpec {
     /// The network card; `None` leaves it out. (An OSv guest with a card waits for DHCP before its program.)
     #[serde(default)]
     pub network: Option<Network>,
+    /// Private networks that it is on beside that, each by a card of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkJoin>,
     /// Whether there is a screen (VGA, and a VNC socket to see it through).
     #[serde(default)]
     pub display: bool,
@@ -164,6 +168,17 @@ pub struct Network {
     pub ports: Vec<Port>,
 }
 
+/// A private network that a machine is on: all machines that name it reach each other, by name too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkJoin {
+    /// The network's name: 1 to 40 ASCII letters, digits, `-`, `_` and `.`. It exists where it is named.
+    pub network: String,
+    /// What the machine is called there beside its own name (in small letters, what is neither letter nor digit as `-`).
+    /// Several machines may have one name in common.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}
+
 /// A port that shall be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
@@ -271,6 +286,7 @@ impl MachineSpec {
             }
             Boot::Disk => {}
         }
+        network::validate(self)?;
         let ports = self.network.iter().flat_map(|network| &network.ports);
         let mut taken = Vec::new();
         for port in ports {

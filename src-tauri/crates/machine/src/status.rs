@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::network::NetworkAddress;
 use crate::spec::ForwardedPort;
 
 /// Where a machine is in its life. The module `lifecycle` draws how they follow each other.
@@ -82,6 +83,8 @@ pub struct Status {
     pub ports: Vec<ForwardedPort>,
     /// The guest's own address.
     pub address: Option<String>,
+    /// Its places on private networks in the present or last run.
+    pub networks: Vec<NetworkAddress>,
     /// The accelerator of the present or last run, in QEMU's word (`kvm`, `tcg`).
     pub accelerator: Option<String>,
     /// When the present or last run began.

@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) id: String,
     pub(crate) folder: MachineFolder,
     pub(crate) runtime: PathBuf,
+    /// What is run to be the switch of a private network.
+    pub(crate) switch_program: PathBuf,
     pub(crate) record: Mutex<Record>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) neighbours: Neighbours,

@@ -28,6 +28,10 @@ pub struct Usage {
     pub read_bytes: u64,
     /// What the guest has written to its disks since the start.
     pub written_bytes: u64,
+    /// What came to the guest on its private networks since the start.
+    pub received_bytes: u64,
+    /// What the guest sent on its private networks since the start.
+    pub sent_bytes: u64,
 }
 
 /// How much a machine does.
@@ -41,6 +45,10 @@ pub struct Load {
     pub read_rate: f64,
     /// Bytes that the guest writes to its disks in a second.
     pub write_rate: f64,
+    /// Bytes that come to the guest on its private networks in a second.
+    pub receive_rate: f64,
+    /// Bytes that the guest sends on its private networks in a second.
+    pub send_rate: f64,
 }
 
 impl Usage {
@@ -61,6 +69,8 @@ impl Usage {
             memory_bytes: self.memory_bytes,
             read_rate: rate(self.read_bytes, earlier.read_bytes)?,
             write_rate: rate(self.written_bytes, earlier.written_bytes)?,
+            receive_rate: rate(self.received_bytes, earlier.received_bytes)?,
+            send_rate: rate(self.sent_bytes, earlier.sent_bytes)?,
         })
     }
 }
@@ -113,6 +123,8 @@ mod tests {
             memory_bytes: 5,
             read_bytes: 1000,
             written_bytes: 0,
+            received_bytes: 0,
+            sent_bytes: 60,
         };
         let second = Usage {
             at: first.at + Duration::from_secs(2),
@@ -120,6 +132,8 @@ mod tests {
             memory_bytes: 7,
             read_bytes: 1500,
             written_bytes: 4096,
+            received_bytes: 100,
+            sent_bytes: 60,
         };
         let load = second.since(&first);
         let expected = Load {
@@ -127,6 +141,8 @@ mod tests {
             memory_bytes: 7,
             read_rate: 250.0,
             write_rate: 2048.0,
+            receive_rate: 50.0,
+            send_rate: 0.0,
         };
         assert_eq!(load, Some(expected));
         assert_eq!(first.since(&second), None, "time does not go back");

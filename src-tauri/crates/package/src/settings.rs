@@ -12,6 +12,7 @@
 //!   - {host: 8080, guest: 80, protocol: tcp}   # no host: a free one is chosen
 //! volumes:
 //!   - {name: data, path: /var/lib/data}        # no path: attached, and not mounted
+//! networks: [shop]                             # private ones, joined with all machines that name them
 //! configuration: server                        # of run.yaml; several with commas
 //! env: {GREETING: hello world}
 //! command: /usr/bin/hello                      # instead of any configuration
@@ -60,6 +61,8 @@ pub struct BuildSettings {
     pub network: Option<bool>,
     /// Ports of the guest that are reached through this computer.
     pub ports: Vec<PortForward>,
+    /// Private networks that the machine is on.
+    pub networks: Vec<String>,
     /// Volumes that the machine gets.
     pub volumes: Vec<VolumeSetting>,
     /// The run configuration, or several with commas; `None` is the run file's own default.
@@ -230,6 +233,7 @@ fn parse(text: &str, file: &str) -> Result<Parsed<BuildSettings>, Box<Mistake>> 
         vcpus: fields.number("vcpus", VCPUS.0, VCPUS.1)?,
         network: fields.boolean("network")?,
         ports: ports(&mut fields, (text, file), &mut notes)?,
+        networks: fields.texts("networks")?,
         volumes: volumes(&mut fields, (text, file), &mut notes)?,
         configuration: fields.text("configuration")?,
         env: fields.text_map("env")?,
@@ -345,6 +349,9 @@ impl Serialize for BuildSettings {
         }
         if !self.ports.is_empty() {
             map.serialize_entry("ports", &self.ports)?;
+        }
+        if !self.networks.is_empty() {
+            map.serialize_entry("networks", &self.networks)?;
         }
         if !self.volumes.is_empty() {
             map.serialize_entry("volumes", &self.volumes)?;

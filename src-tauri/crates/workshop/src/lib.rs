@@ -14,6 +14,8 @@
 //!
 //! Several processes may work on the same home at once: an open window and `windlassctl` beside it.
 
+pub use windlass_machine::{NetworkJoin, switch_process};
+
 pub mod appliances;
 pub mod builds;
 pub mod capstan;

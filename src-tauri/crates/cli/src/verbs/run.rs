@@ -99,6 +99,7 @@ impl Run {
             settings,
             name: machine_name,
             volumes: self.volumes.clone(),
+            networks: Vec::new(),
             count: self.count,
             group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
         };

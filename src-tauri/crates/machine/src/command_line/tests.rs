@@ -17,6 +17,7 @@ fn spec(guest: GuestOs) -> MachineSpec {
             serial: None,
         }],
         network: None,
+        networks: Vec::new(),
         display: false,
         agent: false,
         patience: Patience::default(),
@@ -46,6 +47,7 @@ fn text(spec: &MachineSpec, accelerator: Accelerator, ports: &[ForwardedPort]) -
         folder: &MachineFolder::new(Path::new("/home/user/windlass/machines"), "hello-1"),
         sockets: &Sockets::of(Path::new("/run/user/1000/windlass/0"), "hello-1").unwrap(),
         ports,
+        networks: &[],
     });
     let mut text = String::new();
     for word in line.words() {

@@ -6,6 +6,7 @@ use windlass_guest::GuestOs;
 
 use crate::command_line::{CommandLine, Launch};
 use crate::error::{Error, Result};
+use crate::network::{Joined, NetworkAddress};
 use crate::paths::{Sockets, private_folder};
 use crate::ports::Reservation;
 use crate::probe::Probe;
@@ -13,7 +14,7 @@ use crate::process::Process;
 use crate::record::{Durability, Run};
 use crate::spec::{Boot, DiskAccess, ForwardedPort, MachineSpec};
 use crate::task::Shared;
-use crate::{initramfs, overlay};
+use crate::{initramfs, network, overlay};
 
 /// A QEMU that was started.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Launched {
     pub(super) process: Process,
     pub(super) ports: Vec<ForwardedPort>,
     pub(super) sockets: Sockets,
+    pub(super) networks: Vec<NetworkAddress>,
 }
 
 /// Starts QEMU for a machine whose lock is held.
@@ -30,7 +32,11 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
     private_folder(&shared.runtime)?;
     let sockets = Sockets::of(&shared.runtime, &shared.id)?;
     sockets.prepare()?;
-    prepare_files(shared, &spec)?;
+    let mut joined = Vec::new();
+    for join in &spec.networks {
+        joined.push(network::join(&shared.runtime, &shared.switch_program, &spec, join).await?);
+    }
+    prepare_files(shared, &spec, &joined)?;
 
     let wanted = spec
         .network
@@ -46,6 +52,7 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
         folder: &shared.folder,
         sockets: &sockets,
         ports: &reservation.ports,
+        networks: &joined,
     });
     shared.change_record(|record| {
         record.run = Some(Run {
@@ -70,6 +77,14 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
         process,
         ports,
         sockets,
+        networks: joined
+            .into_iter()
+            .map(|joined| NetworkAddress {
+                network: joined.network,
+                address: joined.address,
+                names: joined.names,
+            })
+            .collect(),
     })
 }
 
@@ -80,7 +95,7 @@ pub(super) fn console_start(shared: &Shared) -> u64 {
 }
 
 /// Checks the files that the machine boots from, and makes those of its own.
-fn prepare_files(shared: &Shared, spec: &MachineSpec) -> Result<()> {
+fn prepare_files(shared: &Shared, spec: &MachineSpec, joined: &[Joined]) -> Result<()> {
     if let Boot::Kernel {
         kernel,
         initrd,
@@ -92,7 +107,8 @@ fn prepare_files(shared: &Shared, spec: &MachineSpec) -> Result<()> {
         if let Some(initrd) = initrd {
             must_be_there("initramfs", initrd)?;
             if let (GuestOs::Linux, Some(command_line)) = (spec.guest, command_line) {
-                initramfs::write(&shared.folder.initramfs(), initrd, command_line)?;
+                let line = network::on_command_line(spec, joined, command_line);
+                initramfs::write(&shared.folder.initramfs(), initrd, &line)?;
             }
         }
     }

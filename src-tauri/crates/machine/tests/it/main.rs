@@ -13,6 +13,7 @@ mod console;
 mod display;
 mod ending;
 mod lifecycle;
+mod networks;
 mod osv;
 mod ports;
 mod processes;
@@ -95,6 +96,7 @@ impl Home {
                 serial: None,
             }],
             network: None,
+            networks: Vec::new(),
             display: false,
             agent: false,
             patience: Patience {

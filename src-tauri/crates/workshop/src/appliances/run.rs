@@ -59,6 +59,9 @@ pub struct ApplianceSettings {
     pub network: bool,
     /// Ports of the guest that are reached at 127.0.0.1.
     pub ports: Vec<Port>,
+    /// Private networks that the machine is on: all machines that name one reach each other by name.
+    #[serde(default)]
+    pub networks: Vec<String>,
     /// Volumes that the machine gets.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
@@ -161,6 +164,7 @@ impl ApplianceSettings {
                     protocol: port.protocol.into(),
                 })
                 .collect(),
+            networks: self.networks.clone(),
             volumes: self
                 .volumes
                 .iter()
@@ -325,6 +329,7 @@ impl Workshop {
                     protocol: port.protocol.into(),
                 })
                 .collect(),
+            networks: kept.networks.clone(),
             volumes: kept
                 .volumes
                 .iter()
@@ -449,6 +454,9 @@ fn as_command(name: &str, settings: &ApplianceSettings) -> String {
         };
         option("--forward", format!("{host}:{}{suffix}", port.guest));
     }
+    for network in &settings.networks {
+        option("--join", network.clone());
+    }
     for volume in &settings.volumes {
         let path = volume.path.as_deref();
         let path = path.map(|path| format!(":{path}")).unwrap_or_default();
@@ -487,6 +495,7 @@ mod tests {
             guest: GuestOs::Linux,
             root_fs: RootFs::Ext4,
             bootable: false,
+            networks: Vec::new(),
             volumes: Vec::new(),
             size_mib: None,
             memory_mib: 256,

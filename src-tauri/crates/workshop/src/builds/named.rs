@@ -168,6 +168,7 @@ impl Workshop {
             settings: compose.settings.clone(),
             name: options.name.or_else(|| Some(name.to_owned())),
             volumes: options.volumes,
+            networks: options.networks,
             count: options.count,
             group: options.group,
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use windlass_guest::CommandLine;
-use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, Port};
+use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, NetworkJoin, Port};
 
 use super::Build;
 use super::make::{Making, Provided};
@@ -26,6 +26,8 @@ pub struct RunOptions {
     pub name: Option<String>,
     /// Volumes that the machine has, instead of those that the settings name.
     pub volumes: Vec<VolumeMount>,
+    /// Private networks that the machine is on beside those of its settings, with what it is called there.
+    pub networks: Vec<NetworkJoin>,
     /// How many machines there shall be, all of one image; 0 is one.
     pub count: u32,
     /// The group that they belong to.
@@ -136,6 +138,10 @@ impl Workshop {
             let name = self.machine_name(build, &wanted).await?;
             let settings = options.settings.clone();
             let mut spec = self.machine_spec(build, composition, &kernel, name, settings)?;
+            for join in &options.networks {
+                spec.networks.retain(|kept| kept.network != join.network);
+                spec.networks.push(join.clone());
+            }
             spec.group = options.group.clone().map(Into::into);
             if number > 1 {
                 // A port of this computer is one machine's.
@@ -240,6 +246,14 @@ impl Workshop {
                 serial: None,
             }],
             network,
+            networks: settings
+                .networks
+                .iter()
+                .map(|network| NetworkJoin {
+                    network: network.clone(),
+                    aliases: Vec::new(),
+                })
+                .collect(),
             display: true,
             agent: settings.allow_changes,
             patience: windlass_machine::Patience::default(),

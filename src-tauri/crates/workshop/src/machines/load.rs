@@ -43,6 +43,10 @@ pub struct LoadPoint {
     pub read_rate: u64,
     /// Bytes written to disks in a second. This computer: not measured.
     pub write_rate: u64,
+    /// Bytes that came by private networks in a second. This computer: not measured.
+    pub receive_rate: u64,
+    /// Bytes sent to private networks in a second. This computer: not measured.
+    pub send_rate: u64,
 }
 
 /// The last minutes of a machine, oldest first.
@@ -113,6 +117,8 @@ struct Gathered {
     memory_bytes: u64,
     read_bytes: f64,
     written_bytes: f64,
+    received_bytes: f64,
+    sent_bytes: f64,
     cpus_most: f64,
 }
 
@@ -123,6 +129,8 @@ impl Gathered {
         self.memory_bytes = self.memory_bytes.max(load.memory_bytes);
         self.read_bytes += load.read_rate * seconds;
         self.written_bytes += load.write_rate * seconds;
+        self.received_bytes += load.receive_rate * seconds;
+        self.sent_bytes += load.send_rate * seconds;
         self.cpus_most = self.cpus_most.max(load.cpus);
     }
 
@@ -135,6 +143,8 @@ impl Gathered {
                 memory_bytes: self.memory_bytes,
                 read_rate: self.read_bytes / seconds,
                 write_rate: self.written_bytes / seconds,
+                receive_rate: self.received_bytes / seconds,
+                send_rate: self.sent_bytes / seconds,
             },
             cpus_most: self.cpus_most,
         }
@@ -383,6 +393,8 @@ fn point(at: Timestamp, load: &Load) -> LoadPoint {
         memory_bytes: load.memory_bytes,
         read_rate: whole(load.read_rate),
         write_rate: whole(load.write_rate),
+        receive_rate: whole(load.receive_rate),
+        send_rate: whole(load.send_rate),
     }
 }
 
@@ -394,6 +406,8 @@ fn point_of(minute: Minute) -> LoadPoint {
         memory_bytes: minute.mean.memory_bytes,
         read_rate: whole(minute.mean.read_rate),
         write_rate: whole(minute.mean.write_rate),
+        receive_rate: whole(minute.mean.receive_rate),
+        send_rate: whole(minute.mean.send_rate),
     }
 }
 

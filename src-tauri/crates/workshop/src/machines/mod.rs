@@ -16,7 +16,7 @@ mod watching;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
-use windlass_machine::{MachineHandle, Status};
+use windlass_machine::{MachineHandle, NetworkAddress, Status};
 
 pub use console::{Console, ConsoleInput};
 pub use groups::{GroupPlace, MachineGroup};
@@ -141,6 +141,8 @@ pub struct Machine {
     pub ports: Vec<ForwardedPort>,
     /// The guest's own address.
     pub address: Option<String>,
+    /// Private networks that it is on.
+    pub networks: Vec<MachineNetwork>,
     /// Virtual processors.
     pub vcpus: u32,
     /// Memory, in MiB.
@@ -157,6 +159,18 @@ pub struct Machine {
     pub elsewhere: bool,
     /// Whether its guest's files can be changed while it runs.
     pub allows_changes: bool,
+}
+
+/// A private network that a machine is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineNetwork {
+    /// The network.
+    pub name: String,
+    /// The machine's address there, in its present or last run.
+    pub address: Option<String>,
+    /// The names by which the others find it.
+    pub names: Vec<String>,
 }
 
 /// What ties a machine to where it came from; kept in its record.
@@ -219,6 +233,11 @@ fn shown(handle: &MachineHandle) -> Machine {
             })
             .collect(),
         address: status.address,
+        networks: spec
+            .networks
+            .into_iter()
+            .map(|join| network_of(&status.networks, join.network))
+            .collect(),
         vcpus: spec.vcpus,
         memory_mib: spec.memory_mib,
         has_display: spec.display,
@@ -227,6 +246,15 @@ fn shown(handle: &MachineHandle) -> Machine {
         ended_at: status.ended_at.map(|time| time.to_string()),
         elsewhere: status.elsewhere,
         allows_changes,
+    }
+}
+
+fn network_of(places: &[NetworkAddress], name: String) -> MachineNetwork {
+    let place = places.iter().find(|place| place.network == name);
+    MachineNetwork {
+        address: place.map(|place| place.address.to_string()),
+        names: place.map(|place| place.names.clone()).unwrap_or_default(),
+        name,
     }
 }
 

@@ -125,6 +125,7 @@ impl Driver {
         match launch::launch(&self.shared, &probe).await {
             Ok(launched) => {
                 self.status.ports = launched.ports;
+                self.status.networks = launched.networks;
                 self.process = Some(launched.process);
                 self.connecting = Some(keep_connecting(&launched.sockets));
                 let start = self.shared.record().run.map_or(0, |run| run.console_start);
