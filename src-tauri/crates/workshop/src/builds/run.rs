@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use windlass_guest::CommandLine;
-use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, NetworkJoin, Port};
+use windlass_machine::{
+    Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, NetworkJoin, Port,
+};
 
 use super::Build;
 use super::make::{Making, Provided};
