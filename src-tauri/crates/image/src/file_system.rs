@@ -95,6 +95,55 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn read(&self, file: &Stat, offset: u64, buffer: &mut [u8]) -> Result<usize, Error>;
 }
 
+/// How much memory the entries of the directories that are open at one time may take. A million files in one folder fit.
+const LISTED_BYTES_MAX: usize = 256 << 20;
+
+/// What is left of the memory for directories.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    taken_bytes: usize,
+}
+
+impl Budget {
+    /// Takes what an entry needs that was found at `offset`: a name below a directory, and a target.
+    pub(crate) fn take(
+        &mut self,
+        structure: &'static str,
+        offset: u64,
+        directory: &GuestPath,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        self.taken_bytes += size_of::<Stat>() + directory.as_bytes().len() + 1 + bytes;
+        if self.taken_bytes <= LISTED_BYTES_MAX {
+            return Ok(());
+        }
+        let mib = LISTED_BYTES_MAX >> 20;
+        let expected = format!("directories whose entries take at most {mib} MiB");
+        let found = format!("more in {directory}");
+        Err(Error::corrupt(structure, offset, expected, found))
+    }
+
+    /// Takes what a found entry needs.
+    pub(crate) fn take_stat(&mut self, stat: &Stat) -> Result<(), Error> {
+        self.take("directory", 0, &stat.path, stat.target_bytes())
+    }
+
+    /// An entry is not held any more.
+    pub(crate) fn give_back(&mut self, directory: &GuestPath, bytes: usize) {
+        let taken = size_of::<Stat>() + directory.as_bytes().len() + 1 + bytes;
+        self.taken_bytes = self.taken_bytes.saturating_sub(taken);
+    }
+}
+
+impl Stat {
+    fn target_bytes(&self) -> usize {
+        match &self.kind {
+            StatKind::Symlink { target } => target.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Everything in a file system but the root, each directory directly followed by what is in it. Ends after the first
 /// error.
 #[derive(Debug)]
@@ -102,6 +151,7 @@ pub struct Walk<'fs> {
     file_system: &'fs dyn FileSystem,
     /// For each open directory what of it is still to come, last first.
     pending: Vec<Vec<Stat>>,
+    budget: Budget,
     /// No directory comes twice, so that the walk ends.
     entered: HashSet<u64>,
     enter: Option<Stat>,
@@ -113,6 +163,7 @@ pub fn walk(file_system: &dyn FileSystem) -> Walk<'_> {
     Walk {
         file_system,
         pending: Vec::new(),
+        budget: Budget::default(),
         entered: HashSet::new(),
         enter: None,
         failed: false,
@@ -134,11 +185,17 @@ impl Walk<'_> {
                 ));
             }
             let mut children = self.file_system.list(&directory)?;
+            for child in &children {
+                let bytes = child.path.as_bytes().len();
+                self.budget
+                    .take("directory", 0, &GuestPath::root(), bytes)?;
+            }
             children.reverse();
             self.pending.push(children);
         }
         while let Some(children) = self.pending.last_mut() {
             if let Some(child) = children.pop() {
+                self.budget.give_back(&child.path, child.target_bytes());
                 if child.kind == StatKind::Directory {
                     self.enter = Some(child.clone());
                 }

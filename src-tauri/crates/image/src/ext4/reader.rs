@@ -16,7 +16,7 @@
 use super::inode::{self, Inode, Run};
 use super::{Geometry, directory};
 use crate::disk::{ReadAt, SharedDisk};
-use crate::file_system::{FileSystem, FileSystemKind, Stat, StatKind};
+use crate::file_system::{Budget, FileSystem, FileSystemKind, Stat, StatKind};
 use crate::{Error, GuestPath};
 
 pub(super) const ROOT_INODE: u32 = 2;
@@ -230,6 +230,8 @@ impl FileSystem for Ext4 {
                 found,
             ));
         }
+        // Many names of one link have its target as often.
+        let mut budget = Budget::default();
         entries
             .into_iter()
             .map(|entry| {
@@ -241,7 +243,9 @@ impl FileSystem for Ext4 {
                         error,
                     )
                 })?;
-                self.stat(path, &self.inode(entry.inode)?)
+                let stat = self.stat(path, &self.inode(entry.inode)?)?;
+                budget.take_stat(&stat)?;
+                Ok(stat)
             })
             .collect()
     }

@@ -8,7 +8,7 @@ use super::directory::{self, Found, Parsed, Parser};
 use super::geometry::Geometry;
 use super::{DIRECTORY_BYTES_MAX, ENTRY_BYTES, FatKind};
 use crate::disk::{SharedDisk, le_u16, le_u32};
-use crate::file_system::{FileSystem, FileSystemKind, Stat, StatKind};
+use crate::file_system::{Budget, FileSystem, FileSystemKind, Stat, StatKind};
 use crate::{Error, GuestPath};
 
 /// Files are known by where their entry is, with this bit; directories by their first cluster, which is smaller.
@@ -308,7 +308,7 @@ impl FileSystem for Fat {
                 path: directory.path.clone(),
             });
         }
-        let mut stats = Vec::new();
+        let (mut stats, mut budget) = (Vec::new(), Budget::default());
         let mut parser = Parser::default();
         'stretches: for stretch in self.stretches(directory)? {
             // A cluster, or a fixed root: 2 MiB at most.
@@ -319,7 +319,9 @@ impl FileSystem for Fat {
                 match parser.next(entry) {
                     Parsed::End => break 'stretches,
                     Parsed::Entry(found) if !matches!(found.name.as_str(), "." | "..") => {
-                        stats.push(self.stat(&directory.path, &found, at)?);
+                        let stat = self.stat(&directory.path, &found, at)?;
+                        budget.take_stat(&stat)?;
+                        stats.push(stat);
                     }
                     Parsed::Entry(_) | Parsed::Nothing => {}
                 }

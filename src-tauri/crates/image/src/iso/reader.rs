@@ -5,7 +5,7 @@ use super::{
     DESCRIPTORS_AT, END, IS_DIRECTORY, PRIMARY, SECTOR, SECTOR_BYTES, STANDARD, SUPPLEMENTARY,
 };
 use crate::disk::{SharedDisk, le_u32};
-use crate::file_system::{FileSystem, FileSystemKind, Stat, StatKind};
+use crate::file_system::{Budget, FileSystem, FileSystemKind, Stat, StatKind};
 use crate::{Error, GuestPath};
 
 /// No disk has more descriptors.
@@ -201,7 +201,7 @@ impl Iso {
     /// What is in a directory, with the place of each record.
     fn children(&self, path: &GuestPath, start: u64) -> Result<Vec<Stat>, Error> {
         let bytes = self.directory_bytes(start)?;
-        let mut children = Vec::new();
+        let (mut children, mut budget) = (Vec::new(), Budget::default());
         let mut sector = vec![0; SECTOR_BYTES];
         for sector_at in (0..bytes).step_by(SECTOR_BYTES) {
             let length = usize::try_from((bytes - sector_at).min(SECTOR)).unwrap_or(0);
@@ -215,7 +215,9 @@ impl Iso {
                 };
                 within += used;
                 if record.name != [0] && record.name != [1] && !record.said.is_moved {
-                    children.push(self.stat(path, at, record)?);
+                    let child = self.stat(path, at, record)?;
+                    budget.take_stat(&child)?;
+                    children.push(child);
                 }
             }
         }

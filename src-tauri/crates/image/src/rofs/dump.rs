@@ -23,7 +23,7 @@ impl<R: Read + Seek> Reader<R> {
             superblock.symlinks,
             superblock.inodes
         ))?;
-        put(self.describe(&self.root(), None))?;
+        put(self.describe(&self.root()?, None))?;
         // Reading needs the image, which the walk does not hold: a directory at a time.
         let mut to_do = self.list(&GuestPath::root())?;
         to_do.reverse();

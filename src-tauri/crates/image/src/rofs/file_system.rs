@@ -57,7 +57,7 @@ impl FileSystem for Rofs {
         let EntryKind::File {
             offset_bytes,
             size_bytes,
-        } = self.reader.kind(file.inode)
+        } = self.reader.kind(file.inode)?
         else {
             return Err(not_found());
         };

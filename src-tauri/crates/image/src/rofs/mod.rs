@@ -37,6 +37,7 @@ mod reader;
 mod superblock;
 mod tables;
 mod update;
+mod window;
 mod writer;
 
 pub use file_system::Rofs;

@@ -2,16 +2,16 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::tables::Tables;
+use super::tables::{Child, Tables};
 use super::{BLOCK_BYTES, ROOT_INODE, Superblock};
+use crate::file_system::Budget;
 use crate::{Entry, EntryKind, Error, GuestPath};
 
-/// An open ROFS file system. Its tables are in memory, as they are in a guest; its files are not.
+/// An open ROFS file system. Its tables and its files stay where they are.
 #[derive(Debug)]
 pub struct Reader<R> {
-    image: R,
     superblock: Superblock,
-    tables: Tables,
+    tables: Tables<R>,
 }
 
 impl<R: Read + Seek> Reader<R> {
@@ -34,30 +34,8 @@ impl<R: Read + Seek> Reader<R> {
         let mut first = [0; Superblock::BYTES];
         image.read_exact(&mut first).map_err(Error::read(0))?;
         let superblock = Superblock::from_bytes(&first, image_bytes)?;
-        let start = superblock.structure_first_block * BLOCK_BYTES;
-        let length = superblock.structure_blocks * BLOCK_BYTES;
-        image
-            .seek(SeekFrom::Start(start))
-            .map_err(Error::read(start))?;
-        let mut bytes = Vec::new();
-        (&mut image)
-            .take(length)
-            .read_to_end(&mut bytes)
-            .map_err(Error::read(start))?;
-        if (bytes.len() as u64) < length {
-            return Err(Error::Corrupt {
-                structure: "ROFS structure",
-                offset: start,
-                expected: format!("{length} bytes"),
-                found: format!("{} before the end of the image", bytes.len()),
-            });
-        }
-        let tables = Tables::parse(bytes, &superblock, image_bytes)?;
-        Ok(Self {
-            image,
-            superblock,
-            tables,
-        })
+        let tables = Tables::parse(image, &superblock, image_bytes)?;
+        Ok(Self { superblock, tables })
     }
 
     /// What the first block says.
@@ -66,15 +44,19 @@ impl<R: Read + Seek> Reader<R> {
     }
 
     /// The root directory.
-    pub fn root(&self) -> Entry {
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn root(&self) -> Result<Entry, Error> {
         self.entry(GuestPath::root(), ROOT_INODE)
     }
 
     /// Walks over everything but the root, each directory directly followed by what is in it.
-    pub fn walk(&self) -> Walk<'_> {
+    pub fn walk(&self) -> Walk<'_, R> {
         Walk {
             tables: &self.tables,
             pending: Vec::new(),
+            budget: Budget::default(),
             enter: Some((GuestPath::root(), ROOT_INODE)),
         }
     }
@@ -82,25 +64,28 @@ impl<R: Read + Seek> Reader<R> {
     /// What is at a path; symlinks are not followed.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Read`].
     pub fn find(&self, path: &GuestPath) -> Result<Entry, Error> {
         let mut inode = ROOT_INODE;
         for component in path.components() {
-            inode = self
-                .tables
-                .children(inode)
-                .map(|place| self.tables.entry(place))
-                .find_map(|(inode, name)| (name == component).then_some(inode))
-                .ok_or_else(|| Error::NotFound { path: path.clone() })?;
+            let mut found = None;
+            let children = self.tables.children(inode)?;
+            self.tables.visit(children, |name, inode, _| {
+                if name == component {
+                    found = Some(inode);
+                }
+                Ok(found.is_some())
+            })?;
+            inode = found.ok_or_else(|| Error::NotFound { path: path.clone() })?;
         }
-        Ok(self.entry(path.clone(), inode))
+        self.entry(path.clone(), inode)
     }
 
     /// What is directly in a directory, sorted.
     ///
     /// # Errors
     /// [`Error::NotFound`], also for what is not a directory; [`Error::Corrupt`] for a path that is
-    /// too long or two entries of one name.
+    /// too long or two entries of one name, and for more entries than anybody would look at; [`Error::Read`].
     pub fn list(&self, directory: &GuestPath) -> Result<Vec<Entry>, Error> {
         let found = self.find(directory)?;
         if !matches!(found.kind, EntryKind::Directory { .. }) {
@@ -108,9 +93,17 @@ impl<R: Read + Seek> Reader<R> {
                 path: directory.clone(),
             });
         }
-        sorted_children(&self.tables, directory, found.inode)?
+        let mut budget = Budget::default();
+        sorted_children(&self.tables, directory, found.inode, &mut budget)?
             .into_iter()
-            .map(|child| Ok(self.entry(child_path(&self.tables, directory, child)?, child.1)))
+            .map(|child| {
+                let entry = self.entry(child_path(directory, &child)?, child.inode)?;
+                if let EntryKind::Symlink { target } = &entry.kind {
+                    // Many names of one link have its target as often.
+                    budget.take("ROFS symlink", child.offset, directory, target.len())?;
+                }
+                Ok(entry)
+            })
             .collect()
     }
 
@@ -128,52 +121,49 @@ impl<R: Read + Seek> Reader<R> {
                 path: file.path.clone(),
             });
         };
-        self.image
+        let image = self.tables.image();
+        image
             .seek(SeekFrom::Start(offset_bytes))
             .map_err(Error::read(offset_bytes))?;
-        Ok((&mut self.image).take(size_bytes))
+        Ok(image.take(size_bytes))
     }
 
     /// What an inode is, which must be one of those there are.
-    pub(super) fn kind(&self, inode: u64) -> EntryKind {
+    pub(super) fn kind(&self, inode: u64) -> Result<EntryKind, Error> {
         self.tables.kind(inode)
     }
 
-    fn entry(&self, path: GuestPath, inode: u64) -> Entry {
-        Entry {
-            path,
-            inode,
-            kind: self.tables.kind(inode),
-        }
+    fn entry(&self, path: GuestPath, inode: u64) -> Result<Entry, Error> {
+        let kind = self.tables.kind(inode)?;
+        Ok(Entry { path, inode, kind })
     }
 }
 
 /// Everything in a file system but the root, in the order of a [`Tree`](crate::Tree). Ends after the
 /// first error.
 #[derive(Debug)]
-pub struct Walk<'reader> {
-    tables: &'reader Tables,
+pub struct Walk<'reader, R> {
+    tables: &'reader Tables<R>,
     /// For each open directory what of it is still to come, last first.
-    pending: Vec<(GuestPath, Vec<Child<'reader>>)>,
+    pending: Vec<(GuestPath, Vec<Child>)>,
+    budget: Budget,
     /// The directory to go into next.
     enter: Option<(GuestPath, u64)>,
 }
 
-/// A name, its inode and its place in the table of directory entries.
-type Child<'reader> = (&'reader [u8], u64, usize);
-
-impl Walk<'_> {
+impl<R: Read + Seek> Walk<'_, R> {
     fn step(&mut self) -> Result<Option<Entry>, Error> {
         if let Some((directory, inode)) = self.enter.take() {
-            let mut children = sorted_children(self.tables, &directory, inode)?;
+            let mut children = sorted_children(self.tables, &directory, inode, &mut self.budget)?;
             children.reverse();
             self.pending.push((directory, children));
         }
         while let Some((directory, children)) = self.pending.last_mut() {
             if let Some(child) = children.pop() {
-                let path = child_path(self.tables, directory, child)?;
-                let inode = child.1;
-                let kind = self.tables.kind(inode);
+                self.budget.give_back(directory, child.name.len());
+                let path = child_path(directory, &child)?;
+                let inode = child.inode;
+                let kind = self.tables.kind(inode)?;
                 if matches!(kind, EntryKind::Directory { .. }) {
                     self.enter = Some((path.clone(), inode));
                 }
@@ -185,7 +175,7 @@ impl Walk<'_> {
     }
 }
 
-impl Iterator for Walk<'_> {
+impl<R: Read + Seek> Iterator for Walk<'_, R> {
     type Item = Result<Entry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -197,38 +187,41 @@ impl Iterator for Walk<'_> {
     }
 }
 
-fn sorted_children<'reader>(
-    tables: &'reader Tables,
+fn sorted_children<R: Read + Seek>(
+    tables: &Tables<R>,
     directory: &GuestPath,
     inode: u64,
-) -> Result<Vec<Child<'reader>>, Error> {
-    let mut children: Vec<Child<'_>> = tables
-        .children(inode)
-        .map(|place| {
-            let (inode, name) = tables.entry(place);
-            (name, inode, place)
-        })
-        .collect();
+    budget: &mut Budget,
+) -> Result<Vec<Child>, Error> {
+    let mut children = Vec::new();
+    tables.visit(tables.children(inode)?, |name, inode, offset| {
+        budget.take("ROFS directory entry", offset, directory, name.len())?;
+        children.push(Child {
+            name: name.to_vec(),
+            inode,
+            offset,
+        });
+        Ok(false)
+    })?;
     children.sort_unstable();
-    match children.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+    match children
+        .windows(2)
+        .find(|pair| pair[0].name == pair[1].name)
+    {
         None => Ok(children),
         Some(pair) => Err(Error::Corrupt {
             structure: "ROFS directory entry",
-            offset: tables.entry_offset(pair[1].2),
+            offset: pair[1].offset,
             expected: format!("one entry of each name in {directory}"),
-            found: format!("two of \"{}\"", pair[0].0.escape_ascii()),
+            found: format!("two of \"{}\"", pair[0].name.escape_ascii()),
         }),
     }
 }
 
-fn child_path(
-    tables: &Tables,
-    directory: &GuestPath,
-    (name, _, place): Child<'_>,
-) -> Result<GuestPath, Error> {
-    directory.join(name).map_err(|error| Error::Corrupt {
+fn child_path(directory: &GuestPath, child: &Child) -> Result<GuestPath, Error> {
+    directory.join(&child.name).map_err(|error| Error::Corrupt {
         structure: "ROFS directory entry",
-        offset: tables.entry_offset(place),
+        offset: child.offset,
         expected: "a path that a guest can name".to_owned(),
         found: error.to_string(),
     })

@@ -6,8 +6,7 @@ use crate::Error;
 const MAGIC: u64 = 0xDEAD_BEAD;
 const VERSION: u64 = 1;
 
-/// A guest reads all tables into memory when it mounts; so do we, and this much is enough for
-/// millions of files.
+/// A guest reads all tables into memory when it mounts: this much is enough for millions of files.
 const STRUCTURE_BYTES_MAX: u64 = 1 << 30;
 
 /// The first block of a ROFS file system, checked.
@@ -112,6 +111,11 @@ impl Superblock {
         let room = table(48, "symlinks", room, symlinks, SYMLINK_HEADER_BYTES)?;
         table(56, "inodes", room, inodes, INODE_BYTES)?;
         expect(inodes >= 1, 56, "a root inode", inodes)?;
+        // Each of both is what one inode is: tables that say nothing are not gone over.
+        let most = inodes - 1;
+        let told = |what: &str| format!("at most {most} {what} for {inodes} inodes");
+        expect(entries <= most, 40, &told("directory entries"), entries)?;
+        expect(symlinks <= most, 48, &told("symlinks"), symlinks)?;
         Ok(Self {
             structure_first_block: first,
             structure_blocks: blocks,

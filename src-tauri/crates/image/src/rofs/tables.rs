@@ -5,35 +5,71 @@
 //! - a name is one valid component;
 //! - no inode is named twice and no directory entry is in two directories, so that what hangs under
 //!   the root is a tree and a walk over it ends.
+//!
+//! The tables stay in the image. In memory is where every 32nd record of varying length lies, and a few pages of what was
+//! looked at last: an image that claims to hold a hundred million files costs no more than a few megabytes before it is
+//! found to lie.
 
+use std::io::{Read, Seek};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::window::Window;
 use super::{
     BLOCK_BYTES, ENTRY_HEADER_BYTES, INODE_BYTES, MODE_DIRECTORY, MODE_FILE, MODE_SYMLINK,
     NAME_BYTES_MAX, ROOT_INODE, SYMLINK_HEADER_BYTES, Superblock,
 };
 use crate::{EntryKind, Error};
 
-/// The tables as they are in the image, with the places of the records of varying length.
+/// The place of one record of so many is kept.
+const MARK_EVERY: u64 = 32;
+
+/// As lengths of arrays.
+const HEADER: usize = 10;
+const INODE: usize = 32;
+const _: () = assert!(HEADER as u64 == ENTRY_HEADER_BYTES && INODE as u64 == INODE_BYTES);
+
+/// The tables of an image, and the image.
 #[derive(Debug)]
-pub(super) struct Tables {
-    bytes: Vec<u8>,
-    entries: Vec<u32>,
-    symlinks: Vec<u32>,
-    inodes_start: usize,
-    /// Where the bytes are in the image.
-    start: u64,
+pub(super) struct Tables<R> {
+    window: Mutex<Window<R>>,
+    entries: Marks,
+    symlinks: Marks,
+    inodes_start: u64,
+}
+
+/// Where every 32nd record of a table lies.
+#[derive(Debug, Default)]
+struct Marks(Vec<u32>);
+
+impl Marks {
+    /// Notes where a record lies; they come one after the other.
+    fn note(&mut self, record: u64, at: u64) {
+        if record.is_multiple_of(MARK_EVERY) {
+            // The structure is smaller than 4 GiB.
+            self.0.push(u32::try_from(at).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// The place of the record that is marked before `record`, and how many have to be gone over from there.
+    fn before(&self, record: u64) -> (u64, u64) {
+        let mark = usize::try_from(record / MARK_EVERY).unwrap_or(usize::MAX);
+        let at = self.0.get(mark).copied().unwrap_or(u32::MAX);
+        (u64::from(at), record % MARK_EVERY)
+    }
 }
 
 /// One bit for each record of a table.
 struct Seen(Vec<u64>);
 
 impl Seen {
-    fn new(count: usize) -> Self {
-        Self(vec![0; count.div_ceil(64)])
+    fn new(count: u64) -> Self {
+        Self(vec![0; to_usize(count.div_ceil(64))])
     }
 
     /// Marks a record, and tells whether it was marked before.
-    fn mark(&mut self, record: usize) -> bool {
-        let (word, bit) = (record / 64, 1 << (record % 64));
+    fn mark(&mut self, record: u64) -> bool {
+        let (word, bit) = (to_usize(record / 64), 1 << (record % 64));
         let before = self.0[word] & bit != 0;
         self.0[word] |= bit;
         before
@@ -49,65 +85,82 @@ struct Inode {
     count: u64,
 }
 
-impl Tables {
-    /// Takes the bytes of the structure, checks them, and notes where the records are.
+/// A directory entry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Child {
+    pub(super) name: Vec<u8>,
+    pub(super) inode: u64,
+    /// Where it is in the image.
+    pub(super) offset: u64,
+}
+
+impl<R: Read + Seek> Tables<R> {
+    /// Goes over the structure, checks it, and notes where the records are.
     pub(super) fn parse(
-        bytes: Vec<u8>,
+        image: R,
         superblock: &Superblock,
         image_bytes: u64,
     ) -> Result<Self, Error> {
         let start = superblock.structure_first_block * BLOCK_BYTES;
+        let length = superblock.structure_blocks * BLOCK_BYTES;
         let mut parser = Parser {
-            bytes: &bytes,
-            start,
+            window: Window::new(image, start, length),
             position: 0,
         };
-        let mut entries = Vec::new();
-        let mut named = Seen::new(to_usize(superblock.inodes));
-        for _ in 0..superblock.directory_entries {
-            entries.push(parser.entry(superblock, &mut named)?);
+        let mut entries = Marks::default();
+        let mut named = Seen::new(superblock.inodes);
+        for entry in 0..superblock.directory_entries {
+            let at = parser.entry(superblock, &mut named)?;
+            entries.note(entry, at);
         }
-        let mut symlinks = Vec::new();
-        for _ in 0..superblock.symlinks {
-            symlinks.push(parser.symlink()?);
+        drop(named);
+        let mut symlinks = Marks::default();
+        for symlink in 0..superblock.symlinks {
+            let at = parser.symlink()?;
+            symlinks.note(symlink, at);
         }
         let inodes_start = parser.position;
-        let mut owned = Seen::new(entries.len());
+        let mut owned = Seen::new(superblock.directory_entries);
         for number in ROOT_INODE..=superblock.inodes {
             parser.inode(number, superblock, image_bytes, &mut owned)?;
         }
         Ok(Self {
-            bytes,
+            window: Mutex::new(parser.window),
             entries,
             symlinks,
             inodes_start,
-            start,
         })
     }
 
-    /// The inode and the name of a directory entry.
-    pub(super) fn entry(&self, place: usize) -> (u64, &[u8]) {
-        let at = self.entries[place] as usize;
-        (u64_at(&self.bytes, at), self.counted(at + 8))
+    pub(super) fn image(&mut self) -> &mut R {
+        &mut self
+            .window
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .image
     }
 
-    /// Where a directory entry is in the image.
-    pub(super) fn entry_offset(&self, place: usize) -> u64 {
-        self.start + u64::from(self.entries[place])
+    fn window(&self) -> MutexGuard<'_, Window<R>> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an inode is.
-    pub(super) fn kind(&self, number: u64) -> EntryKind {
-        let inode = self.inode(number);
-        match inode.mode {
+    pub(super) fn kind(&self, number: u64) -> Result<EntryKind, Error> {
+        let mut window = self.window();
+        let inode = self.inode(&mut window, number)?;
+        Ok(match inode.mode {
             MODE_DIRECTORY => EntryKind::Directory {
                 children: inode.count,
             },
-            MODE_SYMLINK => EntryKind::Symlink {
-                target: self
-                    .counted(self.symlinks[to_usize(inode.data)] as usize)
-                    .to_vec(),
-            },
+            MODE_SYMLINK => {
+                let (mut at, skipped) = self.symlinks.before(inode.data);
+                for _ in 0..skipped {
+                    at += SYMLINK_HEADER_BYTES + u64::from(window.u16_at(at)?);
+                }
+                let mut target = vec![0; usize::from(window.u16_at(at)?)];
+                window.read_at(at + SYMLINK_HEADER_BYTES, &mut target)?;
+                EntryKind::Symlink { target }
+            }
             _ => EntryKind::File {
                 // The block of an empty file means nothing.
                 offset_bytes: if inode.count == 0 {
@@ -117,109 +170,154 @@ impl Tables {
                 },
                 size_bytes: inode.count,
             },
-        }
+        })
     }
 
     /// The directory entries of an inode; none where it is not a directory.
-    pub(super) fn children(&self, number: u64) -> std::ops::Range<usize> {
-        let inode = self.inode(number);
+    pub(super) fn children(&self, number: u64) -> Result<Range<u64>, Error> {
+        let inode = self.inode(&mut self.window(), number)?;
         if inode.mode != MODE_DIRECTORY || inode.count == 0 {
-            return 0..0;
+            return Ok(0..0);
         }
-        let first = to_usize(inode.data);
-        first..first + to_usize(inode.count)
+        Ok(inode.data..inode.data + inode.count)
     }
 
-    fn inode(&self, number: u64) -> Inode {
-        let at = self.inodes_start + to_usize((number - ROOT_INODE) * INODE_BYTES);
-        Inode::at(&self.bytes, at)
+    /// Goes over directory entries, in the order in which they lie there, until `visit` has what it wants.
+    pub(super) fn visit(
+        &self,
+        places: Range<u64>,
+        mut visit: impl FnMut(&[u8], u64, u64) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let (mut at, mut skipped) = self.entries.before(places.start);
+        let mut left = places.end - places.start;
+        let mut name = [0; NAME_BYTES_MAX];
+        while left > 0 {
+            let (inode, length) = {
+                let mut window = self.window();
+                let mut header = [0; HEADER];
+                window.read_at(at, &mut header)?;
+                let (inode, length) = entry_header(&header);
+                let length = length.min(NAME_BYTES_MAX);
+                if skipped == 0 {
+                    window.read_at(at + ENTRY_HEADER_BYTES, &mut name[..length])?;
+                }
+                (inode, length)
+            };
+            if skipped > 0 {
+                skipped -= 1;
+            } else {
+                let offset = self.window().start() + at;
+                if visit(&name[..length], inode, offset)? {
+                    return Ok(());
+                }
+                left -= 1;
+            }
+            at += ENTRY_HEADER_BYTES + length as u64;
+        }
+        Ok(())
     }
 
-    fn counted(&self, at: usize) -> &[u8] {
-        let length = usize::from(u16_at(&self.bytes, at));
-        &self.bytes[at + 2..at + 2 + length]
+    fn inode(&self, window: &mut Window<R>, number: u64) -> Result<Inode, Error> {
+        Inode::read(
+            window,
+            self.inodes_start + (number - ROOT_INODE) * INODE_BYTES,
+        )
     }
 }
 
 impl Inode {
-    fn at(bytes: &[u8], at: usize) -> Self {
-        Self {
-            mode: u64_at(bytes, at),
-            number: u64_at(bytes, at + 8),
-            data: u64_at(bytes, at + 16),
-            count: u64_at(bytes, at + 24),
+    fn read<R: Read + Seek>(window: &mut Window<R>, at: u64) -> Result<Self, Error> {
+        let mut bytes = [0; INODE];
+        window.read_at(at, &mut bytes)?;
+        let mut fields = [0; 4];
+        for (field, bytes) in fields.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *field = u64::from_le_bytes(*bytes);
         }
+        let [mode, number, data, count] = fields;
+        Ok(Self {
+            mode,
+            number,
+            data,
+            count,
+        })
     }
 }
 
-struct Parser<'bytes> {
-    bytes: &'bytes [u8],
-    /// Where the bytes are in the image.
-    start: u64,
-    position: usize,
+/// The inode and the length of the name.
+fn entry_header(header: &[u8; HEADER]) -> (u64, usize) {
+    let [inode @ .., low, high] = *header;
+    (
+        u64::from_le_bytes(inode),
+        usize::from(u16::from_le_bytes([low, high])),
+    )
 }
 
-impl Parser<'_> {
+struct Parser<R> {
+    window: Window<R>,
+    position: u64,
+}
+
+impl<R: Read + Seek> Parser<R> {
     fn corrupt(
         &self,
         structure: &'static str,
-        at: usize,
+        at: u64,
         expected: impl Into<String>,
         found: impl std::fmt::Display,
     ) -> Error {
         Error::Corrupt {
             structure,
-            offset: self.start + at as u64,
+            offset: self.window.start() + at,
             expected: expected.into(),
             found: found.to_string(),
         }
     }
 
     /// Goes over `length` bytes and says where they start.
-    fn take(&mut self, structure: &'static str, length: usize) -> Result<usize, Error> {
-        let (at, left) = (self.position, self.bytes.len() - self.position);
+    fn take(&mut self, structure: &'static str, length: u64) -> Result<u64, Error> {
+        let (at, left) = (self.position, self.window.length() - self.position);
         if length > left {
-            return Err(self.corrupt(
-                structure,
-                at,
-                format!("{length} bytes"),
-                format!("{left} left"),
-            ));
+            let expected = format!("{length} bytes");
+            return Err(self.corrupt(structure, at, expected, format!("{left} left")));
         }
         self.position += length;
         Ok(at)
     }
 
-    fn entry(&mut self, superblock: &Superblock, named: &mut Seen) -> Result<u32, Error> {
+    fn entry(&mut self, superblock: &Superblock, named: &mut Seen) -> Result<u64, Error> {
         const WHAT: &str = "ROFS directory entry";
-        let at = self.take(WHAT, to_usize(ENTRY_HEADER_BYTES))?;
-        let inode = u64_at(self.bytes, at);
+        let at = self.take(WHAT, ENTRY_HEADER_BYTES)?;
+        let mut header = [0; HEADER];
+        self.window.read_at(at, &mut header)?;
+        let (inode, length) = entry_header(&header);
         if inode <= ROOT_INODE || inode > superblock.inodes {
             let expected = format!("an inode of 2 to {}", superblock.inodes);
             return Err(self.corrupt(WHAT, at, expected, inode));
         }
-        if named.mark(to_usize(inode - ROOT_INODE)) {
+        if named.mark(inode - ROOT_INODE) {
             return Err(self.corrupt(WHAT, at, "an inode not named before", inode));
         }
-        let length = usize::from(u16_at(self.bytes, at + 8));
         if length == 0 || length > NAME_BYTES_MAX {
             let expected = format!("a name of 1 to {NAME_BYTES_MAX} bytes");
             return Err(self.corrupt(WHAT, at + 8, expected, length));
         }
-        let name_at = self.take(WHAT, length)?;
-        let name = &self.bytes[name_at..name_at + length];
+        let name_at = self.take(WHAT, length as u64)?;
+        let mut name = [0; NAME_BYTES_MAX];
+        let name = &mut name[..length];
+        self.window.read_at(name_at, name)?;
         if name == b"." || name == b".." || name.iter().any(|&byte| byte == b'/' || byte == 0) {
             let found = format!("\"{}\"", name.escape_ascii());
             return Err(self.corrupt(WHAT, name_at, "a file's name", found));
         }
-        Ok(to_u32(at))
+        Ok(at)
     }
 
-    fn symlink(&mut self) -> Result<u32, Error> {
+    fn symlink(&mut self) -> Result<u64, Error> {
         const WHAT: &str = "ROFS symlink";
-        let at = self.take(WHAT, to_usize(SYMLINK_HEADER_BYTES))?;
-        self.take(WHAT, usize::from(u16_at(self.bytes, at)))?;
-        Ok(to_u32(at))
+        let at = self.take(WHAT, SYMLINK_HEADER_BYTES)?;
+        let length = self.window.u16_at(at)?;
+        self.take(WHAT, u64::from(length))?;
+        Ok(at)
     }
 
     fn inode(
@@ -230,8 +328,8 @@ impl Parser<'_> {
         owned: &mut Seen,
     ) -> Result<(), Error> {
         const WHAT: &str = "ROFS inode";
-        let at = self.take(WHAT, to_usize(INODE_BYTES))?;
-        let inode = Inode::at(self.bytes, at);
+        let at = self.take(WHAT, INODE_BYTES)?;
+        let inode = Inode::read(&mut self.window, at)?;
         if inode.number != number {
             return Err(self.corrupt(WHAT, at + 8, format!("number {number}"), inode.number));
         }
@@ -247,7 +345,7 @@ impl Parser<'_> {
                     return Err(self.corrupt(WHAT, at + 16, expected, found));
                 }
                 for child in 0..inode.count {
-                    if owned.mark(to_usize(inode.data + child)) {
+                    if owned.mark(inode.data + child) {
                         let expected = "children that are in no other directory";
                         let found = format!("entry {}", inode.data + child);
                         return Err(self.corrupt(WHAT, at + 16, expected, found));
@@ -278,22 +376,7 @@ impl Parser<'_> {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut field = [0; 8];
-    field.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(field)
-}
-
-/// Counts and places are below the size of the structure, which is in memory.
+/// Counts are below the size of the structure.
 fn to_usize(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-/// The structure is smaller than 4 GiB.
-fn to_u32(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }

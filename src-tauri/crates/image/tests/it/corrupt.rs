@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use windlass_image::{EntryKind, detect, ext4, mbr, osv, rofs};
+use windlass_image::{EntryKind, GuestPath, detect, ext4, mbr, osv, rofs};
 
 use crate::trees::{files, path, rofs_image, sampler};
 
@@ -171,6 +171,174 @@ fn a_structure_of_an_exabyte_is_not_read() {
     }
     let error = rofs::Reader::open(Endless { start, position: 0 }).unwrap_err();
     insta::assert_snapshot!(error, @"the image is damaged: ROFS superblock at byte 32: expected a structure of at most 2097152 blocks, found 1125899906842624");
+}
+
+/// Tables of as many files in the root as one likes, made up as they are read.
+struct MadeUp {
+    files: u64,
+    /// What every inode but the root's is.
+    mode: u64,
+    target: Vec<u8>,
+    position: u64,
+}
+
+const MADE_UP_ENTRY: u64 = 10 + 8;
+
+impl MadeUp {
+    fn symlinks(&self) -> u64 {
+        u64::from(!self.target.is_empty())
+    }
+
+    fn inodes_start(&self) -> u64 {
+        let symlinks = self.symlinks() * (2 + self.target.len() as u64);
+        512 + self.files * MADE_UP_ENTRY + symlinks
+    }
+
+    fn length(&self) -> u64 {
+        (self.inodes_start() + (self.files + 1) * 32).next_multiple_of(512)
+    }
+
+    fn byte(&self, at: u64) -> u8 {
+        let links = 512 + self.files * MADE_UP_ENTRY;
+        let of = |fields: &[u64], at: u64| {
+            let byte = usize::try_from(at % 8).unwrap();
+            let field = fields.get(usize::try_from(at / 8).unwrap());
+            field.map_or(0, |field| field.to_le_bytes()[byte])
+        };
+        if at < 512 {
+            let blocks = self.length() / 512 - 1;
+            let (files, symlinks) = (self.files, self.symlinks());
+            of(
+                &[0xDEAD_BEAD, 1, 512, 1, blocks, files, symlinks, files + 1],
+                at,
+            )
+        } else if at < links {
+            let (file, within) = ((at - 512) / MADE_UP_ENTRY, (at - 512) % MADE_UP_ENTRY);
+            match within {
+                0..8 => of(&[file + 2], within),
+                8 => 8,
+                9 => 0,
+                _ => {
+                    b"0123456789abcdef"[usize::try_from(file >> (4 * (17 - within)) & 15).unwrap()]
+                }
+            }
+        } else if at < self.inodes_start() {
+            let length = u16::try_from(self.target.len()).unwrap().to_le_bytes();
+            let within = usize::try_from(at - links).unwrap();
+            length
+                .iter()
+                .chain(&self.target)
+                .nth(within)
+                .copied()
+                .unwrap_or(0)
+        } else {
+            let (inode, within) = (
+                (at - self.inodes_start()) / 32 + 1,
+                (at - self.inodes_start()) % 32,
+            );
+            match inode {
+                1 => of(&[0x4000, 1, 0, self.files], within),
+                _ if inode > self.files + 1 => 0,
+                _ => of(&[self.mode, inode, 0, self.symlinks()], within),
+            }
+        }
+    }
+}
+
+impl Read for MadeUp {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.length() - self.position).unwrap();
+        let count = left.min(buffer.len());
+        for byte in &mut buffer[..count] {
+            *byte = self.byte(self.position);
+            self.position += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Seek for MadeUp {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.position = match to {
+            SeekFrom::Start(position) => position,
+            SeekFrom::End(_) => self.length(),
+            SeekFrom::Current(distance) => self.position.saturating_add_signed(distance),
+        };
+        Ok(self.position)
+    }
+}
+
+/// What the child of the next test does.
+#[test]
+#[ignore = "a child of another test"]
+fn child_that_opens_large_tables() {
+    let image = MadeUp {
+        files: 400_000,
+        mode: 0x8000,
+        target: Vec::new(),
+        position: 0,
+    };
+    let before = high_water_kib();
+    let reader = rofs::Reader::open(image).unwrap();
+    println!("open {}", high_water_kib() - before);
+    let last = reader.find(&path("00061a7f")).unwrap();
+    assert_eq!(last.inode, 400_001);
+}
+
+fn high_water_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn large_tables_are_not_taken_into_memory() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "corrupt::child_that_opens_large_tables",
+            "--nocapture",
+        ])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{words}");
+    let line = words.lines().find_map(|line| line.split("open ").nth(1));
+    let taken_kib: u64 = line.unwrap().trim().parse().unwrap();
+    // The tables have 20 MB.
+    assert!(taken_kib < 8192, "{taken_kib} KiB");
+}
+
+#[test]
+fn many_names_of_one_long_link_are_refused() {
+    let image = MadeUp {
+        files: 20_000,
+        mode: 0xA000,
+        target: vec![b'x'; 60_000],
+        position: 0,
+    };
+    let reader = rofs::Reader::open(image).unwrap();
+    let error = reader.list(&GuestPath::root()).unwrap_err();
+    let found = error.to_string();
+    assert!(
+        found.contains("entries take at most 256 MiB, found more in /"),
+        "{found}"
+    );
+}
+
+#[test]
+fn tables_that_say_nothing_are_not_gone_over() {
+    // A gibibyte of empty symlinks, of which a few kilobytes of a compressed disk may be all.
+    let mut start = Vec::new();
+    for field in [0xDEAD_BEAD_u64, 1, 512, 1, 2 << 20, 0, 1 << 28, 1] {
+        start.extend(field.to_le_bytes());
+    }
+    let error = rofs::Reader::open(Endless { start, position: 0 }).unwrap_err();
+    insta::assert_snapshot!(error, @"the image is damaged: ROFS superblock at byte 48: expected at most 0 symlinks for 1 inodes, found 268435456");
 }
 
 #[test]
