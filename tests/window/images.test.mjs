@@ -1,14 +1,31 @@
 /** What is in an image, in the real window: built, looked into, dragged out of, changed, compared, exported, verified. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import test from "node:test";
 import { Key } from "selenium-webdriver";
 import { answerDialog } from "./lib/dialog.mjs";
 import { dragOut } from "./lib/drag.mjs";
 import { until } from "./lib/processes.mjs";
 import { story } from "./lib/story.mjs";
+
+/** What all exports of the node microservice come to. */
+const EXPORTED = [
+  "disk.img",
+  "disk.tar",
+  "disk.vdi",
+  "disk.vhdx",
+  "disk.vmdk",
+  "node-microservice.cdx.json",
+  "node-microservice.cmdline",
+  "node-microservice.files.json",
+  "node-microservice.img",
+  "node-microservice.initrd",
+  "node-microservice.spdx.json",
+  "node-microservice.vmlinuz",
+  "small.qcow2",
+];
 
 /** Chooses one of a few ways of seeing the same thing. */
 async function view(window, name) {
@@ -144,6 +161,42 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       execFileSync("qemu-img", ["check", "-q", place("before.qcow2")]);
     });
 
+    await scene("it is exported in the other formats, with lists of what is in it", async (window) => {
+      const folder = place("exports");
+      mkdirSync(folder);
+      const begin = async (format, path, lists = []) => {
+        await window.press("Export…");
+        await window.find("dialog", "Export Node microservice");
+        await window.script(
+          `[...document.querySelectorAll("dialog input[type=radio]")]
+             .find((one) => one.parentElement.querySelector(".title").textContent === arguments[0]).click()`,
+          format,
+        );
+        for (const list of lists) await (await window.find("checkbox", list)).click();
+        await window.press("Choose place…");
+        await answerDialog(window, path);
+        const told = path === folder ? `Kernel and disk were written to ${path}` : `${basename(path)} was written`;
+        await window.reads(told, { within: 60_000 });
+      };
+      await begin("vmdk", join(folder, "disk.vmdk"), ["List of files", "SBOM (SPDX)", "SBOM (CycloneDX)"]);
+      for (const format of ["vdi", "vhdx", "tar"]) await begin(format, join(folder, `disk.${format}`));
+      await begin("raw", join(folder, "disk.img"));
+      await begin("qcow2, compressed", join(folder, "small.qcow2"));
+      await begin("Kernel and disk", folder);
+      const written = readdirSync(folder).sort();
+      assert.deepEqual(written, EXPORTED);
+      for (const name of ["disk.vmdk", "disk.vdi", "disk.vhdx", "small.qcow2"])
+        execFileSync("qemu-img", ["compare", "-q", join(folder, name), join(folder, "disk.img")]);
+      assert.match(execFileSync("tar", ["-tf", join(folder, "disk.tar")], { encoding: "utf8" }), /server\.js/);
+    });
+
+    await scene("what a job made is gone to from Activity", async (window) => {
+      await window.go("Activity");
+      await window.find("button", "Show folder");
+      await lookAt(window, "activity-images");
+      await window.chord(Key.ALT, Key.ARROW_LEFT);
+    });
+
     await scene("it is verified against its list of files", async (window) => {
       await window.press("Verify");
       await window.reads(/files are as the list says/, { within: 60_000 });
@@ -178,7 +231,58 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await lookAt(window, "comparison");
     });
 
-    await scene("a volume is created, looked into and deleted", async (window) => {
+    await scene("boot command, size and one file are changed in place", async (window) => {
+      await toBuilds();
+      await window.press("Look into the build");
+      await window.press("Edit boot command");
+      await fill(window, "textbox", "Boot command", "/usr/bin/node /app/server.js --quiet");
+      await window.accessible("the boot command");
+      await window.screenshot("image-command-light");
+      await window.press("Save");
+      await window.gone("dialog");
+      await window.reads("server.js --quiet");
+
+      await window.press("More actions");
+      await window.press("Resize…", { role: "menuitem" });
+      await fill(window, "textbox", "New size", "300");
+      await window.screenshot("image-resize-light");
+      await window.press("Resize");
+      await window.reads("300 MiB", { within: 60_000 });
+
+      const greeting = place("other.js");
+      writeFileSync(greeting, "// Another server.\n");
+      await view(window, "Files");
+      await open("server.js");
+      await window.press("Replace this file…");
+      await answerDialog(window, greeting);
+      await window.reads("was replaced by other.js");
+      await window.reads("// Another server.");
+      await window.screenshot("image-replaced-light");
+      const info = await window.invoke("image_info", { image: (await builds())[0].id });
+      assert.equal(info.sizeBytes, 300 << 20);
+      assert.equal(info.guestCommandLine, "/usr/bin/node /app/server.js --quiet");
+      execFileSync("e2fsck", ["-fn", info.path]);
+    });
+
+    await scene("an image is compared with a folder, down to the lines", async (window) => {
+      const folder = place("as-a-folder");
+      execFileSync("mkdir", ["-p", join(folder, "app")]);
+      writeFileSync(join(folder, "server.js"), "// Only a folder.\n");
+      await toBuilds();
+      await window.press("Look into the build");
+      await window.press("Compare with…");
+      await window.press("Folder…");
+      await answerDialog(window, folder);
+      const row = await window.find("row", /server\.js$/, { within: 60_000 });
+      await (await row.findElement({ css: ".mono" })).click();
+      await window.reads("// Only a folder.");
+      await window.screenshot("comparison-folder-light");
+      await window.go("Activity");
+      await window.press("Show comparison");
+      await window.find("row", /server\.js$/);
+    });
+
+    await scene("a volume is created, attached, looked into, made larger and deleted", async (window) => {
       await window.go("Machines");
       await view(window, "Volumes");
       await window.reads("No volumes yet");
@@ -193,8 +297,30 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await window.openRow("results");
       await window.find("tree", /results/);
       await window.reads("lost+found");
+      await window.press("More actions");
+      await window.press("Extract all files…", { role: "menuitem" });
+      mkdirSync(place("volume"));
+      await answerDialog(window, place("volume"));
+      await window.reads("was copied to");
+
+      await window.go("Appliances");
+      await window.openRow(/^Node microservice/);
+      await window.tab("Disk");
+      await window.press("Attach a volume");
+      await fill(window, "textbox", "Place of volume 1 in the guest", "/data");
+      await lookAt(window, "disk-volume");
+      await until("the settings with the volume", async () => {
+        const { settings } = await window.invoke("appliance_run_form", { id: (await appliance()).id });
+        return settings.volumes?.length === 1 && settings.volumes[0].path === "/data";
+      });
+      await window.press("Do not attach results");
       await window.go("Machines");
       await view(window, "Volumes");
+      await window.press("Actions for results");
+      await window.press("Resize…", { role: "menuitem" });
+      await fill(window, "textbox", "New size", "2");
+      await window.press("Resize");
+      await window.reads("results has 2 GiB now", { within: 60_000 });
       await window.press("Actions for results");
       await window.press("Delete", { role: "menuitem" });
       await window.find("alertdialog", "Delete the volume results?");
@@ -218,6 +344,42 @@ test("images", { timeout: 1_200_000 }, async (t) => {
       await window.press("Look into it");
       await window.find("tree", /before\.qcow2/);
       assert.ok(existsSync(place("before.qcow2")));
+    });
+
+    await scene("images of every format are imported by drop", async (window) => {
+      const raw = join(place("exports"), "disk.img");
+      for (const [program, suffix] of [["gzip", "gz"], ["xz", "xz"], ["zstd", "zst"]]) {
+        const name = join(place("exports"), `${suffix}.img`);
+        execFileSync("cp", ["--sparse=always", raw, name]);
+        execFileSync(program, ["-1", "-q", name]);
+        rmSync(name, { force: true });
+      }
+      const names = ["disk.vmdk", "disk.vdi", "disk.vhdx", "gz.img.gz", "xz.img.xz", "zst.img.zst"];
+      await window.drop(...names.map((name) => join(place("exports"), name)));
+      for (const name of names) {
+        await window.find("dialog", new RegExp(name.replaceAll(".", "\\.")));
+        await window.press("Import it");
+      }
+      await until("the imported images", async () => (await window.invoke("images")).length === 1 + names.length, { within: 120_000 });
+      await window.go("Machines");
+      await view(window, "Images");
+      await lookAt(window, "images-many");
+      for (const { path } of await window.invoke("images"))
+        execFileSync("qemu-img", ["compare", "-q", path, path.includes("before") ? place("before.qcow2") : raw]);
+    });
+
+    await scene("a job is cancelled and tried again from Activity", async (window) => {
+      const path = place("random.img.gz");
+      execFileSync("sh", ["-c", 'head -c 400M /dev/urandom | gzip -1 > "$0"', path]);
+      await window.drop(path);
+      await window.press("Import it");
+      await window.go("Activity");
+      await window.press(/^Cancel/);
+      await window.reads("Cancelled");
+      await window.screenshot("activity-cancelled-light");
+      await window.press("Try again");
+      await window.find("button", "Look into it", { within: 120_000 });
+      await window.accessible("a job that was tried again");
     });
   });
 });

@@ -236,6 +236,8 @@ export const commands = {
 	machineLoadHistory: (id: string | null, minutes: number) => typedError<LoadPoint[], AppError>(__TAURI_INVOKE("machine_load_history", { id, minutes })),
 	/**  Saves what the display shows now as a PNG file. */
 	machineScreenshot: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_screenshot", { id, path })),
+	/**  What the display shows now, as a small PNG. */
+	machineThumbnail: (id: string, width: number, height: number) => typedError<ArrayBuffer, AppError>(__TAURI_INVOKE("machine_thumbnail", { id, width, height })),
 	/**  Sends what changed in the appliance to a machine that runs. */
 	machinePush: (id: string) => typedError<Job, AppError>(__TAURI_INVOKE("machine_push", { id })),
 	/**  What a push would do now. */

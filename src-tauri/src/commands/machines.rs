@@ -146,6 +146,18 @@ pub async fn machine_screenshot(
     workshop.save_screenshot(&id, &path).await
 }
 
+/// What the display shows now, as a small PNG.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_thumbnail(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    width: u32,
+    height: u32,
+) -> Result<Bytes> {
+    Ok(Bytes(workshop.machine_thumbnail(&id, width, height).await?))
+}
+
 /// Sends what changed in the appliance to a machine that runs.
 #[tauri::command]
 #[specta::specta]
@@ -194,7 +206,8 @@ pub async fn console_open(
     from_byte: u64,
     on_bytes: Channel<Bytes>,
 ) -> Result<String> {
-    Ok(streams.open_console(workshop.console(&id, from_byte)?, on_bytes))
+    let console = workshop.console(&id, from_byte)?.for_a_screen();
+    Ok(streams.open_console(console, on_bytes))
 }
 
 /// Says that so many bytes of a console were drawn.

@@ -144,6 +144,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             machines::machine_loads,
             machines::machine_load_history,
             machines::machine_screenshot,
+            machines::machine_thumbnail,
             machines::machine_push,
             machines::machine_push_preview,
             machines::machine_last_push,

@@ -75,11 +75,16 @@ export async function exportImage({
     const error = jobs.get(id)?.error;
     if (error) dialogs.fail(m.error_exporting({ name }), error);
     if (state === "done")
-      toasts.show(m.image_exported({ name: fileName(path) }), {
-        action: {
-          label: m.reveal_folder(),
-          run: () => void dialogs.attempt(m.error_revealing(), () => backend.revealPath(path)),
+      toasts.show(
+        choice.folder
+          ? m.image_exported_to({ folder: path })
+          : m.image_exported({ name: fileName(path) }),
+        {
+          action: {
+            label: m.reveal_folder(),
+            run: () => void dialogs.attempt(m.error_revealing(), () => backend.revealPath(path)),
+          },
         },
-      });
+      );
   });
 }

@@ -10,12 +10,16 @@ export type PackageTab = (typeof TABS)["packages"][number];
 export type MachineTab = (typeof TABS)["machine"][number];
 export type ImageTab = (typeof TABS)["image"][number];
 
+/** How several consoles are seen at once. */
+export type ConsoleLayout = "tiles" | "tabs";
+
 export type Place =
   | { at: "appliances" }
   | { at: "appliance"; id: string; tab: ApplianceTab }
   | { at: "packages"; name: string | null; tab: PackageTab }
   | { at: "machines" }
   | { at: "machine"; id: string; tab: MachineTab }
+  | { at: "consoles"; machines: readonly string[]; layout: ConsoleLayout }
   | { at: "volumes" }
   | { at: "images" }
   /** A build's id, an imported image's, or the path of an image file. */
@@ -36,6 +40,10 @@ const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean>
   packages: { name: isTextOrNull },
   machines: {},
   machine: { id: isText },
+  consoles: {
+    machines: (value) => Array.isArray(value) && value.every(isText),
+    layout: (value) => value === "tiles" || value === "tabs",
+  },
   volumes: {},
   images: {},
   image: { image: isText },
@@ -61,6 +69,8 @@ export function placeFrom(remembered: unknown): Place | null {
 
 class Navigation {
   place = $state.raw<Place>({ at: "appliances" });
+  /** The consoles that were looked at last. */
+  consoles: Extract<Place, { at: "consoles" }> = { at: "consoles", machines: [], layout: "tiles" };
   #past: Place[] = [];
 
   /** Opens the place that was open when the window was last closed. */
@@ -92,6 +102,7 @@ class Navigation {
 
   #open(place: Place): void {
     this.place = place;
+    if (place.at === "consoles") this.consoles = place;
     try {
       localStorage.setItem(REMEMBERED, JSON.stringify(place));
     } catch {

@@ -66,11 +66,24 @@ pub(crate) fn ask_guest_commands(guest: GuestOs) -> Vec<Command> {
     commands
 }
 
+/// The format of a picture of the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Picture {
+    /// For people. QEMU compresses it, and the guest stands meanwhile.
+    Png,
+    /// For programs: the bare colours, which cost QEMU next to nothing.
+    Ppm,
+}
+
 /// How a screen is written to a file.
-pub(crate) fn screenshot_command(path: &std::path::Path) -> Command {
+pub(crate) fn screenshot_command(path: &std::path::Path, picture: Picture) -> Command {
+    let format = match picture {
+        Picture::Png => "png",
+        Picture::Ppm => "ppm",
+    };
     Command::with(
         "screendump",
-        json!({ "filename": path.to_string_lossy(), "format": "png" }),
+        json!({ "filename": path.to_string_lossy(), "format": format }),
     )
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agent::Agent;
 use crate::console::{ConsoleFollower, type_into};
+use crate::control::Picture;
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lifecycle::Request;
@@ -222,7 +223,20 @@ impl MachineHandle {
     /// [`Error::NoDisplay`], [`Error::WrongState`], or QEMU's refusal (PNG needs QEMU 7.1).
     pub async fn screenshot(&self) -> Result<Vec<u8>> {
         self.must_have_display()?;
-        self.ask(|reply| Message::Screenshot { reply }).await
+        let picture = Picture::Png;
+        self.ask(|reply| Message::Screenshot { picture, reply })
+            .await
+    }
+
+    /// What the display shows now, as a binary PPM: large, and quickly made.
+    ///
+    /// # Errors
+    /// As [`screenshot`](Self::screenshot).
+    pub async fn screen(&self) -> Result<Vec<u8>> {
+        self.must_have_display()?;
+        let picture = Picture::Ppm;
+        self.ask(|reply| Message::Screenshot { picture, reply })
+            .await
     }
 
     /// What it has taken of this computer since it was started; `None` where it does not run.

@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::Picture;
 use crate::error::{Error, Result};
 use crate::handle::Neighbours;
 use crate::lifecycle::Request;
@@ -124,6 +125,7 @@ pub(crate) enum Message {
         reply: Reply<()>,
     },
     Screenshot {
+        picture: Picture,
         reply: Reply<Vec<u8>>,
     },
     DiskBytes {
@@ -217,8 +219,8 @@ pub(crate) async fn run(
                 answer(reply, change(&shared, edit).await);
                 None
             }
-            Message::Screenshot { reply } => {
-                answer(reply, elsewhere::screenshot(&shared).await);
+            Message::Screenshot { picture, reply } => {
+                answer(reply, elsewhere::screenshot(&shared, picture).await);
                 None
             }
             Message::DiskBytes { reply } => {

@@ -189,6 +189,10 @@ pub const VERBS: &[Verb] = &[
         WindowOnly("curves are for the eye; `windlassctl machine stats` tells the numbers of now"),
     ),
     verb("machine_screenshot", With("machine screenshot NAME")),
+    verb(
+        "machine_thumbnail",
+        WindowOnly("`machine screenshot` saves the whole screen"),
+    ),
     verb("machine_push", With("machine push NAME")),
     verb("machine_push_preview", With("machine push NAME --dry-run")),
     verb("machine_last_push", With("machine push NAME")),

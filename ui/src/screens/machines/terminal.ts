@@ -5,6 +5,8 @@ import { Terminal, type ITheme } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { openConsole, type ByteStream } from "../../backend";
 import { copyText } from "../../clipboard";
+import { formatBytes } from "../../format";
+import { m } from "../../messages/messages.js";
 import { colour, cssValue, onThemeChange } from "../../theme";
 
 export interface TerminalEvents {
@@ -16,6 +18,8 @@ export interface TerminalEvents {
   onfind: () => void;
   /** The key for leaving the terminal was pressed: Tab belongs to the guest. */
   onleave: () => void;
+  /** The first lines are not in the terminal any more, or some in between were left out of it. */
+  onleftout: () => void;
 }
 
 export interface MachineTerminal {
@@ -31,8 +35,15 @@ export interface MachineTerminal {
   dispose(): void;
 }
 
+/** What of a run is shown: its beginning, or what there is now. */
+export type ConsolePart = "first" | "now";
+
 /** Lines kept in memory; the log on disk has all of them. */
 const SCROLLBACK = 50_000;
+/** So much is the beginning of a run. */
+const FIRST_BYTES = 256 * 1024;
+/** By this, as a message of its own, the core says what it left out: `ESC ] 5379 ; kept|shown ; BYTES BEL`. */
+const LEFT_OUT = /^\x1b\]5379;(kept|shown);(\d+)\x07$/;
 /** Acknowledged in portions, so that a flood of small writes does not make a flood of calls. */
 const ACKNOWLEDGE_BYTES = 32 * 1024;
 const ACKNOWLEDGE_MS = 50;
@@ -41,12 +52,17 @@ export async function openTerminal(
   place: HTMLElement,
   id: string,
   events: TerminalEvents,
+  {
+    part = "now",
+    fontSize = 13,
+    scrollback = SCROLLBACK,
+  }: { part?: ConsolePart; fontSize?: number; scrollback?: number | undefined } = {},
 ): Promise<MachineTerminal> {
   const terminal = new Terminal({
     fontFamily: cssValue("--font-mono"),
-    fontSize: 13,
+    fontSize,
     lineHeight: 1.2,
-    scrollback: SCROLLBACK,
+    scrollback,
     convertEol: false,
     cursorBlink: false,
     screenReaderMode: false,
@@ -58,7 +74,7 @@ export async function openTerminal(
   const search = new SearchAddon();
   terminal.loadAddon(fit);
   terminal.loadAddon(search);
-  await document.fonts?.load?.(`13px ${cssValue("--font-mono")}`).catch(() => undefined);
+  await document.fonts?.load?.(`${fontSize}px ${cssValue("--font-mono")}`).catch(() => undefined);
   terminal.open(place);
 
   const fitNow = () => {
@@ -80,9 +96,13 @@ export async function openTerminal(
     return false;
   });
 
+  let isFull = false;
   const atEnd = () => {
     const buffer = terminal.buffer.active;
     events.onscroll(buffer.viewportY >= buffer.baseY);
+    if (isFull || buffer.baseY < scrollback) return;
+    isFull = true;
+    events.onleftout();
   };
   terminal.onScroll(atEnd);
   terminal.onRender(atEnd);
@@ -103,11 +123,17 @@ export async function openTerminal(
   };
 
   let disposed = false;
+  let received = 0;
   try {
     stream = await openConsole(id, 0, (bytes) => {
-      if (disposed) return;
+      if (disposed || (part === "first" && received >= FIRST_BYTES)) return;
+      received += bytes.length;
       events.onoutput();
-      terminal.write(bytes, () => {
+      const told = leftOut(bytes);
+      if (told !== null) events.onleftout();
+      terminal.write(told ?? bytes, () => {
+        // The beginning is not acknowledged to its end: no more comes.
+        if (part === "first" && received >= FIRST_BYTES) return stream?.close();
         shown += bytes.length;
         if (shown >= ACKNOWLEDGE_BYTES) acknowledge();
         else timer ??= setTimeout(acknowledge, ACKNOWLEDGE_MS);
@@ -125,6 +151,7 @@ export async function openTerminal(
     stream?.write(Uint8Array.from(text, (character) => character.charCodeAt(0))),
   );
   fitNow();
+  if (part === "first") terminal.onWriteParsed(() => terminal.scrollToTop());
   const focused = document.activeElement;
   if (focused === document.body || focused?.tagName === "MAIN") terminal.focus();
 
@@ -160,6 +187,16 @@ export async function openTerminal(
     },
     dispose,
   };
+}
+
+/** What stands in the place of what was left out; null for what the guest said. */
+function leftOut(bytes: Uint8Array): string | null {
+  if (bytes.length > 64 || bytes[0] !== 0x1b) return null;
+  const [, what, count] = LEFT_OUT.exec(new TextDecoder().decode(bytes)) ?? [];
+  if (count === undefined) return null;
+  const size = formatBytes(Number(count));
+  const text = what === "kept" ? m.console_not_kept({ size }) : m.console_not_shown({ size });
+  return `\x1b[0m\r\n\x1b[2m[… ${text} …]\x1b[0m\r\n`;
 }
 
 function theme(): ITheme {

@@ -285,9 +285,9 @@ impl Driver {
                 answer(reply, saved);
                 self.shared.status.send_modify(|_| {});
             }
-            Message::Screenshot { reply } => {
+            Message::Screenshot { picture, reply } => {
                 let result = match &self.qmp {
-                    Some(qmp) => elsewhere::screenshot_through(&self.shared, qmp).await,
+                    Some(qmp) => elsewhere::screenshot_through(&self.shared, qmp, picture).await,
                     None => Err(no_monitor()),
                 };
                 answer(reply, result);

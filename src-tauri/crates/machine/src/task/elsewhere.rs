@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::control;
+use crate::control::{self, Picture};
 use crate::error::{Error, Result};
 use crate::lifecycle::Request;
 use crate::process::Process;
@@ -118,7 +118,7 @@ async fn wait_until_seen(shared: &Shared, fits: impl Fn(MachineState) -> bool) -
     }
 }
 
-pub(super) async fn screenshot(shared: &Shared) -> Result<Vec<u8>> {
+pub(super) async fn screenshot(shared: &Shared, picture: Picture) -> Result<Vec<u8>> {
     let state = shared.record().status.state;
     if !state.is_live() {
         return Err(Error::WrongState {
@@ -127,15 +127,20 @@ pub(super) async fn screenshot(shared: &Shared) -> Result<Vec<u8>> {
         });
     }
     let path = screenshot_path(shared);
-    let result =
-        control::execute(&shared.sockets()?, vec![control::screenshot_command(&path)]).await;
+    let command = control::screenshot_command(&path, picture);
+    let result = control::execute(&shared.sockets()?, vec![command]).await;
     take_file(&path, result.map(|_| ()))
 }
 
 /// A screenshot through the driving connection.
-pub(super) async fn screenshot_through(shared: &Shared, qmp: &Qmp) -> Result<Vec<u8>> {
+pub(super) async fn screenshot_through(
+    shared: &Shared,
+    qmp: &Qmp,
+    picture: Picture,
+) -> Result<Vec<u8>> {
     let path = screenshot_path(shared);
-    let result = qmp.execute(control::screenshot_command(&path)).await;
+    let command = control::screenshot_command(&path, picture);
+    let result = qmp.execute(command).await;
     take_file(&path, result.map(|_| ()))
 }
 

@@ -11,6 +11,7 @@ mod push;
 mod qemu;
 mod remote;
 mod requests;
+mod thumbnail;
 mod view;
 mod watching;
 
