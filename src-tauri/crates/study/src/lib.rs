@@ -1,6 +1,7 @@
 //! Studies: one appliance, one case and a table of parameter values; many runs, one table of results.
 //!
 //! ```text
+//!   a folder, an archive ─ case ───────> Case: solver, steps, mesh, packages, and what is the matter with it
 //!   study.yaml ────────── study ───────> Study: case, steps, variables, limits, results
 //!     and its CSV ─────── runs ────────> Run 1 … n: a value for each variable            [formula]
 //!   Run + case ────────── changes ─────> files as the run has them, and the lines that differ
@@ -14,6 +15,7 @@
 //! Parsers take bytes and know no file system; everything read here was written by a stranger, or by a solver
 //! that may have gone mad: counts, sizes and depths are bounded. A case is never changed: its copies are.
 
+pub mod case;
 pub mod changes;
 pub mod dictionary;
 mod error;
@@ -23,6 +25,7 @@ mod results;
 pub mod runs;
 pub mod study;
 
+pub use case::Case;
 pub use changes::{ChangedFile, Difference};
 pub use error::StudyError;
 pub use runs::Run;

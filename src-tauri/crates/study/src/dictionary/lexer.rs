@@ -125,16 +125,7 @@ impl<'a> Lexer<'a> {
                 self.at = end.ok_or_else(|| self.error(start, SyntaxErrorKind::OpenVerbatim))? + 2;
                 TokenKind::Verbatim
             }
-            b'#' => {
-                self.at += 1;
-                while self
-                    .byte(self.at)
-                    .is_some_and(|byte| byte.is_ascii_alphanumeric())
-                {
-                    self.at += 1;
-                }
-                TokenKind::Directive
-            }
+            b'#' => self.directive()?,
             b'$' => self.variable()?,
             b'0'..=b'9' | b'-' | b'+' | b'.' => self.number(),
             byte if is_control(byte) => return Err(self.error(start, SyntaxErrorKind::Binary)),
@@ -168,23 +159,51 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// `#calc`; `#eval{ … }` with all that is in its braces, which is no dictionary.
+    fn directive(&mut self) -> Result<TokenKind, SyntaxError> {
+        let start = self.at;
+        self.at += 1;
+        while self
+            .byte(self.at)
+            .is_some_and(|byte| byte.is_ascii_alphanumeric())
+        {
+            self.at += 1;
+        }
+        if self.text[start..self.at] == *b"#eval" {
+            let spaces = self.text[self.at..self.end]
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace())
+                .count();
+            if self.byte(self.at + spaces) == Some(b'{') {
+                self.at += spaces;
+                self.braces(start)?;
+            }
+        }
+        Ok(TokenKind::Directive)
+    }
+
+    /// From a `{` to behind its `}`.
+    fn braces(&mut self, start: usize) -> Result<(), SyntaxError> {
+        let mut depth = 0_usize;
+        loop {
+            match self.byte(self.at) {
+                Some(b'{') => depth += 1,
+                Some(b'}') => depth -= 1,
+                None => return Err(self.error(start, SyntaxErrorKind::OpenBracket('{'))),
+                Some(_) => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     fn variable(&mut self) -> Result<TokenKind, SyntaxError> {
         let start = self.at;
         self.at += 1;
         if self.byte(self.at) == Some(b'{') {
-            let mut depth = 0_usize;
-            loop {
-                match self.byte(self.at) {
-                    Some(b'{') => depth += 1,
-                    Some(b'}') => depth -= 1,
-                    None => return Err(self.error(start, SyntaxErrorKind::OpenBracket('{'))),
-                    Some(_) => {}
-                }
-                self.at += 1;
-                if depth == 0 {
-                    break;
-                }
-            }
+            self.braces(start)?;
         }
         self.word();
         Ok(TokenKind::Variable)

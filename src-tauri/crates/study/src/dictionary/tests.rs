@@ -236,6 +236,7 @@ $defaults;
 blocks ( hex (0 1 2 3) (20 20 1) simpleGrading (1 1 1) );
 div((nuEff*dev2(T(grad(U))))) Gauss linear;
 same 4{0.5};
+r #eval{ $r0*cos(degToRad($t   )) };
 f nonuniform List<vector> 2((0 0 0) (1 1 1));
 #includeFunc residuals(p, U)
 table ((0 1) (1 2));

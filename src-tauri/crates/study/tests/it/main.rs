@@ -6,6 +6,7 @@
     reason = "a test says what it expects by failing, and why it was skipped"
 )]
 
+mod cases;
 mod fuzz_targets;
 mod logs;
 mod studies;

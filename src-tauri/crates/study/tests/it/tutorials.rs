@@ -84,6 +84,9 @@ fn every_dictionary_of_the_tutorials_is_read_and_changed_back_to_the_same_bytes(
             changed += 1;
         }
     }
+    // OpenFOAM's own examples of dictionaries that it does not read either.
+    refused.retain(|told: &String| !told.contains("/IO/dictionary/fatal-"));
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
     println!(
         "{read} dictionaries, {packed} of them packed, {values} values, {changed} changed and changed back"
     );
