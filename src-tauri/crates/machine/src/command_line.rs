@@ -20,6 +20,7 @@ use windlass_guest::agent::PORT_NAME;
 use crate::network::{self, Joined};
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::{Accelerator, Probe};
+use crate::resources;
 use crate::spec::{Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, MachineSpec};
 
 /// QEMU may not start programs, gain rights or touch others' scheduling.
@@ -172,7 +173,10 @@ impl CommandLine {
             .unwrap_or_default();
         self.option(
             "-device",
-            format!("virtio-blk-pci,drive=disk{index}{boot_order}{serial}"),
+            format!(
+                "virtio-blk-pci,id={},drive=disk{index}{boot_order}{serial}",
+                resources::device(index)
+            ),
         );
     }
 

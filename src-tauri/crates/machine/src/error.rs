@@ -107,6 +107,12 @@ pub enum Error {
         /// What to do about it.
         remedy: Option<String>,
     },
+    /// QEMU could not be kept from what is not its own.
+    #[error("QEMU cannot be confined: {problem}")]
+    Confine {
+        /// What the operating system said.
+        problem: String,
+    },
     /// QEMU refused a command.
     #[error("QEMU refused {command}: {message}")]
     Qmp {
@@ -270,6 +276,9 @@ impl Error {
             },
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "Free some space on that disk."
+            }
+            Self::Confine { .. } => {
+                "See what the doctor says of confinement; a newer Linux kernel may help."
             }
             Self::Qmp { .. } | Self::Closed | Self::Cancelled | Self::Io { .. } => return None,
         };

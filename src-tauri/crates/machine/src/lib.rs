@@ -20,11 +20,13 @@
 
 mod agent;
 mod command_line;
+mod confine;
 mod console;
 mod console_log;
 mod control;
 mod error;
 mod failure;
+mod features;
 mod handle;
 mod history;
 mod host;
@@ -41,6 +43,7 @@ mod qemu;
 mod qmp;
 mod readiness;
 mod record;
+mod resources;
 mod spec;
 mod status;
 mod task;
@@ -51,6 +54,7 @@ pub use agent::Agent;
 pub use console::ConsoleFollower;
 pub use console_log::{ConsoleLog, Piece};
 pub use error::{Error, Result};
+pub use features::Features;
 pub use handle::{Details, MachineHandle};
 pub use history::{History, MINUTES_MAX, Minute};
 pub use host::HostUsage;
@@ -60,7 +64,7 @@ pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
 pub use spec::{
     Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, Group, MachineSpec, Network, NetworkJoin,
-    Patience, Port, Protocol, console_max_mib,
+    Patience, Port, Protocol, Resources, console_max_mib,
 };
 pub use status::{MachineState, Status, StopStage, Stopping};
 pub use usage::{Load, Usage};

@@ -9,6 +9,8 @@
 //!   disk0.qcow2    overlay over disk 0    input     what that process passes on to the wire
 //!   initramfs      Linux: initramfs and   vnc       the screen
 //!                  command line         agent     Linux: changes to the running guest ...
+//!   attached/      files attached while
+//!                  it runs, linked
 //!   history        what it did,         agent.lock             ... by whoever holds this
 //!                  by minutes
 //! ```
@@ -64,10 +66,9 @@ impl MachineFolder {
     pub(crate) fn initramfs(&self) -> PathBuf {
         self.0.join("initramfs")
     }
-    pub(crate) fn screenshot(&self, unique: u64) -> PathBuf {
-        let process = std::process::id();
-        self.0
-            .join(format!("{UNFINISHED}screenshot-{process}-{unique}.png"))
+    /// What is attached while it runs, linked there: a folder of files that QEMU may open.
+    pub(crate) fn attached(&self) -> PathBuf {
+        self.0.join("attached")
     }
 
     /// Whether a file of this name is one that was being made when its maker was killed.
@@ -118,6 +119,12 @@ impl Sockets {
     pub(crate) fn vnc(&self) -> PathBuf {
         self.0.join("vnc")
     }
+    /// A picture of the screen; QEMU makes files here alone.
+    pub(crate) fn screenshot(&self, unique: u64) -> PathBuf {
+        let process = std::process::id();
+        self.0
+            .join(format!("{UNFINISHED}screenshot-{process}-{unique}.png"))
+    }
     pub(crate) fn agent(&self) -> PathBuf {
         self.0.join("agent")
     }
@@ -143,7 +150,11 @@ impl Sockets {
             self.agent(),
             self.agent_lock(),
         ];
-        for socket in all {
+        let unfinished = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let unfinished = unfinished
+            .filter(|entry| MachineFolder::is_unfinished(&entry.file_name().to_string_lossy()))
+            .map(|entry| entry.path());
+        for socket in all.into_iter().chain(unfinished) {
             let _not_there = fs::remove_file(socket);
         }
         if let Err(error) = fs::remove_dir(&self.0)

@@ -18,7 +18,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::command_line::{SANDBOX, accelerator_arguments};
+use crate::confine;
 use crate::error::{Error, Result};
+use crate::features::Features;
 use crate::qemu::Qemu;
 
 /// The probing guest takes a tenth of a second when it works.
@@ -84,7 +86,7 @@ impl fmt::Display for Accelerator {
 pub struct Probe {
     /// The binary that was probed.
     pub qemu: Qemu,
-    /// The host: its kernel, and whether the hardware accelerator's device can be opened. Another answer here may
+    /// The host: its kernel, its present start, and whether the hardware accelerator's device can be opened. Another answer here may
     /// mean another one from the probe.
     pub host: String,
     /// The accelerator to use.
@@ -95,6 +97,12 @@ pub struct Probe {
     pub remedy: Option<String>,
     /// Whether this QEMU can confine itself (`-sandbox`).
     pub sandbox: bool,
+    /// What this computer cannot keep a QEMU from, in words; `None` where it is kept from all that is not its own.
+    #[serde(default)]
+    pub unconfined: Option<String>,
+    /// What this QEMU has.
+    #[serde(default)]
+    pub features: Features,
 }
 
 impl Probe {
@@ -143,6 +151,8 @@ async fn probe_all(qemu: &Qemu) -> Result<Probe> {
                     note: None,
                     remedy: None,
                     sandbox,
+                    unconfined: confine::missing(),
+                    features: Features::of(qemu).await,
                 });
             }
             Err(found) => (
@@ -166,6 +176,8 @@ async fn probe_all(qemu: &Qemu) -> Result<Probe> {
         note: Some(note),
         remedy: Some(remedy),
         sandbox,
+        unconfined: confine::missing(),
+        features: Features::of(qemu).await,
     })
 }
 
@@ -288,6 +300,12 @@ fn hardware() -> Hardware {
     }
 }
 
+/// Which start of this computer this is: modules and settings may be others after the next one.
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
 /// What a probe's answer depends on besides the binary.
 fn host() -> String {
     let uname = rustix::system::uname();
@@ -296,9 +314,10 @@ fn host() -> String {
         Hardware::Unusable { .. } => "none".to_owned(),
     };
     format!(
-        "{} {} {} {device}",
+        "{} {} {} {} {device}",
         uname.nodename().to_string_lossy(),
         uname.release().to_string_lossy(),
         uname.machine().to_string_lossy(),
+        boot_id().unwrap_or_default(),
     )
 }

@@ -18,8 +18,10 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 
 use crate::command_line::CommandLine;
+use crate::confine::Confinement;
 use crate::error::{Error, Result};
 use crate::lifecycle::Exit;
 use crate::readiness::watch_readable;
@@ -91,7 +93,11 @@ pub(crate) enum Process {
 
 impl Process {
     /// Starts QEMU; what it says goes to `log`, which is begun anew.
-    pub(crate) fn spawn(command_line: &CommandLine, log: &Path) -> Result<Self> {
+    pub(crate) fn spawn(
+        command_line: &CommandLine,
+        log: &Path,
+        confinement: &Confinement,
+    ) -> Result<Self> {
         let out = File::create(log).map_err(Error::io("write", log))?;
         let err = out.try_clone().map_err(Error::io("write", log))?;
         let mut command = Command::new(&command_line.program);
@@ -104,19 +110,23 @@ impl Process {
                 command.env(name, value);
             }
         }
-        let child = command
+        command
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(out)
-            .stderr(err)
-            .spawn()
-            .map_err(|source| match source.kind() {
+            .stderr(err);
+        let program = Path::new(&command_line.program);
+        let runtime = Handle::current();
+        let child = confinement.start(program, || {
+            let _guard = runtime.enter();
+            command.spawn().map_err(|source| match source.kind() {
                 std::io::ErrorKind::NotFound => Error::QemuMissing {
-                    looked_for: command_line.program.display().to_string(),
+                    looked_for: program.display().to_string(),
                 },
-                _ => Error::io("start", &command_line.program)(source),
-            })?;
+                _ => Error::io("start", program)(source),
+            })
+        })?;
         let key = child
             .id()
             .and_then(|id| i32::try_from(id).ok())

@@ -32,8 +32,11 @@ pub struct Qemu {
     pub path: PathBuf,
     /// Its version, as it says it: `7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)`.
     pub version: String,
-    /// When the binary was last changed, in seconds since 1970; with the path, the key to remember a probe by.
+    /// When the binary was last changed, in seconds since 1970; with path and size, the key to remember a probe by.
     pub modified_at: u64,
+    /// Its size.
+    #[serde(default)]
+    pub size_bytes: u64,
 }
 
 impl Qemu {
@@ -47,11 +50,10 @@ impl Qemu {
             Some(name) => search(env::var_os("PATH").as_deref(), name.as_os_str())?,
             None => search(env::var_os("PATH").as_deref(), OsStr::new(NAME))?,
         };
-        let modified_at = path
-            .metadata()
-            .map_err(|_| Error::QemuMissing {
-                looked_for: path.display().to_string(),
-            })?
+        let metadata = path.metadata().map_err(|_| Error::QemuMissing {
+            looked_for: path.display().to_string(),
+        })?;
+        let modified_at = metadata
             .modified()
             .ok()
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
@@ -61,6 +63,7 @@ impl Qemu {
             path,
             version,
             modified_at,
+            size_bytes: metadata.len(),
         })
     }
 }

@@ -96,6 +96,7 @@ impl Record {
             agent: false,
             patience: crate::spec::Patience::default(),
             console_max_mib: crate::spec::console_max_mib(),
+            resources: crate::spec::Resources::default(),
             group: None,
             labels: serde_json::Value::Null,
         })

@@ -57,6 +57,9 @@ pub struct MachineSpec {
     /// How much of its console is kept on the disk, in MiB: the first and the last of it.
     #[serde(default = "console_max_mib")]
     pub console_max_mib: u32,
+    /// How much of this computer it may take.
+    #[serde(default, skip_serializing_if = "Resources::is_default")]
+    pub resources: Resources,
     /// The group that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
@@ -64,6 +67,32 @@ pub struct MachineSpec {
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub labels: serde_json::Value,
 }
+
+/// How much of this computer a machine may take, beside its processors and its memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// How much it gives way to other programs: 0 not at all, 19 always.
+    pub nice: u8,
+    /// The processors of this computer that it runs on; all, where there are none. Where there are enough, each of its
+    /// own processors gets one of them.
+    pub pinned: Vec<u32>,
+    /// The most that all of its disks together read and write in a second, in bytes each; 0 is no limit.
+    pub disk_bytes: u64,
+    /// The most requests to a disk in a second; 0 is no limit.
+    pub disk_requests: u64,
+}
+
+impl Resources {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The most that a process may give way.
+const NICE_MAX: u8 = 19;
+/// The most processors of a computer, as the kernel counts them for a process.
+const HOST_PROCESSORS_MAX: u32 = 1024;
 
 /// A machine's place among those that are started and stopped as one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -228,6 +257,20 @@ impl MachineSpec {
     pub fn validate(&self) -> Result<()> {
         let refuse = |field: &'static str, problem: String| Err(Error::Spec { field, problem });
         validate_id(&self.id)?;
+        if self.resources.nice > NICE_MAX {
+            let nice = self.resources.nice;
+            return refuse(
+                "priority",
+                format!("{nice} is not between 0 and {NICE_MAX}"),
+            );
+        }
+        let pinned = self.resources.pinned.iter();
+        if let Some(processor) = pinned
+            .copied()
+            .find(|number| *number >= HOST_PROCESSORS_MAX)
+        {
+            return refuse("processors", format!("there is no processor {processor}"));
+        }
         if let Some(group) = &self.group
             && group.name.trim().is_empty()
         {

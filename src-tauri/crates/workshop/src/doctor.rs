@@ -20,6 +20,10 @@ pub enum CheckId {
     Qemu,
     /// What runs the guest's instructions.
     Accelerator,
+    /// What QEMU can do, and the firmware beside it.
+    Features,
+    /// What QEMU is kept from.
+    Confinement,
     /// A Linux guest kernel.
     LinuxKernel,
     /// An OSv guest kernel.
@@ -105,6 +109,8 @@ impl Workshop {
                 vec![
                     Check::good(CheckId::Qemu, "QEMU", probe.qemu.version),
                     check,
+                    features(&probe.features),
+                    confinement(probe.sandbox, probe.unconfined),
                 ]
             }
             Err(error) => vec![Check {
@@ -169,5 +175,52 @@ impl Workshop {
             )),
             ..check
         }
+    }
+}
+
+/// Whether QEMU has what machines are made of.
+fn features(features: &windlass_machine::Features) -> Check {
+    let mut has = vec!["BIOS (tried)"];
+    has.extend(features.uefi.is_some().then_some("UEFI"));
+    has.extend(features.user_network.then_some("network"));
+    has.extend(features.shared_folders.then_some("shared folders"));
+    let check = Check::good(CheckId::Features, "QEMU's parts", has.join(", "));
+    let mut lacks = features.lacks.clone();
+    if !features.user_network {
+        lacks.push("user-mode network".to_owned());
+    }
+    if lacks.is_empty() {
+        return check;
+    }
+    Check {
+        status: Health::Warning,
+        detail: format!("It lacks {}", lacks.join(", ")),
+        remedy: Some(
+            "Install the full QEMU for x86 (Debian and Ubuntu: `apt install qemu-system-x86`)"
+                .into(),
+        ),
+        ..check
+    }
+}
+
+/// What a QEMU that a guest has taken over could do.
+fn confinement(sandbox: bool, unconfined: Option<String>) -> Check {
+    let detail = "QEMU opens its own files only, and starts no programs".to_owned();
+    let check = Check::good(CheckId::Confinement, "Confinement", detail);
+    let mut problems: Vec<_> = unconfined.into_iter().collect();
+    if !sandbox {
+        problems.push("this QEMU cannot be kept from starting programs (it has no seccomp)".into());
+    }
+    if problems.is_empty() {
+        return check;
+    }
+    Check {
+        status: Health::Warning,
+        detail: problems.join("; "),
+        remedy: Some(
+            "A newer Linux kernel, with Landlock switched on, and a distribution's QEMU confine it"
+                .into(),
+        ),
+        ..check
     }
 }

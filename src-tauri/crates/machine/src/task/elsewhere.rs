@@ -126,7 +126,7 @@ pub(super) async fn screenshot(shared: &Shared, picture: Picture) -> Result<Vec<
             state,
         });
     }
-    let path = screenshot_path(shared);
+    let path = screenshot_path(shared)?;
     let command = control::screenshot_command(&path, picture);
     let result = control::execute(&shared.sockets()?, vec![command]).await;
     take_file(&path, result.map(|_| ()))
@@ -138,7 +138,7 @@ pub(super) async fn screenshot_through(
     qmp: &Qmp,
     picture: Picture,
 ) -> Result<Vec<u8>> {
-    let path = screenshot_path(shared);
+    let path = screenshot_path(shared)?;
     let command = control::screenshot_command(&path, picture);
     let result = qmp.execute(command).await;
     take_file(&path, result.map(|_| ()))
@@ -166,11 +166,10 @@ fn blockstats() -> Command {
     Command::new("query-blockstats")
 }
 
-fn screenshot_path(shared: &Shared) -> std::path::PathBuf {
+fn screenshot_path(shared: &Shared) -> Result<std::path::PathBuf> {
     static UNIQUE: AtomicU64 = AtomicU64::new(0);
-    shared
-        .folder
-        .screenshot(UNIQUE.fetch_add(1, Ordering::Relaxed))
+    let unique = UNIQUE.fetch_add(1, Ordering::Relaxed);
+    Ok(shared.sockets()?.screenshot(unique))
 }
 
 fn take_file(path: &std::path::Path, result: Result<()>) -> Result<Vec<u8>> {

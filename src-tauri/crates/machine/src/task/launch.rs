@@ -1,10 +1,12 @@
 //! Starting QEMU: everything between the press of a button and a process.
 
+use std::fs;
 use std::path::Path;
 
 use windlass_guest::GuestOs;
 
 use crate::command_line::{CommandLine, Launch};
+use crate::confine::Confinement;
 use crate::error::{Error, Result};
 use crate::network::{Joined, NetworkAddress};
 use crate::paths::{Sockets, private_folder};
@@ -67,7 +69,8 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
     // Before the process: if we die in between, the next of us knows where to look for it.
     shared.save(Durability::Process).await?;
     let ports = reservation.hand_over();
-    let process = Process::spawn(&command_line, &shared.folder.qemu_log())?;
+    let confinement = Confinement::of(&spec, &shared.folder, &sockets);
+    let process = Process::spawn(&command_line, &shared.folder.qemu_log(), &confinement)?;
     shared.change_record(|record| {
         if let Some(run) = &mut record.run {
             run.process = process.key().cloned();
@@ -112,6 +115,8 @@ fn prepare_files(shared: &Shared, spec: &MachineSpec, joined: &[Joined]) -> Resu
             }
         }
     }
+    let attached = shared.folder.attached();
+    fs::create_dir_all(&attached).map_err(Error::io("make the folder", attached))?;
     for (index, disk) in spec.disks.iter().enumerate() {
         must_be_there("disk image", &disk.path)?;
         if disk.access == DiskAccess::Overlay {

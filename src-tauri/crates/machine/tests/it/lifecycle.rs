@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use windlass_machine::{DiskAccess, Error, MachineHandle, MachineState, StopStage};
 
-use crate::{Home, IDLE, guest, host, state_when, story};
+use crate::{HALT, Home, IDLE, guest, host, state_when, story};
 
 #[tokio::test]
 async fn pause_and_resume() {
@@ -42,7 +42,7 @@ async fn a_guest_that_does_not_listen_is_asked_and_then_switched_off() {
 async fn a_stop_says_how_far_it_is_and_when_it_goes_on() {
     let home = Home::new();
     let machines = home.open().await;
-    let mut spec = home.spec("guest", &guest("", IDLE));
+    let mut spec = home.spec("guest", &guest("", HALT));
     spec.guest = windlass_guest::GuestOs::Linux;
     let machine = machines.create(spec).await.unwrap();
     machine.start(host().await).await.unwrap();

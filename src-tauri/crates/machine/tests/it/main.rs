@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod confine;
 mod console;
 mod display;
 mod ending;
@@ -105,6 +106,7 @@ impl Home {
                 address_ms: 1000,
             },
             console_max_mib: windlass_machine::console_max_mib(),
+            resources: windlass_machine::Resources::default(),
             group: None,
             labels: serde_json::Value::Null,
         }

@@ -260,6 +260,7 @@ impl Workshop {
             agent: settings.allow_changes,
             patience: windlass_machine::Patience::default(),
             console_max_mib: windlass_machine::console_max_mib(),
+            resources: windlass_machine::Resources::default(),
             group: None,
             labels: serde_json::to_value(labels)
                 .map_err(|error| AppError::from_error(ErrorKind::Internal, &error, None))?,

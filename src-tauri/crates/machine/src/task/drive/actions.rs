@@ -14,6 +14,7 @@ use crate::control;
 use crate::error::{Error, Result};
 use crate::lifecycle::{Action, Event, Exit, Timer};
 use crate::qmp::Command;
+use crate::resources;
 use crate::status::{StopStage, Stopping};
 use crate::task::{answer, launch};
 
@@ -57,6 +58,7 @@ impl Driver {
                 self.execute(vec![Command::new("system_powerdown")]).await?;
             }
             Action::Quit => {
+                self.has_come_to(StopStage::PowerCut, QUIT_TIMEOUT);
                 let quit = self.execute(vec![Command::new("quit")]);
                 if !matches!(timeout(HEARD_TIMEOUT, quit).await, Ok(Ok(()))) {
                     // Nobody heard it: no reason to wait.
@@ -64,6 +66,7 @@ impl Driver {
                 }
             }
             Action::KillProcess => {
+                self.has_come_to(StopStage::Killed, KILL_TIMEOUT);
                 if let Some(process) = &mut self.process {
                     process.kill();
                 }
@@ -79,9 +82,10 @@ impl Driver {
                 let delay = self.delay(timer);
                 if let Entry::Vacant(entry) = self.timers.entry(timer) {
                     entry.insert(Instant::now() + delay);
-                    if let Some(stage) = stage_of(timer) {
-                        let until = Timestamp::now() + delay;
-                        self.status.stopping = Some(Stopping { stage, until });
+                    match timer {
+                        Timer::Guest => self.has_come_to(StopStage::Asked, delay),
+                        Timer::Power => self.has_come_to(StopStage::PowerButton, delay),
+                        _ => {}
                     }
                 }
             }
@@ -90,6 +94,12 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Says how far a stop has come, and when it goes on.
+    fn has_come_to(&mut self, stage: StopStage, delay: Duration) {
+        let until = Timestamp::now() + delay;
+        self.status.stopping = Some(Stopping { stage, until });
     }
 
     pub(super) fn delay(&self, timer: Timer) -> Duration {
@@ -155,20 +165,18 @@ impl Driver {
         if let Some(sockets) = self.sockets.clone() {
             self.input = Some(AbortOnDropHandle::new(tokio::spawn(pass_on_input(sockets))));
         }
+        // What it was given it keeps when somebody else takes it over.
+        if self.start_reply.is_some()
+            && let Some(qmp) = &self.qmp
+        {
+            for problem in resources::apply(qmp, &self.shared.record().spec).await {
+                tracing::warn!(id = self.shared.id, problem);
+                self.status.notices.push(problem);
+            }
+        }
         self.feed(Event::Connected { running }).await;
         if let Some(reply) = self.start_reply.take() {
             answer(reply, Ok(()));
         }
-    }
-}
-
-/// What a stop has come to when a timer is armed.
-fn stage_of(timer: Timer) -> Option<StopStage> {
-    match timer {
-        Timer::Guest => Some(StopStage::Asked),
-        Timer::Power => Some(StopStage::PowerButton),
-        Timer::Quit => Some(StopStage::PowerCut),
-        Timer::Kill => Some(StopStage::Killed),
-        Timer::Connect | Timer::Address | Timer::Halt => None,
     }
 }
