@@ -534,6 +534,10 @@ export type CheckId =
 "qemu" | 
 /**  What runs the guest's instructions. */
 "accelerator" | 
+/**  What QEMU can do, and the firmware beside it. */
+"features" | 
+/**  What QEMU is kept from. */
+"confinement" | 
 /**  A Linux guest kernel. */
 "linuxKernel" | 
 /**  An OSv guest kernel. */
