@@ -196,6 +196,7 @@ mod tests {
         "remedy": null,
         "ports": [],
         "address": null,
+        "networks": [],
         "accelerator": null,
         "startedAt": null,
         "endedAt": null,
