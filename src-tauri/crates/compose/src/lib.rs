@@ -12,7 +12,7 @@
 //!     ├─ list           one directory, for a tree that is unfolded step by step
 //!     │ build           tree -> writer -> temporary file -> renamed     [build]
 //!     v
-//!   <image>  +  <image>.files.json  +  <image>.record
+//!   <image>  +  <image>.record
 //!     ^                                   │
 //!     └── build_or_update: only what differs from the last build is read and written
 //! ```
@@ -20,7 +20,7 @@
 //! Invariants:
 //! - **Same layers, same bytes.** Times, owners, the order in which a folder lists its files and the place where it lies
 //!   do not get into an image.
-//! - **Old or new.** An image and its list of files get their names when they are complete and on the disk; a build that is
+//! - **Old or new.** An image and its record get their names when they are complete and on the disk; a build that is
 //!   cancelled, fails or is killed leaves at most a temporary file, which the next build to the same place removes. An update that is stopped leaves
 //!   an image in which the guest sees the old tree, or one that [`windlass_image::journal::recover`] makes the new one.
 //! - **What was scanned is what was written.** A file that changes between the scan and the end of the build is an error.
@@ -45,8 +45,8 @@ mod zfs;
 
 pub use build::{
     Build, Change, Changes, Content, FileKind, FileList, FileRecord, Held, LinuxBoot, Manner, Push,
-    Recipe, build, build_or_update, clone_image, files_path, image_command_line, push, record_path,
-    update_or_build,
+    Recipe, build, build_or_update, clone_image, image_command_line, is_as_built, keep_list, push,
+    record_path, update_or_build,
 };
 pub use check::{Boot, check, is_buildable};
 pub use contents::{Comparison, Difference, Side, Verification, What, compare, valid_list, verify};

@@ -1,16 +1,18 @@
 //! What a layer holds: paths, kinds, sizes, times. No file is read.
 //!
-//! Folders are listed by several threads, since most of the time goes to waiting for the file system; the result is
-//! sorted, so that nothing depends on who was first.
+//! Most of the time goes to waiting for the file system, so that folders are listed by several threads: each lists what it
+//! finds, and gives some away where another has nothing to do. A folder's entries are sorted by name, and the lists are put
+//! together from the root down, so that nothing depends on who was first. A file is looked at by its name in its open
+//! folder: the system need not go the whole way for each.
 
-use std::fs::{DirEntry, FileType, Metadata};
+use std::ffi::CStr;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Access, access};
+use rustix::fd::BorrowedFd;
+use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 use windlass_image::GuestPath;
 use windlass_package::META_DIRECTORY;
@@ -21,6 +23,9 @@ use crate::stamp::Stamp;
 
 /// More threads than this only wait for each other.
 const THREADS_MAX: usize = 8;
+
+/// So many folders are not worth a second thread.
+const FOLDERS_ALONE: usize = 24;
 
 /// The permission bits of a file that everybody may read.
 const READABLE_BY_ALL: u32 = 0o444;
@@ -77,82 +82,139 @@ pub fn scan(layer: &Layer, cancel: &CancellationToken) -> Result<ScannedLayer, E
         }
     }
     let walk = Walk::new(layer);
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(THREADS_MAX);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| walk.work(cancel));
-        }
-    });
+    let mut listings = walk.list_some(cancel);
+    if !walk.is_done() {
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS_MAX);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| walk.work(cancel)))
+                .collect();
+            for worker in workers {
+                let found = worker.join();
+                let found = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                listings.folders.extend(found.folders);
+                listings.unusable.extend(found.unusable);
+            }
+        });
+    }
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    let mut found = walk
-        .state
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .found;
     if !layer.root.is_dir() {
         return Err(Error::NoFolder {
             layer: layer.name.clone(),
             path: layer.root.clone(),
         });
     }
-    if !found.unusable.is_empty() {
-        found
-            .unusable
-            .sort_by(|one, other| one.path.cmp(&other.path));
-        let count = found.unusable.len();
-        found.unusable.truncate(UNUSABLE_SHOWN);
+    let mut unusable = listings.unusable;
+    if !unusable.is_empty() {
+        unusable.sort_by(|one, other| one.path.cmp(&other.path));
+        let count = unusable.len();
+        unusable.truncate(UNUSABLE_SHOWN);
         return Err(Error::Unusable {
             layer: layer.name.clone(),
-            files: found.unusable,
+            files: unusable,
             count,
         });
     }
-    found
-        .entries
-        .sort_by(|one, other| one.path.cmp(&other.path));
     Ok(ScannedLayer {
         layer: layer.clone(),
-        entries: found.entries,
+        entries: put_together(listings.folders),
     })
+}
+
+/// Puts the lists of folders together in the order of paths: each folder is followed by what is in it.
+fn put_together(folders: Vec<(usize, Vec<Found>)>) -> Vec<Scanned> {
+    let count = folders.iter().map(|(_, entries)| entries.len()).sum();
+    let mut lists: Vec<Vec<Found>> = Vec::new();
+    lists.resize_with(folders.len(), Vec::new);
+    for (number, entries) in folders {
+        if let Some(list) = lists.get_mut(number) {
+            *list = entries;
+        }
+    }
+    let mut entries = Vec::with_capacity(count);
+    let mut open: Vec<std::vec::IntoIter<Found>> = Vec::new();
+    open.extend(
+        lists
+            .first_mut()
+            .map(|root| std::mem::take(root).into_iter()),
+    );
+    while let Some(list) = open.last_mut() {
+        let Some(found) = list.next() else {
+            open.pop();
+            continue;
+        };
+        entries.push(found.scanned);
+        if let Some(inside) = found.folder.and_then(|folder| lists.get_mut(folder)) {
+            open.push(std::mem::take(inside).into_iter());
+        }
+    }
+    entries
+}
+
+/// An entry, and the number of the list of what is in it where it is a folder.
+struct Found {
+    scanned: Scanned,
+    folder: Option<usize>,
+}
+
+/// A folder that waits to be listed.
+struct Folder {
+    number: usize,
+    path: GuestPath,
+}
+
+/// What one thread found.
+#[derive(Default)]
+struct Listings {
+    folders: Vec<(usize, Vec<Found>)>,
+    unusable: Vec<Unusable>,
 }
 
 /// A walk that several threads do together.
 struct Walk<'a> {
     layer: &'a Layer,
+    /// How many folders there are.
+    numbers: AtomicUsize,
+    /// How many threads have nothing to do.
+    idle: AtomicUsize,
     state: Mutex<State>,
     /// There is a folder to list, or nothing will come any more.
     news: Condvar,
 }
 
 struct State {
-    /// Folders that wait to be listed: where they are, and what they will be.
-    waiting: Vec<(PathBuf, GuestPath)>,
-    /// How many are being listed, each of which may hold more.
-    listing: usize,
-    found: Found,
+    /// Folders that wait to be listed.
+    waiting: Vec<Folder>,
+    /// How many threads are listing, each of which may find more.
+    busy: usize,
 }
 
+/// What a thread works with.
 #[derive(Default)]
-struct Found {
-    entries: Vec<Scanned>,
-    unusable: Vec<Unusable>,
-    folders: Vec<(PathBuf, GuestPath)>,
+struct Hands {
+    found: Listings,
+    /// Folders to list, which nobody else knows of.
+    folders: Vec<Folder>,
 }
 
 impl<'a> Walk<'a> {
     fn new(layer: &'a Layer) -> Self {
-        let waiting = vec![(layer.root.clone(), GuestPath::root())];
+        let root = Folder {
+            number: 0,
+            path: GuestPath::root(),
+        };
         let state = State {
-            waiting,
-            listing: 0,
-            found: Found::default(),
+            waiting: vec![root],
+            busy: 0,
         };
         Self {
             layer,
+            numbers: AtomicUsize::new(1),
+            idle: AtomicUsize::new(0),
             state: Mutex::new(state),
             news: Condvar::new(),
         }
@@ -162,153 +224,195 @@ impl<'a> Walk<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, cancel: &CancellationToken) {
+    fn is_done(&self) -> bool {
+        self.state().waiting.is_empty()
+    }
+
+    /// Lists the first folders, or all, where there are few.
+    fn list_some(&self, cancel: &CancellationToken) -> Listings {
+        let mut hands = Hands::default();
+        hands.folders.append(&mut self.state().waiting);
+        for _ in 0..FOLDERS_ALONE {
+            match hands.folders.pop() {
+                Some(folder) if !cancel.is_cancelled() => self.list(&folder, &mut hands, cancel),
+                _ => break,
+            }
+        }
+        self.state().waiting.append(&mut hands.folders);
+        hands.found
+    }
+
+    fn work(&self, cancel: &CancellationToken) -> Listings {
+        let mut hands = Hands::default();
+        while let Some(folder) = self.wait(cancel) {
+            hands.folders.push(folder);
+            while let Some(folder) = hands.folders.pop() {
+                self.list(&folder, &mut hands, cancel);
+                if cancel.is_cancelled() {
+                    break;
+                }
+                if hands.folders.len() > 1 && self.idle.load(Ordering::Relaxed) > 0 {
+                    // The oldest, which are likely to hold the most.
+                    let given = hands.folders.drain(..hands.folders.len() / 2);
+                    self.state().waiting.extend(given);
+                    self.news.notify_all();
+                }
+            }
+            self.state().busy -= 1;
+        }
+        hands.found
+    }
+
+    /// Waits for a folder; `None` where nothing will come any more.
+    fn wait(&self, cancel: &CancellationToken) -> Option<Folder> {
         let mut state = self.state();
         loop {
-            if cancel.is_cancelled() || (state.waiting.is_empty() && state.listing == 0) {
+            if cancel.is_cancelled() || (state.waiting.is_empty() && state.busy == 0) {
                 self.news.notify_all();
-                return;
+                return None;
             }
-            let Some((folder, path)) = state.waiting.pop() else {
-                state = self
-                    .news
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            state.listing += 1;
-            drop(state);
-            let mut found = Found::default();
-            self.list(&folder, &path, &mut found, cancel);
-            state = self.state();
-            state.listing -= 1;
-            state.found.entries.append(&mut found.entries);
-            state.found.unusable.append(&mut found.unusable);
-            state.waiting.append(&mut found.folders);
-            self.news.notify_all();
+            if let Some(folder) = state.waiting.pop() {
+                state.busy += 1;
+                return Some(folder);
+            }
+            self.idle.fetch_add(1, Ordering::Relaxed);
+            state = self
+                .news
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            self.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn list(&self, folder: &Path, at: &GuestPath, found: &mut Found, cancel: &CancellationToken) {
-        let mut unusable =
-            |path: String, reason: String| found.unusable.push(Unusable { path, reason });
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => return unusable(at.to_string(), cannot("listed", &error)),
+    fn list(&self, folder: &Folder, hands: &mut Hands, cancel: &CancellationToken) {
+        let mut entries = Vec::new();
+        if let Err(error) = self.look_into(folder, &mut entries, hands, cancel) {
+            hands.found.unusable.push(Unusable {
+                path: folder.path.to_string(),
+                reason: cannot("listed", error),
+            });
+        }
+        entries.sort_unstable_by(|one, other| {
+            let (one, other) = (&one.scanned.path, &other.scanned.path);
+            one.name().cmp(other.name())
+        });
+        hands.found.folders.push((folder.number, entries));
+    }
+
+    fn look_into(
+        &self,
+        folder: &Folder,
+        entries: &mut Vec<Found>,
+        hands: &mut Hands,
+        cancel: &CancellationToken,
+    ) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let (outside, flags) = if folder.path.is_root() {
+            (self.layer.root.clone(), flags)
+        } else {
+            // What was a folder a moment ago may be a link by now.
+            let outside = folder.path.below(&self.layer.root);
+            (outside, flags | OFlags::NOFOLLOW)
         };
-        for entry in entries {
-            if cancel.is_cancelled() {
-                return;
+        let mut list = Dir::new(rustix::fs::open(outside, flags, Mode::empty())?)?;
+        while let Some(entry) = list.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
             }
-            match entry {
-                Ok(entry) => self.look(&entry, at, found),
-                Err(error) => {
-                    found.unusable.push(Unusable {
-                        path: at.to_string(),
-                        reason: cannot("listed", &error),
+            if cancel.is_cancelled() {
+                return Ok(());
+            }
+            match self.look(list.fd()?, name, &folder.path) {
+                Ok(Some((path, kind, mode))) => {
+                    let inside = matches!(kind, ScannedKind::Directory)
+                        .then(|| self.numbers.fetch_add(1, Ordering::Relaxed));
+                    if let Some(number) = inside {
+                        let path = path.clone();
+                        hands.folders.push(Folder { number, path });
+                    }
+                    let scanned = Scanned { path, kind, mode };
+                    entries.push(Found {
+                        scanned,
+                        folder: inside,
                     });
-                    return;
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    let slash = if folder.path.is_root() { "" } else { "/" };
+                    let path = format!("{}{slash}{}", folder.path, name.to_string_lossy());
+                    hands.found.unusable.push(Unusable { path, reason });
                 }
             }
         }
+        Ok(())
     }
 
-    fn look(&self, entry: &DirEntry, folder: &GuestPath, found: &mut Found) {
-        let name = entry.file_name();
-        if folder.is_root() && name == META_DIRECTORY {
-            return;
+    /// What an entry is, or why it cannot be in an image; `None` for what is left out.
+    fn look(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+        at: &GuestPath,
+    ) -> Result<Option<(GuestPath, ScannedKind, u32)>, String> {
+        if at.is_root() && name.to_bytes() == META_DIRECTORY.as_bytes() {
+            return Ok(None);
         }
-        let shown = || {
-            let slash = if folder.is_root() { "" } else { "/" };
-            format!("{folder}{slash}{}", name.to_string_lossy())
-        };
-        let path = match folder.join(name.as_bytes()) {
-            Ok(path) => path,
-            Err(error) => {
-                let reason = format!("cannot be in a guest: {error}");
-                return found.unusable.push(Unusable {
-                    path: shown(),
-                    reason,
-                });
-            }
-        };
+        let path = at
+            .join(name.to_bytes())
+            .map_err(|error| format!("cannot be in a guest: {error}"))?;
         if self.layer.ignore.is_ignored(path.as_bytes()) {
-            return;
+            return Ok(None);
         }
-        let source = entry.path();
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                let reason = cannot("read", &error);
-                return found.unusable.push(Unusable {
-                    path: shown(),
-                    reason,
-                });
-            }
-        };
-        let mode = metadata.permissions().mode() & MODE_BITS;
-        let kind = match kind_of(&source, &metadata) {
-            Ok(kind) => kind,
-            Err(reason) => {
-                return found.unusable.push(Unusable {
-                    path: shown(),
-                    reason,
-                });
-            }
-        };
-        if matches!(kind, ScannedKind::Directory) {
-            found.folders.push((source, path.clone()));
-        }
-        found.entries.push(Scanned { path, kind, mode });
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| cannot("read", error))?;
+        let kind = kind_of(folder, name, &stat)?;
+        Ok(Some((path, kind, stat.st_mode & MODE_BITS)))
     }
 }
 
 /// What an entry is, or why it cannot be in an image.
-fn kind_of(source: &Path, metadata: &Metadata) -> Result<ScannedKind, String> {
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        return Ok(ScannedKind::Directory);
+fn kind_of(folder: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Result<ScannedKind, String> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Ok(ScannedKind::Directory),
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(folder, name, Vec::new())
+                .map_err(|error| cannot("read", error))?;
+            Ok(ScannedKind::Symlink {
+                target: target.into_bytes(),
+            })
+        }
+        FileType::RegularFile => {
+            // Asking costs; a file that everybody may read need not be asked about.
+            if stat.st_mode & READABLE_BY_ALL != READABLE_BY_ALL {
+                rustix::fs::accessat(folder, name, Access::READ_OK, AtFlags::empty())
+                    .map_err(|error| cannot("read", error))?;
+            }
+            Ok(ScannedKind::File {
+                stamp: Stamp::of_stat(stat),
+            })
+        }
+        kind => Err(format!("is {}, which an image cannot hold", special(kind))),
     }
-    if kind.is_symlink() {
-        let target = std::fs::read_link(source).map_err(|error| cannot("read", &error))?;
-        return Ok(ScannedKind::Symlink {
-            target: target.into_os_string().into_vec(),
-        });
-    }
-    if !kind.is_file() {
-        return Err(format!("is {}, which an image cannot hold", special(kind)));
-    }
-    // Asking costs; a file that everybody may read need not be asked about.
-    if metadata.permissions().mode() & READABLE_BY_ALL != READABLE_BY_ALL
-        && let Err(error) = access(source, Access::READ_OK)
-    {
-        return Err(cannot("read", &error.into()));
-    }
-    Ok(ScannedKind::File {
-        stamp: Stamp::of(metadata),
-    })
 }
 
-fn cannot(doing: &str, error: &io::Error) -> String {
-    let why = match error.kind() {
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::NotFound => "it is gone again".to_owned(),
-        _ => error.to_string(),
+fn cannot(doing: &str, error: Errno) -> String {
+    let why = match error {
+        Errno::ACCESS | Errno::PERM => "permission denied".to_owned(),
+        Errno::NOENT => "it is gone again".to_owned(),
+        _ => io::Error::from(error).to_string(),
     };
     format!("cannot be {doing} ({why})")
 }
 
 /// What a special file is called.
 fn special(kind: FileType) -> &'static str {
-    if kind.is_socket() {
-        "a socket"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_block_device() {
-        "a block device"
-    } else if kind.is_char_device() {
-        "a character device"
-    } else {
-        "a special file"
+    match kind {
+        FileType::Socket => "a socket",
+        FileType::Fifo => "a named pipe",
+        FileType::BlockDevice => "a block device",
+        FileType::CharacterDevice => "a character device",
+        _ => "a special file",
     }
 }

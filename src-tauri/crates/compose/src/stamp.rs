@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Stat;
+
 use crate::error::{Error, IoContext};
 
 /// How long a file has to be unchanged to be taken for unchanged by its times.
@@ -32,6 +34,21 @@ impl Stamp {
             inode: metadata.ino(),
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// As [`Stamp::of`], of what the system says.
+    pub(crate) fn of_stat(stat: &Stat) -> Self {
+        let nanoseconds = |seconds: i64, rest: u64| {
+            let rest = i64::try_from(rest).unwrap_or(0);
+            seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+        };
+        Self {
+            size_bytes: stat.st_size.cast_unsigned(),
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 

@@ -116,17 +116,24 @@ impl GuestPath {
     /// # Errors
     /// [`PathError`] where `name` is not one valid component or the path gets too long.
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        let is_plain = !name.is_empty()
+            && !matches!(name, b"." | b"..")
+            && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+            && self.0.len() + 1 + name.len() <= PATH_BYTES_MAX;
         let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
         path.extend_from_slice(&self.0);
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        if is_plain {
+            return Ok(Self(path.into()));
+        }
         if name.is_empty() || name.contains(&b'/') {
             return Err(PathError::EmptyComponent {
                 path: format!("{self}/{}", String::from_utf8_lossy(name)),
             });
         }
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
         Self::new(path)
     }
 
@@ -194,23 +201,30 @@ fn rank(byte: u8) -> u8 {
     if byte == b'/' { 0 } else { byte }
 }
 
-impl Ord for GuestPath {
-    fn cmp(&self, other: &Self) -> Ordering {
+impl GuestPath {
+    /// Compares the bytes of two paths as the paths themselves are compared.
+    pub fn compare(one: &[u8], other: &[u8]) -> Ordering {
         // Neighbours of a sorted tree have much in common: eight bytes at a time.
-        let (ours, theirs) = (self.0.as_chunks::<8>().0, other.0.as_chunks::<8>().0);
+        let (ours, theirs) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
         let same = ours
             .iter()
             .zip(theirs)
             .take_while(|(ours, theirs)| ours == theirs);
         let start = 8 * same.count();
-        match self.0[start..]
+        match one[start..]
             .iter()
-            .zip(&other.0[start..])
+            .zip(&other[start..])
             .find(|(ours, theirs)| ours != theirs)
         {
             Some((&ours, &theirs)) => rank(ours).cmp(&rank(theirs)),
-            None => self.0.len().cmp(&other.0.len()),
+            None => one.len().cmp(&other.len()),
         }
+    }
+}
+
+impl Ord for GuestPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        Self::compare(&self.0, &other.0)
     }
 }
 

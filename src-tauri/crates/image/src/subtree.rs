@@ -35,6 +35,38 @@ pub fn of(offset: u64, total_bytes: u64, bytes: &[u8]) -> Subtree {
     hasher.finalize_non_root()
 }
 
+/// The digests of the first parts where they are zero and one of several. Disks are mostly empty, and nobody need digest
+/// that anew. Made by this module's test.
+static ZEROS: &[[u8; 32]; 512] = include_zeros();
+
+const fn include_zeros() -> &'static [[u8; 32]; 512] {
+    match include_bytes!("subtree.zeros")
+        .as_chunks::<32>()
+        .0
+        .as_array()
+    {
+        Some(zeros) => zeros,
+        None => panic!("the table is of another size"),
+    }
+}
+
+/// As [`of`], for a part of zeros.
+pub fn of_zeros(offset: u64, total_bytes: u64) -> Subtree {
+    static EMPTY: [u8; 1 << 20] = [0; 1 << 20];
+    let length = total_bytes.saturating_sub(offset).min(BYTES);
+    let known = usize::try_from(offset / BYTES)
+        .ok()
+        .and_then(|place| ZEROS.get(place));
+    match known {
+        Some(zeros) if length == BYTES && total_bytes > BYTES => *zeros,
+        _ => of(
+            offset,
+            total_bytes,
+            &EMPTY[..usize::try_from(length).unwrap_or(0)],
+        ),
+    }
+}
+
 /// How many parts so many bytes have; one at least.
 pub fn count(total_bytes: u64) -> u64 {
     total_bytes.div_ceil(BYTES).max(1)
@@ -72,6 +104,24 @@ fn merged((parts, total_bytes): Half<'_>) -> ChainingValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_are_known() {
+        let table: Vec<u8> = (0..512)
+            .flat_map(|place| of(place * BYTES, u64::MAX, &vec![0; 1 << 20]))
+            .collect();
+        if std::env::var_os("WINDLASS_GENERATE").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/subtree.zeros");
+            return std::fs::write(path, &table).unwrap();
+        }
+        assert_eq!(ZEROS.as_flattened(), table);
+        for total in [5, 1 << 20, (1 << 20) + 5, (600 << 20) + 5] {
+            for offset in (0..total).step_by(1 << 20) {
+                let length = usize::try_from((total - offset).min(BYTES)).unwrap();
+                assert_eq!(of_zeros(offset, total), of(offset, total, &vec![0; length]));
+            }
+        }
+    }
 
     #[test]
     fn parts_make_the_digest_of_the_whole() {

@@ -1,8 +1,6 @@
 //! The merged tree that a writer turns into a file system.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::collections::btree_map;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,7 +91,8 @@ pub enum TreeError {
 /// Files, directories and symlinks by path: sorted, parents before what is in them, root implied.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    nodes: BTreeMap<GuestPath, Node>,
+    /// Sorted. Trees are mostly made in their order, and then read from the first node to the last, several times.
+    nodes: Vec<(GuestPath, Node)>,
     root_mode: u32,
     total_bytes: u64,
     /// The directory that the last node was put into, which is there: mostly it is the next one's, too.
@@ -118,7 +117,7 @@ impl Tree {
     /// An empty tree: a root directory with nothing in it.
     pub fn new() -> Self {
         Self {
-            nodes: BTreeMap::new(),
+            nodes: Vec::new(),
             root_mode: IMPLIED_MODE,
             total_bytes: 0,
             last_parent: GuestPath::root(),
@@ -138,22 +137,14 @@ impl Tree {
             self.root_mode = mode;
             return Ok(());
         }
-        // Trees are mostly made in their order, where nothing has to be looked for.
-        let is_behind = self
-            .nodes
-            .last_key_value()
-            .is_none_or(|(last, _)| *last < path);
-        if !is_behind {
-            match self.nodes.get_mut(&path) {
-                Some(Node::Directory { mode }) if matches!(node, Node::Directory { .. }) => {
-                    if let Node::Directory { mode: new } = node {
-                        *mode = new;
-                    }
-                    return Ok(());
+        if let Ok(place) = self.place_of(&path) {
+            return match (&mut self.nodes[place].1, node) {
+                (Node::Directory { mode }, Node::Directory { mode: new }) => {
+                    *mode = new;
+                    Ok(())
                 }
-                Some(_) => return Err(TreeError::Occupied { path }),
-                None => {}
-            }
+                _ => Err(TreeError::Occupied { path }),
+            };
         }
         if path.parent_bytes() != self.last_parent.as_bytes() {
             self.imply_parents(&path)?;
@@ -162,15 +153,38 @@ impl Tree {
         if let Node::File { size_bytes, .. } = node {
             self.total_bytes = self.total_bytes.saturating_add(size_bytes);
         }
-        self.nodes.insert(path, node);
+        self.put(path, node);
         Ok(())
+    }
+
+    /// Where a path is, or where it would be.
+    fn place_of(&self, path: &GuestPath) -> Result<usize, usize> {
+        // What comes in order need not be looked for.
+        match self.nodes.last() {
+            Some((last, _)) if last >= path => {
+                self.nodes.binary_search_by(|(other, _)| other.cmp(path))
+            }
+            _ => Err(self.nodes.len()),
+        }
+    }
+
+    /// Puts a node where none is.
+    fn put(&mut self, path: GuestPath, node: Node) {
+        if let Err(place) = self.place_of(&path) {
+            self.nodes.insert(place, (path, node));
+        }
+    }
+
+    /// Makes room for so many more nodes.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.nodes.reserve_exact(nodes);
     }
 
     fn imply_parents(&mut self, path: &GuestPath) -> Result<(), TreeError> {
         let mut missing = Vec::new();
         let mut ancestor = path.parent();
         while let Some(directory) = ancestor.filter(|directory| !directory.is_root()) {
-            match self.nodes.get(&directory) {
+            match self.get(&directory) {
                 Some(Node::Directory { .. }) => break,
                 Some(_) => {
                     return Err(TreeError::NotADirectory {
@@ -184,20 +198,20 @@ impl Tree {
             missing.push(directory);
         }
         for directory in missing {
-            self.nodes
-                .insert(directory, Node::Directory { mode: IMPLIED_MODE });
+            self.put(directory, Node::Directory { mode: IMPLIED_MODE });
         }
         Ok(())
     }
 
     /// What is at a path other than the root.
     pub fn get(&self, path: &GuestPath) -> Option<&Node> {
-        self.nodes.get(path)
+        let place = self.place_of(path).ok()?;
+        self.nodes.get(place).map(|(_, node)| node)
     }
 
     /// Everything but the root, sorted, each directory directly followed by what is in it.
-    pub fn iter(&self) -> btree_map::Iter<'_, GuestPath, Node> {
-        self.nodes.iter()
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(self.nodes.iter())
     }
 
     /// The permission bits of the root directory.
@@ -221,9 +235,33 @@ impl Tree {
     }
 }
 
+/// Goes over a tree in its order.
+#[derive(Debug, Clone)]
+pub struct Iter<'tree>(std::slice::Iter<'tree, (GuestPath, Node)>);
+
+impl<'tree> Iterator for Iter<'tree> {
+    type Item = (&'tree GuestPath, &'tree Node);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(path, node)| (path, node))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|(path, node)| (path, node))
+    }
+}
+
 impl<'tree> IntoIterator for &'tree Tree {
     type Item = (&'tree GuestPath, &'tree Node);
-    type IntoIter = btree_map::Iter<'tree, GuestPath, Node>;
+    type IntoIter = Iter<'tree>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

@@ -116,11 +116,15 @@ impl Ignore {
     /// for.
     pub fn is_ignored(&self, path: &[u8]) -> bool {
         let path = path.strip_prefix(b"/").unwrap_or(path);
-        let names: Vec<&[u8]> = path
+        let names = path
             .split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty())
-            .collect();
-        !names.is_empty() && self.patterns.iter().any(|pattern| pattern.covers(&names))
+            .filter(|name| !name.is_empty());
+        let Some(first) = names.clone().next() else {
+            return false;
+        };
+        self.patterns
+            .iter()
+            .any(|pattern| pattern.may_start_with(first) && pattern.covers(names.clone()))
     }
 }
 
@@ -164,8 +168,16 @@ impl Pattern {
         }
     }
 
+    /// Whether a path that starts so can be meant. Most cannot, and a scan asks for each file.
+    fn may_start_with(&self, first: &[u8]) -> bool {
+        match self.levels.first() {
+            Some(Level::Name(pattern)) => matches(pattern.as_bytes(), first),
+            _ => true,
+        }
+    }
+
     /// Whether the path, or a folder that it is in, is meant.
-    fn covers(&self, names: &[&[u8]]) -> bool {
+    fn covers<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> bool {
         let mut reachable = vec![false; self.levels.len() + 1];
         reachable[0] = true;
         self.spread(&mut reachable);

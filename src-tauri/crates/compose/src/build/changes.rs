@@ -1,9 +1,10 @@
 //! What is different from the build before.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 
-use super::record::Known;
+use windlass_image::GuestPath;
+
+use super::record::{Cursor, Record, What};
 
 /// How an image was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,48 +36,82 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Compares what is known of two builds, both in the order of paths.
-    pub(super) fn between(old: &[Known], new: impl Iterator<Item = impl Borrow<Known>>) -> Self {
-        let mut changes = Self {
-            manner: Manner::Anew,
+    pub(super) fn none(manner: Manner) -> Self {
+        Self {
+            manner,
             reason: None,
             added: 0,
             changed: 0,
             removed: 0,
             bytes_written: 0,
-        };
-        merge(old, new, |old, new| match (old, new) {
+        }
+    }
+
+    /// Counts what a path was, and is.
+    pub(super) fn count(&mut self, old: Option<&What>, new: Option<&What>) {
+        match (old, new) {
             (Some(old), Some(new)) => {
-                let are_directories = old.what.is_directory() && new.what.is_directory();
-                changes.changed +=
-                    usize::from(!are_directories && !old.what.is_same(&new.what, true));
+                let are_directories = old.is_directory() && new.is_directory();
+                self.changed += usize::from(!are_directories && !old.is_same(new, true));
             }
-            (Some(old), None) => changes.removed += usize::from(!old.what.is_directory()),
-            (None, Some(new)) => changes.added += usize::from(!new.what.is_directory()),
+            (Some(old), None) => self.removed += usize::from(!old.is_directory()),
+            (None, Some(new)) => self.added += usize::from(!new.is_directory()),
             (None, None) => {}
-        });
-        changes
+        }
     }
 }
 
-/// Goes through two sorted lists side by side.
-pub(super) fn merge<N: Borrow<Known>>(
-    old: &[Known],
-    new: impl Iterator<Item = N>,
-    mut each: impl FnMut(Option<&Known>, Option<&Known>),
-) {
-    let (mut old, mut new) = (old.iter().peekable(), new.peekable());
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.path.cmp(&new.borrow().path),
+/// Counts what differs from the build before, path by path, in their order. Of a record that is damaged it takes what comes
+/// before the damage.
+pub(super) struct Tally<'a> {
+    old: Option<Cursor<'a>>,
+    pub(super) changes: Changes,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(old: Option<&'a Record>) -> Self {
+        let mut tally = Self {
+            old: old.and_then(|old| old.cursor().ok()),
+            changes: Changes::none(Manner::Anew),
         };
-        match order {
-            Ordering::Less => each(old.next(), None),
-            Ordering::Greater => each(None, new.next().as_ref().map(Borrow::borrow)),
-            Ordering::Equal => each(old.next(), new.next().as_ref().map(Borrow::borrow)),
+        tally.advance();
+        tally
+    }
+
+    fn advance(&mut self) {
+        if !self
+            .old
+            .as_mut()
+            .is_some_and(|old| old.advance().unwrap_or(false))
+        {
+            self.old = None;
         }
+    }
+
+    /// The next path of the new build.
+    pub(super) fn take(&mut self, path: &GuestPath, what: &What) {
+        while let Some(old) = &self.old {
+            match old.compare(path) {
+                Ordering::Less => {
+                    self.changes.count(old.what(), None);
+                    self.advance();
+                }
+                Ordering::Equal => {
+                    self.changes.count(old.what(), Some(what));
+                    return self.advance();
+                }
+                Ordering::Greater => break,
+            }
+        }
+        self.changes.count(None, Some(what));
+    }
+
+    /// There are no more.
+    pub(super) fn finish(mut self) -> Changes {
+        while let Some(old) = &self.old {
+            self.changes.count(old.what(), None);
+            self.advance();
+        }
+        self.changes
     }
 }

@@ -8,13 +8,12 @@ use std::path::Path;
 
 use windlass_image::journal;
 
-use super::files::files_path;
 use super::folder_of;
 use super::output::{locked_temporary, make_readable, prefix};
-use super::record::{ImageStamp, Record, record_path};
+use super::record::{ImageStamp, Record, changes_path, record_path};
 use crate::error::{Error, IoContext};
 
-/// Clones the image of a build with its list of files and its record, for [`build_or_update`](crate::build_or_update) to
+/// Clones the image of a build with its record, for [`build_or_update`](crate::build_or_update) to
 /// go on with. `false` where the file system cannot, or the image cannot be updated anyway; then nothing is left.
 ///
 /// # Errors
@@ -29,7 +28,7 @@ pub fn clone_image(from: &Path, to: &Path) -> Result<bool, Error> {
     if !journal::lock(&image).context("lock", from)? {
         return Ok(false);
     }
-    let Some(mut record) = Record::read(from) else {
+    let Some(record) = Record::open(from) else {
         return Ok(false);
     };
     let (folder, prefix) = (folder_of(to), prefix(to));
@@ -42,19 +41,15 @@ pub fn clone_image(from: &Path, to: &Path) -> Result<bool, Error> {
         .as_file()
         .set_modified(modified.context("read", from)?)
         .context("write", clone.path())?;
-    record.head.image = ImageStamp::of(&clone.as_file().metadata().context("read", clone.path())?);
+    let mut head = record.head.clone();
+    head.image = ImageStamp::of(&clone.as_file().metadata().context("read", clone.path())?);
     let record_file = locked_temporary(folder, &prefix)?;
     record
-        .write(&mut record_file.as_file())
+        .write_whole(record_file.as_file(), &head, &record.parts, &[])
         .context("write", record_file.path())?;
-    let list_file = locked_temporary(folder, &prefix)?;
-    let list_path = files_path(from);
-    fs::copy(&list_path, list_file.path()).context("read", &list_path)?;
-    for (file, path) in [
-        (list_file, files_path(to)),
-        (record_file, record_path(to)),
-        (clone, to.to_path_buf()),
-    ] {
+    // Of an image that was in its place.
+    let _ = fs::remove_file(changes_path(to));
+    for (file, path) in [(record_file, record_path(to)), (clone, to.to_path_buf())] {
         make_readable(file.as_file(), file.path())?;
         file.persist(&path)
             .map_err(|error| error.error)

@@ -74,7 +74,10 @@ impl FileDigests {
 const THREADS_MAX: usize = 4;
 
 /// Fewer are not worth a thread.
-const FILES_PER_THREAD: usize = 16;
+const FILES_PER_THREAD: usize = 64;
+
+/// So many are taken at a time.
+const FILES_AT_ONCE: usize = 4;
 
 /// The digests of the files that need not be read for it.
 pub(super) fn remembered(plan: &Plan, cache: &DigestCache) -> FileDigests {
@@ -92,41 +95,56 @@ pub(super) fn remembered(plan: &Plan, cache: &DigestCache) -> FileDigests {
     digests
 }
 
-/// Adds the digests of the files that are not known yet, by reading them. Where that is less than to read what the cache
-/// remembers, the cache is not asked.
+/// Adds the digests of the files that are not known yet, by reading them.
 pub(super) fn complete(
     plan: &Plan,
     cache: &DigestCache,
     digests: &mut FileDigests,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let found = Mutex::new(Vec::new());
-    let unknown = plan
-        .entries()
-        .enumerate()
-        .filter(|(index, _)| !digests.knows(*index));
-    let bytes: u64 = unknown.map(|(_, (_, entry))| entry.size_bytes).sum();
-    let is_asked = cache.is_worth_asking(bytes);
-    in_parallel(
-        plan,
-        |index| !digests.knows(index),
-        cancel,
-        |index, file| {
-            let path = file.path();
-            let digest = if is_asked {
-                cache.digest(&path, file.stamp, cancel)?
-            } else {
-                digest_unchanged(&path, file.stamp, cancel)?
-            };
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.push((index, digest));
-            Ok(())
-        },
-    )?;
-    for (index, digest) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        digests.insert(index, digest);
+    let unknown: Vec<u32> = (0..plan.entries().len())
+        .filter(|&index| !digests.knows(index) && is_host_file(plan, index))
+        .filter_map(|index| u32::try_from(index).ok())
+        .collect();
+    let found = of_files(plan, &unknown, cache, cancel)?;
+    for (index, digest) in unknown.into_iter().zip(found) {
+        digests.insert(index as usize, digest);
     }
     Ok(())
+}
+
+/// The digests of some files of this computer, in their order. Where it is less work to read them than what the cache
+/// remembers, the cache is not asked.
+pub(super) fn of_files(
+    plan: &Plan,
+    indices: &[u32],
+    cache: &DigestCache,
+    cancel: &CancellationToken,
+) -> Result<Vec<blake3::Hash>, Error> {
+    let entries = indices
+        .iter()
+        .filter_map(|&index| plan.entry(index as usize));
+    let bytes: u64 = entries.map(|(_, entry)| entry.size_bytes).sum();
+    let is_asked = cache.is_worth_asking(bytes);
+    let found = Mutex::new(Vec::with_capacity(indices.len()));
+    in_parallel(plan, Files::These(indices), cancel, |index, file| {
+        let path = file.path();
+        let digest = if is_asked {
+            cache.digest(&path, file.stamp, cancel)?
+        } else {
+            digest_unchanged(&path, file.stamp, cancel)?
+        };
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.push((index, digest));
+        Ok(())
+    })?;
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_unstable_by_key(|(index, _)| *index);
+    Ok(found.into_iter().map(|(_, digest)| digest).collect())
+}
+
+fn is_host_file(plan: &Plan, index: usize) -> bool {
+    matches!(plan.entry(index), Some((_, entry)) if matches!(entry.origin, Origin::Host { .. }))
 }
 
 /// Looks at files once more, after they were written into the image.
@@ -135,12 +153,19 @@ pub(super) fn complete(
 /// [`Error::Changed`] for the first that is not what was scanned.
 pub(super) fn check_unchanged(
     plan: &Plan,
-    wanted: impl Fn(usize) -> bool,
+    files: Files<'_>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    in_parallel(plan, wanted, cancel, |_, file| {
+    in_parallel(plan, files, cancel, |_, file| {
         file.stamp.check(&file.path())
     })
+}
+
+/// Some of the entries of a plan, by their indices.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Files<'a> {
+    All,
+    These(&'a [u32]),
 }
 
 /// A file of this computer.
@@ -156,18 +181,13 @@ impl HostFile<'_> {
     }
 }
 
-/// Does something with the wanted files, in several threads; ends with the first error, by the order of paths.
+/// Does something with files of this computer, in several threads; ends with the first error, by the order of paths.
 fn in_parallel<'a>(
     plan: &'a Plan,
-    wanted: impl Fn(usize) -> bool,
+    files: Files<'_>,
     cancel: &CancellationToken,
     work: impl Fn(usize, &HostFile<'a>) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let is_file = |index: usize| matches!(plan.entry(index), Some((_, entry)) if matches!(entry.origin, Origin::Host { .. }));
-    let files: Vec<u32> = (0..plan.entries().len())
-        .filter(|&index| wanted(index) && is_file(index))
-        .filter_map(|index| u32::try_from(index).ok())
-        .collect();
     let file_of = |index: usize| match plan.entry(index) {
         Some((at, entry)) => match &entry.origin {
             Origin::Host { folder, stamp } => Some(HostFile { folder, at, stamp }),
@@ -175,34 +195,49 @@ fn in_parallel<'a>(
         },
         None => None,
     };
+    let count = match files {
+        Files::All => plan.entries().len(),
+        Files::These(indices) => indices.len(),
+    };
+    let index_at = |place: usize| match files {
+        Files::All => place,
+        Files::These(indices) => indices[place] as usize,
+    };
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(THREADS_MAX)
-        .min(files.len().div_ceil(FILES_PER_THREAD));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(&index) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let index = index as usize;
-                    let Some(file) = file_of(index) else { continue };
-                    let result = if cancel.is_cancelled() {
-                        Err(Error::Cancelled)
-                    } else {
-                        work(index, &file)
-                    };
-                    if let Err(error) = result {
-                        next.store(files.len(), Ordering::Relaxed);
-                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                        if failed.as_ref().is_none_or(|(first, _)| index < *first) {
-                            *failed = Some((index, error));
-                        }
-                        return;
+        .min(count.div_ceil(FILES_PER_THREAD));
+    let turn = || {
+        loop {
+            let first = next.fetch_add(FILES_AT_ONCE, Ordering::Relaxed);
+            if first >= count {
+                return;
+            }
+            for index in (first..count.min(first + FILES_AT_ONCE)).map(index_at) {
+                let Some(file) = file_of(index) else { continue };
+                let result = if cancel.is_cancelled() {
+                    Err(Error::Cancelled)
+                } else {
+                    work(index, &file)
+                };
+                if let Err(error) = result {
+                    next.store(count, Ordering::Relaxed);
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    if failed.as_ref().is_none_or(|(first, _)| index < *first) {
+                        *failed = Some((index, error));
                     }
+                    return;
                 }
-            });
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(turn);
+        }
+        turn();
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((_, error)) => Err(error),

@@ -1,4 +1,4 @@
-//! `<image>.files.json`: what is in an image, with digests.
+//! What is in an image, with digests, as a list of files.
 //!
 //! ```json
 //! {"format":1,"guest":"osv","rootFs":"rofs","digest":"…","sizeBytes":6291456,"commandLine":"--rootfs=rofs /hello",
@@ -6,26 +6,24 @@
 //! {"path":"/hello","kind":"file","mode":493,"sizeBytes":14,"digest":"…","layer":"my-service"},
 //! …]}
 //! ```
-//! A line for each path, sorted. By it an image is compared, verified and updated without being opened. It says the same
-//! for the same image, wherever that was built.
+//! A line for each path, sorted, written on request: the record of an image has all of it. By it an image is compared and
+//! verified without being opened. It says the same for the same image, wherever that was built.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use windlass_image::GuestPath;
 use windlass_image::escape::escape;
-use windlass_image::{GuestPath, Node, Source, Tree, journal};
 
-use super::digests::FileDigests;
+use super::folder_of;
+use super::record::{Record, What, record_path};
 use crate::error::{Error, IoContext};
-use crate::plan::Plan;
 
 /// The version of this format.
 const FORMAT: u32 = 1;
 
-pub(super) const SUFFIX: &str = "files.json";
-
-/// What is in an image: the content of `<image>.files.json`.
+/// What is in an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileList {
@@ -82,87 +80,72 @@ pub struct FileRecord {
     pub layer: Option<String>,
 }
 
-/// Where the list of files of an image is: `<image>.files.json`.
-pub fn files_path(image: &Path) -> PathBuf {
-    journal::companion(image, SUFFIX)
-}
-
-/// How many files and symlinks there are.
-pub(super) fn count(tree: &Tree) -> usize {
-    tree.iter()
-        .filter(|(_, node)| !matches!(node, Node::Directory { .. }))
-        .count()
-}
-
-/// A list that is written straight from what it is about, line by line.
-#[derive(Debug)]
-pub(super) struct ListOf<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) tree: &'a Tree,
-    pub(super) digests: &'a FileDigests,
-    /// Of the image.
-    pub(super) digest: blake3::Hash,
-    pub(super) size_bytes: u64,
-    pub(super) command_line: &'a str,
-}
-
-impl ListOf<'_> {
-    /// Writes it, a line for each path, so that two of them can be compared by any tool.
-    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let head = FileList {
-            format: FORMAT,
-            guest: self.plan.guest().to_string(),
-            root_fs: self.plan.root_fs().to_string(),
-            digest: self.digest.to_hex().to_string(),
-            size_bytes: self.size_bytes,
-            command_line: self.command_line.to_owned(),
-            files: Vec::new(),
-        };
-        let head = serde_json::to_string(&head)?;
-        let head = head.strip_suffix("]}").unwrap_or(&head);
-        out.write_all(head.as_bytes())?;
-        let mut planned = self.plan.entries().enumerate().peekable();
-        // The tree has what the plan has, and what the build adds; both are sorted.
-        for (place, (path, node)) in self.tree.iter().enumerate() {
-            let (digest, layer) = match planned.next_if(|(_, (planned, _))| *planned == path) {
-                Some((index, (_, entry))) => (
-                    self.digests.get(index),
-                    Some(self.plan.layers()[entry.layer].name.as_str()),
-                ),
-                None => (made_digest(node), None),
-            };
-            out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
-            put_line(out, path, node, digest, layer)?;
-        }
-        out.write_all(b"\n]}\n")?;
-        out.flush()
-    }
-}
-
 impl FileList {
-    /// Reads the list beside an image.
+    /// Reads what the record beside an image says.
     ///
     /// # Errors
     /// When there is none, or it is damaged.
     pub fn read(image: &Path) -> Result<Self, Error> {
-        Self::read_at(&files_path(image))
+        let path = record_path(image);
+        let record = Record::beside(image).context("read", &path)?;
+        Self::of(&record).context("read", &path)
     }
 
-    /// Reads a list that lies anywhere.
+    /// Reads what a record says that lies anywhere.
     ///
     /// # Errors
     /// When there is none, or it is damaged.
     pub fn read_at(path: &Path) -> Result<Self, Error> {
-        let file = std::fs::File::open(path).context("read", path)?;
-        serde_json::from_reader(io::BufReader::new(file)).map_err(|source| Error::FileList {
-            path: path.to_owned(),
-            source,
+        let record = Record::open_at(path).context("read", path)?;
+        Self::of(&record).context("read", path)
+    }
+
+    /// What a record says.
+    pub(super) fn of(record: &Record) -> io::Result<Self> {
+        let mut files = Vec::with_capacity(record.count());
+        let mut cursor = record.cursor()?;
+        while cursor.advance()? {
+            let path = GuestPath::new(cursor.path()).map_err(io::Error::other)?;
+            let layer = record.layer(cursor.layer());
+            files.extend(cursor.what().map(|what| FileRecord::of(&path, what, layer)));
+        }
+        Ok(Self {
+            format: FORMAT,
+            guest: record.head.guest.clone(),
+            root_fs: record.head.root_fs.clone(),
+            digest: record.digest().to_hex().to_string(),
+            size_bytes: record.head.image.size_bytes,
+            command_line: record.head.command_line.clone(),
+            files,
         })
     }
 
-    /// Whether there is a list beside an image.
-    pub(super) fn is_there(image: &Path) -> bool {
-        files_path(image).is_file()
+    /// Writes it, a line for each path, so that two of them can be compared by any tool.
+    ///
+    /// # Errors
+    /// Where `out` refuses.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let head = serde_json::to_string(&self.clone_head())?;
+        let head = head.strip_suffix("]}").unwrap_or(&head);
+        out.write_all(head.as_bytes())?;
+        for (place, file) in self.files.iter().enumerate() {
+            out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut *out, file)?;
+        }
+        out.write_all(b"\n]}\n")?;
+        out.flush()
+    }
+
+    fn clone_head(&self) -> Self {
+        Self {
+            format: self.format,
+            guest: self.guest.clone(),
+            root_fs: self.root_fs.clone(),
+            digest: self.digest.clone(),
+            size_bytes: self.size_bytes,
+            command_line: self.command_line.clone(),
+            files: Vec::new(),
+        }
     }
 
     /// How many files and symlinks there are.
@@ -174,47 +157,54 @@ impl FileList {
     }
 }
 
-/// Writes a [`FileRecord`]. There are thousands, so that none is made first.
-fn put_line(
-    out: &mut impl Write,
-    path: &GuestPath,
-    node: &Node,
-    digest: Option<blake3::Hash>,
-    layer: Option<&str>,
-) -> io::Result<()> {
-    write!(out, r#"{{"path":"#)?;
-    serde_json::to_writer(&mut *out, &format_args!("/{}", escape(path.as_bytes())))?;
-    match node {
-        Node::Directory { mode } => write!(out, r#","kind":"directory","mode":{mode}"#)?,
-        Node::File {
-            size_bytes, mode, ..
-        } => {
-            write!(
-                out,
-                r#","kind":"file","mode":{mode},"sizeBytes":{size_bytes}"#
-            )?;
-            if let Some(digest) = digest {
-                write!(out, r#","digest":"{}""#, digest.to_hex())?;
+impl FileRecord {
+    fn of(path: &GuestPath, what: &What, layer: Option<&str>) -> Self {
+        let mut record = Self {
+            path: format!("/{}", escape(path.as_bytes())),
+            kind: FileKind::Directory,
+            mode: None,
+            size_bytes: None,
+            digest: None,
+            target: None,
+            layer: layer.map(str::to_owned),
+        };
+        match what {
+            What::Directory { mode } => record.mode = Some(*mode),
+            What::File {
+                mode,
+                size_bytes,
+                digest,
+                ..
+            } => {
+                record.kind = FileKind::File;
+                record.mode = Some(*mode);
+                record.size_bytes = Some(*size_bytes);
+                record.digest = Some(digest.to_hex().to_string());
+            }
+            What::Symlink { target } => {
+                record.kind = FileKind::Symlink;
+                record.target = Some(escape(target));
             }
         }
-        Node::Symlink { target } => {
-            write!(out, r#","kind":"symlink","target":"#)?;
-            serde_json::to_writer(&mut *out, &escape(target))?;
-        }
+        record
     }
-    if let Some(layer) = layer {
-        write!(out, r#","layer":"#)?;
-        serde_json::to_writer(&mut *out, layer)?;
-    }
-    out.write_all(b"}")
 }
 
-pub(super) fn made_digest(node: &Node) -> Option<blake3::Hash> {
-    match node {
-        Node::File {
-            source: Source::Bytes(bytes),
-            ..
-        } => Some(blake3::hash(bytes)),
-        _ => None,
-    }
+/// Writes what is known of an image to another place, whole or not at all: [`FileList::read_at`] reads it there when the
+/// image itself has become another.
+///
+/// # Errors
+/// When there is no record, or it is damaged; when it cannot be written.
+pub fn keep_list(image: &Path, to: &Path) -> Result<(), Error> {
+    let path = record_path(image);
+    let record = Record::beside(image).context("read", &path)?;
+    let folder = folder_of(to);
+    let file = tempfile::NamedTempFile::new_in(folder).context("create a file in", folder)?;
+    record
+        .write_whole(file.as_file(), &record.head, &record.parts, &[])
+        .context("write", to)?;
+    file.persist(to)
+        .map_err(|error| error.error)
+        .context("write", to)?;
+    Ok(())
 }

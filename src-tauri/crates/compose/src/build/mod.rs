@@ -9,23 +9,23 @@
 //!     │     │ every file is as scanned?
 //!     │     │ digest of the image, fsync                  at the same time
 //!     │     v
-//!     └─> <image>.files.json and <image>.record renamed first, then <image>
+//!     └─> <image>.record renamed first, then <image>
 //! ```
 //!
 //! A build that is killed leaves its temporary file, unlocked; the next build to the same place removes it. Two builds to
 //! one place do not meet: each has its own file, and the last rename wins, whole. Killed between its renames, a build
-//! leaves the new list beside the old image; the digest in the list tells. The record tells by itself whether it belongs to
-//! the image.
+//! leaves the new record beside the old image: the record tells by itself whether it belongs to the image.
 
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{CommandLine, GuestOs, RootFs};
-use windlass_image::{Node, Tree, subtree};
+use windlass_image::subtree;
 
-use crate::base::LINUX_COMMAND_LINE;
 use crate::digest::DigestCache;
 use crate::error::{Error, IoContext};
 use crate::plan::{Origin, Plan};
@@ -42,23 +42,25 @@ mod push;
 mod record;
 mod space;
 mod update;
+mod wanted;
 mod write;
 
 pub use changes::{Changes, Manner};
 pub use clone::clone_image;
-pub use files::{FileKind, FileList, FileRecord, files_path};
+pub use files::{FileKind, FileList, FileRecord, keep_list};
 pub use push::{Change, Content, Held, Push, push};
-pub(crate) use record::image_is_as_built;
-pub use record::record_path;
+pub use record::{is_as_built, record_path};
 
-use digests::FileDigests;
+use changes::Tally;
+use digests::{FileDigests, Files};
 use output::Output;
-use record::Record;
+use record::{Record, RecordWriter};
+use wanted::{Is, Wanted};
 
 /// How an image is made from a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    /// Where it will be. Its list of files lies beside it.
+    /// Where it will be. The record of what is in it lies beside it.
     pub destination: PathBuf,
     /// The boot command line that the image itself carries, as the user has it; [`image_command_line`] adds what the
     /// file system needs.
@@ -92,8 +94,6 @@ pub struct LinuxBoot {
 pub struct Build {
     /// Where it is.
     pub path: PathBuf,
-    /// Its list of files.
-    pub files_path: PathBuf,
     /// The length of its file.
     pub size_bytes: u64,
     /// The bytes of all files in it.
@@ -201,7 +201,8 @@ fn build_anew(
         return Err(Error::RootFs { guest, root_fs });
     }
     let command_line = image_command_line(guest, root_fs, &recipe.command_line).to_string();
-    let tree = image_tree(plan, &command_line)?;
+    let wanted = Wanted::new(plan, &command_line)?;
+    let tree = wanted.tree()?;
     write::check_limits(plan, &tree, &recipe.destination)?;
     let estimate = write::estimate_bytes(plan, &tree, recipe)?;
     space::check(&recipe.destination, estimate.written_bytes)?;
@@ -218,58 +219,77 @@ fn build_anew(
     let mut known = writing.digests.unwrap_or_default();
     // Some are not digested on the way; few, and large.
     digests::complete(plan, digests, &mut known, cancel)?;
-    digests::check_unchanged(plan, |_| true, cancel)?;
+    digests::check_unchanged(plan, Files::All, cancel)?;
     remember(plan, &known, digests, started);
 
     let image = output.file();
     let size_bytes = image.metadata().context("read", output.path())?.len();
     report.at(Step::Digest, tree.total_bytes());
-    // The image is synced while it is digested, and its companions are written: they wait for the disk together.
-    let (digest, companions, changes) = std::thread::scope(|scope| {
+    let head = update::head(plan, recipe, &command_line, digests, image, cancel)?;
+    let record = output.record_file()?;
+    let failed = |error| output.failed("write", error);
+    // The image is synced while it is digested, and its record is written: they wait for the disk together.
+    let (digest, mut changes) = std::thread::scope(|scope| {
         let sync = scope.spawn(|| image.sync_data());
+        let entries = scope
+            .spawn(|| write_entries(record.as_file(), &head, &wanted, &known, previous, started));
         let digested = |bytes| report.at(Step::Digest, tree.total_bytes() + bytes);
-        let parts = parts::of_file(image, size_bytes, digested, cancel)
-            .map_err(|error| output.failed("write", error))?;
-        let digest = subtree::whole(&parts, size_bytes);
+        let parts = parts::of_file(image, size_bytes, digested, cancel).map_err(failed)?;
         report.at(Step::Finish, total_bytes);
-        let list = files::ListOf {
-            plan,
-            tree: &tree,
-            digests: &known,
-            digest,
-            size_bytes,
-            command_line: &command_line,
-        };
-        let head = update::head(plan, recipe, &command_line, digests, image, cancel)?;
-        let entries = || record::entries(&tree, update::stamps(plan, &tree, &known, started));
-        let old = previous.map_or(&[][..], |old| &old.entries);
-        let mut changes = Changes::between(old, entries());
-        let written = image.metadata().context("read", output.path())?;
-        changes.bytes_written = written.blocks() * 512;
-        let companions = output.companions(
-            |out| list.write(out),
-            |mut out| record::write(&mut out, &head, &parts, tree.len(), entries()),
-        )?;
-        sync.join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .map_err(|error| output.failed("write", error))?;
-        Ok((digest, companions, changes))
+        let (writer, changes) = joined(entries).map_err(failed)?;
+        writer
+            .finish(&parts)
+            .and_then(|()| record.as_file().sync_data())
+            .map_err(failed)?;
+        joined(sync).map_err(failed)?;
+        Ok((subtree::whole(&parts, size_bytes), changes))
     })
     .map_err(explain)?;
-    output.finish(companions, cancel).map_err(explain)?;
+    let written = image.metadata().context("read", output.path())?;
+    changes.bytes_written = written.blocks() * 512;
+    output.finish(record, cancel).map_err(explain)?;
     if let Err(error) = digests.save() {
         // The next build reads more than it had to.
         tracing::warn!(%error, "the digests were not saved");
     }
     Ok(Build {
         path: recipe.destination.clone(),
-        files_path: files_path(&recipe.destination),
         size_bytes,
-        content_bytes: tree.total_bytes(),
-        file_count: files::count(&tree),
+        content_bytes: wanted.content_bytes(),
+        file_count: wanted.file_count(),
         digest: digest.to_hex().to_string(),
         changes,
     })
+}
+
+/// Writes the entries of a record, and counts what is different from the one before.
+fn write_entries<'a>(
+    out: &'a File,
+    head: &record::Head,
+    wanted: &Wanted<'_>,
+    digests: &FileDigests,
+    previous: Option<&Record>,
+    started: SystemTime,
+) -> io::Result<(RecordWriter<&'a File>, Changes)> {
+    let mut writer = RecordWriter::new(out, head)?;
+    let mut tally = Tally::new(previous);
+    for item in wanted.iter() {
+        let digest = match item.is {
+            Is::Planned(index, _) => digests.get(index),
+            Is::Added(_) => None,
+        };
+        let stamp = item.stamp().filter(|stamp| stamp.is_settled(started));
+        let what = item.what(digest, stamp.copied());
+        tally.take(item.path, &what);
+        writer.put(item.path.as_bytes(), item.layer(), Some(&what))?;
+    }
+    Ok((writer, tally.finish()))
+}
+
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Keeps the digests that the writing found for the next time.
@@ -281,25 +301,6 @@ fn remember(plan: &Plan, digests: &FileDigests, cache: &DigestCache, started: Sy
             cache.remember(&path.below(folder), stamp, digest, started);
         }
     }
-}
-
-/// The plan's tree; in a Linux image with the command line in a file, where the init looks for it.
-fn image_tree(plan: &Plan, command_line: &str) -> Result<Tree, Error> {
-    let mut tree = plan.tree()?;
-    if plan.guest() == GuestOs::Linux {
-        let path =
-            windlass_image::GuestPath::new(LINUX_COMMAND_LINE).map_err(|source| Error::Path {
-                layer: crate::base::NAME.to_owned(),
-                source,
-            })?;
-        // An appliance that has the file itself knows what it does.
-        if tree.get(&path).is_none() {
-            let line = format!("{command_line}\n");
-            tree.insert(path, Node::bytes(line.as_bytes(), 0o644))
-                .map_err(Error::Tree)?;
-        }
-    }
-    Ok(tree)
 }
 
 /// Reports progress, not more often than anybody can see.

@@ -1,7 +1,7 @@
 //! The temporary file that becomes an image.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,19 +9,9 @@ use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 use windlass_image::journal;
 
-use super::files::{SUFFIX as FILES_SUFFIX, files_path};
 use super::folder_of;
-use super::record::{SUFFIX as RECORD_SUFFIX, record_path};
+use super::record::{CHANGES_SUFFIX, SUFFIX as RECORD_SUFFIX, changes_path, record_path};
 use crate::error::{Error, IoContext};
-
-/// What lies beside an image, not named yet.
-#[derive(Debug)]
-pub(super) struct Companions {
-    list: NamedTempFile,
-    record: NamedTempFile,
-}
-
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// An image that is not finished. Dropping it removes its file.
 #[derive(Debug)]
@@ -64,69 +54,39 @@ impl Output {
         &self.destination
     }
 
-    /// Writes the list of files and the record beside the image, and makes the list safe on the disk. A record that is not
-    /// is told by its digest.
-    pub(super) fn companions(
-        &self,
-        list: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-        record: impl FnOnce(&File) -> io::Result<()>,
-    ) -> Result<Companions, Error> {
+    /// A file for the record, which gets its name with the image.
+    pub(super) fn record_file(&self) -> Result<NamedTempFile, Error> {
         let folder = folder_of(&self.destination);
-        let prefix = prefix(&self.destination);
-        let list_path = files_path(&self.destination);
-        let list_file = locked_temporary(folder, &prefix)?;
-        let mut writer = BufWriter::with_capacity(BUFFER_BYTES, list_file.as_file());
-        list(&mut writer)
-            .and_then(|()| writer.flush())
-            .context("write", &list_path)?;
-        drop(writer);
-        let record_path = record_path(&self.destination);
-        let record_file = locked_temporary(folder, &prefix)?;
-        record(record_file.as_file()).context("write", &record_path)?;
-        list_file
-            .as_file()
-            .sync_data()
-            .context("write", &list_path)?;
-        Ok(Companions {
-            list: list_file,
-            record: record_file,
-        })
+        locked_temporary(folder, &prefix(&self.destination))
     }
 
-    /// Gives image, list and record their names. The image itself is synced by the caller.
+    /// Gives image and record their names. Both are synced by the caller.
     pub(super) fn finish(
         self,
-        companions: Companions,
+        record: NamedTempFile,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let folder = folder_of(&self.destination);
-        let (list_path, record_path) = (
-            files_path(&self.destination),
-            record_path(&self.destination),
-        );
-        let (list_file, record_file) = (companions.list, companions.record);
+        let record_path = record_path(&self.destination);
         // The last moment to turn back.
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        for file in [&list_file, &record_file, &self.image] {
+        for file in [&record, &self.image] {
             make_readable(file.as_file(), file.path())?;
         }
-        // Image, list and record are of one build, also where two end at the same moment.
+        // Image and record are of one build, also where two end at the same moment.
         let folder_lock = File::open(folder).context("lock", folder)?;
         folder_lock.lock().context("lock", folder)?;
-        let files = [
-            (list_file, &list_path),
-            (record_file, &record_path),
-            (self.image, &self.destination),
-        ];
+        let files = [(record, &record_path), (self.image, &self.destination)];
         for (file, path) in files {
             file.persist(path)
                 .map_err(|error| error.error)
                 .context("write", path)?;
         }
         // Of an update of the image that was in its place.
-        journal::forget(&self.destination, &[FILES_SUFFIX, RECORD_SUFFIX]);
+        journal::forget(&self.destination, &[RECORD_SUFFIX, CHANGES_SUFFIX]);
+        let _ = fs::remove_file(changes_path(&self.destination));
         let _ = fs::remove_file(journal::path_of(&self.destination));
         folder_lock.sync_all().context("write", folder)
     }

@@ -15,24 +15,58 @@ use crate::error::Error;
 
 const THREADS_MAX: usize = 4;
 
+/// Fewer are not worth a thread.
+const PARTS_PER_THREAD: usize = 8;
+
 /// Reads parts of a file and digests them.
 struct Reader<'a> {
     file: &'a File,
     size_bytes: u64,
     patch: Option<&'a Patch>,
     buffer: Vec<u8>,
+    /// The last hole that was found.
+    hole: (u64, u64),
 }
 
 impl Reader<'_> {
     fn part(&mut self, index: u64) -> io::Result<Subtree> {
         let start = index * subtree::BYTES;
         let length = self.size_bytes.saturating_sub(start).min(subtree::BYTES);
+        if self.patch.is_none() && self.is_hole(start, length) {
+            return Ok(subtree::of_zeros(start, self.size_bytes));
+        }
         self.buffer.resize(usize::try_from(length).unwrap_or(0), 0);
         read_sparse(self.file, start, &mut self.buffer)?;
         if let Some(patch) = self.patch {
             overlay(patch, start, &mut self.buffer);
         }
         Ok(subtree::of(start, self.size_bytes, &self.buffer))
+    }
+}
+
+impl Reader<'_> {
+    /// Whether nothing was written there. Free space is not worth reading.
+    #[cfg(target_os = "linux")]
+    fn is_hole(&mut self, start: u64, length: u64) -> bool {
+        if (self.hole.0..self.hole.1).contains(&start) {
+            return start + length <= self.hole.1;
+        }
+        let data = match rustix::fs::seek(self.file, rustix::fs::SeekFrom::Data(start)) {
+            Ok(data) => data,
+            // There is no data behind here.
+            Err(rustix::io::Errno::NXIO) => self.size_bytes,
+            Err(_) => return false,
+        };
+        if data > start {
+            self.hole = (start, data);
+        }
+        start + length <= data
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "other systems are not asked")]
+    fn is_hole(&mut self, _start: u64, _length: u64) -> bool {
+        false
     }
 }
 
@@ -138,6 +172,7 @@ fn some(
             size_bytes,
             patch,
             buffer: Vec::new(),
+            hole: (0, 0),
         };
         loop {
             let turn = next.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +191,10 @@ fn some(
         }
     };
     let helpers = std::thread::available_parallelism().map_or(1, usize::from);
-    let helpers = helpers.min(THREADS_MAX).min(wanted.len()).saturating_sub(1);
+    let helpers = helpers
+        .min(THREADS_MAX)
+        .min(wanted.len().div_ceil(PARTS_PER_THREAD))
+        .saturating_sub(1);
     std::thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers)
             .map(|_| scope.spawn(|| work(&mut |_| ())))

@@ -1,7 +1,7 @@
 //! What has to be done so that a guest that runs holds what a plan has.
 //!
 //! ```text
-//!   <image>.files.json, or what was kept after the last push ─> Held ──┐
+//!   <image>.record, or what was kept after the last push ─────> Held ──┐
 //!                                                                      ├─> Push: changes in the order in which they are made
 //!   plan, its files digested where they are not known ─────────────────┘
 //! ```
@@ -20,8 +20,9 @@ use windlass_guest::CommandLine;
 use windlass_image::escape::{escape, unescape};
 use windlass_image::{GuestPath, Node, Source};
 
-use super::files::{FileKind, FileList, made_digest};
-use super::{digests, image_command_line, image_tree};
+use super::files::{FileKind, FileList};
+use super::wanted::Wanted;
+use super::{digests, image_command_line};
 use crate::digest::DigestCache;
 use crate::error::{Error, IoContext};
 use crate::plan::Plan;
@@ -317,7 +318,7 @@ pub fn push(
     let mut known = digests::remembered(plan, cache);
     digests::complete(plan, cache, &mut known, cancel)?;
     let line = image_command_line(plan.guest(), plan.root_fs(), command_line).to_string();
-    let tree = image_tree(plan, &line)?;
+    let tree = Wanted::new(plan, &line)?.tree()?;
     let mut push = Push {
         changes: Vec::new(),
         added: 0,
@@ -420,6 +421,16 @@ impl Push {
             _ => return,
         };
         self.changes.push(change);
+    }
+}
+
+fn made_digest(node: &Node) -> Option<blake3::Hash> {
+    match node {
+        Node::File {
+            source: Source::Bytes(bytes),
+            ..
+        } => Some(blake3::hash(bytes)),
+        _ => None,
     }
 }
 

@@ -6,41 +6,37 @@
 //!   plan (scanned, not read) ──┘      │ files of another stamp are digested
 //!                                     v
 //!                     new bytes to free space of the image       the guest would see the old tree
-//!                     list and record beside, under other names
-//!                     journal ─> patch ─> both get their names   the guest sees the new one
+//!                     what changed in the record, under another name
+//!                     journal ─> patch ─> it gets its name       the guest sees the new one
 //! ```
 //!
 //! An update that is cancelled, fails or is killed leaves the image as the guest saw it, and without a record that fits:
 //! the next build is a full one. So is every build that the record says nothing of: another guest, another file system,
 //! another loader, an image that was written to or replaced since.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
-use windlass_guest::GuestOs;
+use windlass_guest::{GuestOs, RootFs};
 use windlass_image::disk::{Raw, SharedDisk};
 use windlass_image::ext4::{self, WrittenBy};
 use windlass_image::update::{self as image_update, Patch, Updated};
-use windlass_image::{Tree, journal, linux, osv, subtree};
+use windlass_image::{GuestPath, Tree, journal, linux, osv, subtree};
 
-use super::changes::{Changes, Manner, merge};
-use super::digests::{self, FileDigests};
-use super::files::{self, FileList, ListOf, files_path};
-use super::record::{self, Head, ImageStamp, Known, Record};
+use super::changes::{Changes, Manner};
+use super::digests::{self, Files};
+use super::record::{self, Changed, Cursor, Head, ImageStamp, Record, What, changes_path};
+use super::wanted::{Is, Item, Wanted};
 use super::write::{Writing, ext4_options, image_error, osv_root};
-use super::{
-    Build, Recipe, Throttled, boot, folder_of, image_command_line, image_tree, parts, space,
-};
+use super::{Build, Recipe, Throttled, boot, folder_of, image_command_line, parts, space};
 use crate::digest::DigestCache;
 use crate::error::{Error, IoContext};
 use crate::plan::{Origin, Plan};
 use crate::progress::{Progress, Step};
-use crate::stamp::Stamp;
 
 /// How an update went.
 pub(super) enum Outcome {
@@ -84,53 +80,8 @@ pub(super) fn head(
         size_bytes: recipe.size_bytes,
         loader,
         command_line: command_line.to_owned(),
-        layers: layers(plan),
+        layers: plan.layers().iter().map(|it| it.name.clone()).collect(),
         image: ImageStamp::of(&metadata),
-    })
-}
-
-/// Tells which layer each path comes from, so that the list of files stays right where nothing else changes.
-fn layers(plan: &Plan) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for layer in plan.layers() {
-        hasher.update(layer.name.as_bytes()).update(&[0]);
-    }
-    let layers: Vec<u8> = plan
-        .entries()
-        .flat_map(|(_, entry)| entry.layer.to_le_bytes())
-        .collect();
-    hasher.update(&layers).finalize().to_hex().to_string()
-}
-
-/// The digest of each node of a tree, and its stamp where it may be trusted.
-pub(super) fn stamps<'a>(
-    plan: &'a Plan,
-    tree: &'a Tree,
-    digests: &'a FileDigests,
-    started: SystemTime,
-) -> impl Iterator<Item = (Option<blake3::Hash>, Option<Stamp>)> + 'a {
-    with_plan(plan, tree).map(move |(node, planned)| match planned {
-        Some((index, Origin::Host { stamp, .. })) => {
-            let stamp = stamp.is_settled(started).then_some(*stamp);
-            (digests.get(index), stamp)
-        }
-        Some((index, _)) => (digests.get(index), None),
-        None => (files::made_digest(node), None),
-    })
-}
-
-/// The nodes of a tree with what the plan says of them; the build itself adds nodes of which it says nothing.
-fn with_plan<'a>(
-    plan: &'a Plan,
-    tree: &'a Tree,
-) -> impl Iterator<Item = (&'a windlass_image::Node, Option<(usize, &'a Origin)>)> {
-    let mut planned = plan.entries().enumerate().peekable();
-    tree.iter().map(move |(path, node)| {
-        let entry = planned.next_if(|(_, (planned, _))| *planned == path);
-        (
-            node,
-            entry.map(|(index, (_, entry))| (index, &entry.origin)),
-        )
     })
 }
 
@@ -146,7 +97,7 @@ pub(super) fn update(
     if let Err(error) = journal::recover(path) {
         tracing::warn!(image = %path.display(), %error, "an interrupted update could not be finished");
     }
-    let Some(record) = Record::read(path) else {
+    let Some(record) = Record::open(path) else {
         return Ok(Outcome::anew(
             "there is no last build that it could be updated from",
             None,
@@ -164,7 +115,7 @@ pub(super) fn update(
             Some(record),
         ));
     }
-    journal::forget(path, &[files::SUFFIX, record::SUFFIX]);
+    journal::forget(path, &[record::SUFFIX, record::CHANGES_SUFFIX]);
     let command_line =
         image_command_line(plan.guest(), plan.root_fs(), &recipe.command_line).to_string();
     let head = head(plan, recipe, &command_line, cache, &image, cancel)?;
@@ -202,53 +153,64 @@ struct Update<'a> {
 }
 
 /// What the comparison found.
+#[derive(Default)]
 struct Compared {
-    digests: FileDigests,
-    entries: Vec<Known>,
+    /// What the record has to be told.
+    record: Vec<Changed>,
+    /// What the image has to be told.
     differences: image_update::Changes,
-    changes: Changes,
+    /// Which entries of the plan have to be written.
+    put: Vec<u32>,
+    put_bytes: u64,
+    counts: Counts,
+}
+
+struct Counts(Changes);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(Changes::none(Manner::Updated))
+    }
+}
+
+/// A file that is not known by its stamp.
+struct Unknown<'a> {
+    item: Item<'a>,
+    old: Option<(Option<u32>, What)>,
 }
 
 impl Update<'_> {
     fn run(self, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, Error> {
         let image = &self.recipe.destination;
-        let tree = image_tree(self.plan, &self.head.command_line)?;
+        let wanted = Wanted::new(self.plan, &self.head.command_line)?;
         let started = SystemTime::now();
-        let compared = self.compare(&tree, started)?;
+        let compared = match self.compare(&wanted, started)? {
+            Ok(compared) => compared,
+            Err(error) => {
+                let reason = format!("the record of the last build cannot be read: {error}");
+                return Ok(Outcome::anew(reason, None));
+            }
+        };
         let is_same = compared.differences == image_update::Changes::default()
-            && self.head == self.record.head
-            && FileList::is_there(image);
+            && self.head.command_line == self.record.head.command_line;
         if is_same {
-            return self.unchanged(&tree, compared);
+            return self.unchanged(&wanted, &compared);
         }
-        let put = compared
-            .differences
-            .put
-            .iter()
-            .filter_map(|path| tree.get(path));
-        let put_bytes: u64 = put
-            .map(|node| match node {
-                windlass_image::Node::File { size_bytes, .. } => *size_bytes,
-                _ => 0,
-            })
-            .sum();
-        let list_bytes = (tree.len() as u64) * 512;
-        space::check(image, put_bytes + list_bytes)?;
-        let total_bytes = put_bytes + subtree::BYTES;
+        let tree = wanted.tree()?;
+        let needed_bytes = compared.put_bytes + (compared.record.len() as u64) * 512;
+        space::check(image, needed_bytes)?;
+        let total_bytes = compared.put_bytes + subtree::BYTES;
         let mut report = Throttled::new(total_bytes, progress);
         report.at(Step::Write, 0);
-        let explain = |error| space::explain(error, image, put_bytes + list_bytes);
+        let explain = |error| space::explain(error, image, needed_bytes);
         let written = self.write(&tree, &compared, &mut report);
         let patch = match written.map_err(explain)? {
             Updated::Patch(patch) => patch,
             Updated::Rebuild { reason } => return Ok(Outcome::anew(reason, Some(self.record))),
         };
         // What was not read now need not be what it was a moment ago.
-        let put: HashSet<_> = compared.differences.put.iter().collect();
-        let entries = self.plan.entries();
-        let was_read: Vec<bool> = entries.map(|(path, _)| put.contains(path)).collect();
-        digests::check_unchanged(self.plan, |index| was_read[index], self.cancel)?;
-        report.at(Step::Digest, put_bytes);
+        digests::check_unchanged(self.plan, Files::These(&compared.put), self.cancel)?;
+        report.at(Step::Digest, compared.put_bytes);
         let size_before = self.head.image.size_bytes;
         let old_parts = self.record.parts.clone();
         let parts = parts::after(&self.image, &patch, old_parts, size_before, self.cancel)
@@ -258,7 +220,7 @@ impl Update<'_> {
                     .unwrap_or_else(|source| self.failed("read", source))
             })?;
         report.at(Step::Finish, total_bytes);
-        self.finish(&tree, compared, &patch, parts)
+        self.finish(&wanted, compared, &patch, &parts)
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> Error {
@@ -270,105 +232,200 @@ impl Update<'_> {
         }
     }
 
-    /// Finds what differs. Files whose stamp is another are read, if nobody remembers them.
-    fn compare(&self, tree: &Tree, started: SystemTime) -> Result<Compared, Error> {
-        let mut digests = FileDigests::new(self.plan);
-        let mut old = self.record.entries.iter().peekable();
-        for ((path, _), (_, planned)) in tree.iter().zip(with_plan(self.plan, tree)) {
-            while old.next_if(|known| known.path < *path).is_some() {}
-            let known = old.next_if(|known| known.path == *path);
-            match (planned, known.map(|known| &known.what)) {
-                (
-                    Some((index, Origin::Host { stamp, .. })),
-                    Some(record::What::File {
-                        digest,
-                        stamp: Some(old),
-                        ..
-                    }),
-                ) if old == stamp => {
-                    digests.insert(index, *digest);
-                }
-                (Some((index, Origin::Made(bytes))), _) => {
-                    digests.insert(index, blake3::hash(bytes));
-                }
-                _ => {}
-            }
+    /// Finds what differs, going through plan and record side by side. Files whose stamp is another are read, if nobody
+    /// remembers them. The inner error is of a record that is damaged.
+    fn compare(
+        &self,
+        wanted: &Wanted<'_>,
+        started: SystemTime,
+    ) -> Result<io::Result<Compared>, Error> {
+        let mut compared = Compared::default();
+        let unknown = match self.compare_known(wanted, &mut compared) {
+            Ok(unknown) => unknown,
+            Err(error) => return Ok(Err(error)),
+        };
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
         }
-        let kept: Vec<bool> = (0..self.plan.entries().len())
-            .map(|index| digests.knows(index))
-            .collect();
-        digests::complete(self.plan, self.cache, &mut digests, self.cancel)?;
-        let stamps = self.stamps(tree, &digests, &kept, started);
-        let entries: Vec<Known> = record::entries(tree, stamps.into_iter()).collect();
-        let has_modes = self.plan.root_fs() != windlass_guest::RootFs::Rofs;
-        let mut differences = image_update::Changes::default();
-        merge(&self.record.entries, entries.iter(), |old, new| {
-            match (old, new) {
-                (Some(old), Some(new)) if !old.what.is_same(&new.what, has_modes) => {
-                    differences.put.push(new.path.clone());
-                }
-                (Some(old), None) => differences.removed.push(old.path.clone()),
-                (None, Some(new)) => differences.put.push(new.path.clone()),
-                _ => {}
-            }
-        });
-        let changes = Changes::between(&self.record.entries, entries.iter());
-        Ok(Compared {
-            digests,
-            entries,
-            differences,
-            changes,
-        })
+        let indices = unknown.iter().filter_map(|file| index_of(&file.item));
+        let indices: Vec<u32> = indices.collect();
+        let digests = digests::of_files(self.plan, &indices, self.cache, self.cancel)?;
+        for (file, digest) in unknown.iter().zip(digests) {
+            let stamp = file.item.stamp().filter(|stamp| stamp.is_settled(started));
+            let what = file.item.what(Some(digest), stamp.copied());
+            let old = file.old.as_ref().map(|(layer, what)| (*layer, what));
+            self.note(&mut compared, &file.item, old, what);
+        }
+        if !unknown.is_empty() {
+            let by_path = |one: &Changed, other: &Changed| one.path.cmp(&other.path);
+            compared.record.sort_unstable_by(by_path);
+            compared.differences.put.sort_unstable();
+            compared.put.sort_unstable();
+        }
+        Ok(Ok(compared))
     }
 
-    /// As [`stamps`]; a stamp that was trusted before stays so.
-    fn stamps(
+    /// Notes what differs of what is known without reading it, and returns what is not.
+    fn compare_known<'a>(
         &self,
-        tree: &Tree,
-        digests: &FileDigests,
-        kept: &[bool],
-        started: SystemTime,
-    ) -> Vec<(Option<blake3::Hash>, Option<Stamp>)> {
-        let mut stamps: Vec<_> = stamps(self.plan, tree, digests, started).collect();
-        for (found, (_, planned)) in stamps.iter_mut().zip(with_plan(self.plan, tree)) {
-            if let Some((index, Origin::Host { stamp, .. })) = planned
-                && kept[index]
-            {
-                found.1 = Some(*stamp);
+        wanted: &'a Wanted<'_>,
+        compared: &mut Compared,
+    ) -> io::Result<Vec<Unknown<'a>>> {
+        let mut unknown = Vec::new();
+        let mut old = self.record.cursor()?;
+        let mut is_there = old.advance()?;
+        for item in wanted.iter() {
+            let mut order = Ordering::Greater;
+            while is_there {
+                order = old.compare(item.path);
+                if order != Ordering::Less {
+                    break;
+                }
+                Self::note_removed(compared, &old)?;
+                is_there = old.advance()?;
+            }
+            let known = match old.what() {
+                Some(what) if is_there && order == Ordering::Equal => Some((old.layer(), what)),
+                _ => None,
+            };
+            match (item.stamp(), known) {
+                (Some(stamp), Some((layer, what))) => match what {
+                    What::File {
+                        mode,
+                        stamp: Some(there),
+                        ..
+                    } if there == stamp && layer == item.layer() && *mode == item.mode() => {}
+                    What::File {
+                        digest,
+                        stamp: Some(there),
+                        ..
+                    } if there == stamp => {
+                        let new = item.what(Some(*digest), Some(*stamp));
+                        self.note(compared, &item, known, new);
+                    }
+                    _ => {
+                        let old = Some((layer, what.clone()));
+                        unknown.push(Unknown { item, old });
+                    }
+                },
+                (Some(_), None) => unknown.push(Unknown { item, old: None }),
+                (None, _) => self.note(compared, &item, known, item.what(None, None)),
+            }
+            if known.is_some() {
+                is_there = old.advance()?;
             }
         }
-        stamps
+        while is_there {
+            Self::note_removed(compared, &old)?;
+            is_there = old.advance()?;
+        }
+        Ok(unknown)
+    }
+
+    /// Notes what is at a path now, if it was something else.
+    fn note(
+        &self,
+        compared: &mut Compared,
+        item: &Item<'_>,
+        old: Option<(Option<u32>, &What)>,
+        new: What,
+    ) {
+        let layer = item.layer();
+        if old == Some((layer, &new)) {
+            return;
+        }
+        let has_modes = self.plan.root_fs() != RootFs::Rofs;
+        if !old.is_some_and(|(_, old)| old.is_same(&new, has_modes)) {
+            compared.differences.put.push(item.path.clone());
+            if let What::File { size_bytes, .. } = &new {
+                compared.put_bytes += size_bytes;
+                compared.put.extend(index_of(item));
+            }
+        }
+        compared.counts.0.count(old.map(|(_, old)| old), Some(&new));
+        compared.record.push(Changed {
+            path: item.path.clone(),
+            layer,
+            what: Some(new),
+        });
+    }
+
+    fn note_removed(compared: &mut Compared, old: &Cursor<'_>) -> io::Result<()> {
+        let path = GuestPath::new(old.path()).map_err(io::Error::other)?;
+        compared.counts.0.count(old.what(), None);
+        compared.differences.removed.push(path.clone());
+        compared.record.push(Changed {
+            path,
+            layer: None,
+            what: None,
+        });
+        Ok(())
     }
 
     /// Leaves the image as it is. What was learned of files that were touched is kept.
-    fn unchanged(mut self, tree: &Tree, compared: Compared) -> Result<Outcome, Error> {
-        let size_bytes = self.head.image.size_bytes;
-        let path = self.recipe.destination.clone();
-        let files = compared
-            .entries
-            .iter()
-            .filter(|known| !known.what.is_directory());
-        let file_count = files.count();
-        if compared.entries != self.record.entries {
-            self.record.entries = compared.entries;
-            self.record
-                .replace(&path)
-                .context("write", &record::record_path(&path))?;
+    fn unchanged(self, wanted: &Wanted<'_>, compared: &Compared) -> Result<Outcome, Error> {
+        let path = &self.recipe.destination;
+        if !compared.record.is_empty() || self.head != self.record.head {
+            let folder = folder_of(path);
+            let file = tempfile::Builder::new()
+                .prefix(".record-")
+                .tempfile_in(folder)
+                .context("create a file in", folder)?;
+            let (suffix, written) =
+                self.write_record(file.as_file(), &self.head, &self.record.parts, compared);
+            let place = journal::companion(path, suffix);
+            written.context("write", &place)?;
+            file.persist(&place)
+                .map_err(|error| error.error)
+                .context("write", &place)?;
+            if suffix == record::SUFFIX {
+                let _ = fs::remove_file(changes_path(path));
+            }
         }
-        Ok(Outcome::Done(Box::new(Build {
-            files_path: files_path(&path),
-            path,
+        let digest = self.record.digest();
+        let changes = Changes {
+            manner: Manner::Unchanged,
+            ..compared.counts.0.clone()
+        };
+        let size_bytes = self.head.image.size_bytes;
+        Ok(self.done(wanted, digest, size_bytes, changes))
+    }
+
+    /// Writes what the record has to be told, or where that is much, a whole one; and says what it is.
+    fn write_record(
+        &self,
+        out: &File,
+        head: &Head,
+        parts: &[subtree::Subtree],
+        compared: &Compared,
+    ) -> (&'static str, io::Result<()>) {
+        match self.record.changes_with(&compared.record) {
+            Some(changes) => (
+                record::CHANGES_SUFFIX,
+                self.record.write_changes(out, head, parts, &changes),
+            ),
+            None => (
+                record::SUFFIX,
+                self.record.write_whole(out, head, parts, &compared.record),
+            ),
+        }
+    }
+
+    fn done(
+        &self,
+        wanted: &Wanted<'_>,
+        digest: blake3::Hash,
+        size_bytes: u64,
+        changes: Changes,
+    ) -> Outcome {
+        Outcome::Done(Box::new(Build {
+            path: self.recipe.destination.clone(),
             size_bytes,
-            content_bytes: tree.total_bytes(),
-            file_count,
-            digest: subtree::whole(&self.record.parts, size_bytes)
-                .to_hex()
-                .to_string(),
-            changes: Changes {
-                manner: Manner::Unchanged,
-                ..compared.changes
-            },
-        })))
+            content_bytes: wanted.content_bytes(),
+            file_count: wanted.file_count(),
+            digest: digest.to_hex().to_string(),
+            changes,
+        }))
     }
 
     /// Writes to the image's free space.
@@ -423,10 +480,10 @@ impl Update<'_> {
 
     fn finish(
         self,
-        tree: &Tree,
+        wanted: &Wanted<'_>,
         compared: Compared,
         patch: &Patch,
-        parts: Vec<subtree::Subtree>,
+        parts: &[subtree::Subtree],
     ) -> Result<Outcome, Error> {
         let image = &self.recipe.destination;
         let folder = folder_of(image);
@@ -442,73 +499,73 @@ impl Update<'_> {
                 None,
             ));
         }
-        let digest = subtree::whole(&parts, patch.size_bytes);
-        let line = &self.head.command_line;
-        let list = ListOf {
-            plan: self.plan,
-            tree,
-            digests: &compared.digests,
-            digest,
-            size_bytes: patch.size_bytes,
-            command_line: line,
-        };
         let modified = now_in_whole_nanoseconds();
         let mut head = self.head.clone();
         head.image.size_bytes = patch.size_bytes;
         head.image.modified_ns = nanoseconds(modified);
-        let record = Record {
-            head,
-            parts,
-            entries: compared.entries,
-        };
-        let companions = [files::SUFFIX, record::SUFFIX];
-        let waiting = companions.map(|suffix| journal::waiting(image, suffix));
-        let committed = write_companions(&waiting, &list, &record).and_then(|()| {
-            if self.cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            journal::commit(image, &self.image, patch, &companions, modified)
-                .context("write", image)
-        });
-        if let Err(error) = committed {
-            // Once the journal has its name, the companions belong to it.
-            if !journal::path_of(image).exists() {
-                for path in &waiting {
-                    let _ = fs::remove_file(path);
+        let suffixes = [record::SUFFIX, record::CHANGES_SUFFIX];
+        let committed = self
+            .write_waiting(&head, parts, &compared)
+            .and_then(|suffix| {
+                if self.cancel.is_cancelled() {
+                    return Err(Error::Cancelled);
                 }
+                journal::commit(image, &self.image, patch, &[suffix], modified)
+                    .context("write", image)?;
+                Ok(suffix)
+            });
+        match committed {
+            // Changes to the record before.
+            Ok(record::SUFFIX) => {
+                let _ = fs::remove_file(changes_path(image));
             }
-            return Err(space::explain(error, image, patch.bytes_written()));
+            Ok(_) => {}
+            Err(error) => {
+                // Once the journal has its name, the companions belong to it.
+                if !journal::path_of(image).exists() {
+                    for suffix in suffixes {
+                        let _ = fs::remove_file(journal::waiting(image, suffix));
+                    }
+                }
+                return Err(space::explain(error, image, patch.bytes_written()));
+            }
         }
-        Ok(Outcome::Done(Box::new(Build {
-            path: image.clone(),
-            files_path: files_path(image),
-            size_bytes: patch.size_bytes,
-            content_bytes: tree.total_bytes(),
-            file_count: files::count(tree),
-            digest: digest.to_hex().to_string(),
-            changes: Changes {
-                manner: Manner::Updated,
-                bytes_written: patch.bytes_written(),
-                ..compared.changes
-            },
-        })))
+        let digest = subtree::whole(parts, patch.size_bytes);
+        let changes = Changes {
+            bytes_written: patch.bytes_written(),
+            ..compared.counts.0
+        };
+        Ok(self.done(wanted, digest, patch.size_bytes, changes))
+    }
+
+    /// Writes what the record is told to where it waits for the patch.
+    fn write_waiting(
+        &self,
+        head: &Head,
+        parts: &[subtree::Subtree],
+        compared: &Compared,
+    ) -> Result<&'static str, Error> {
+        let image = &self.recipe.destination;
+        // What it is shows when it is written.
+        let draft = journal::waiting(image, record::CHANGES_SUFFIX);
+        let file = File::create(&draft).context("create", &draft)?;
+        let (suffix, written) = self.write_record(&file, head, parts, compared);
+        written.context("write", &draft)?;
+        if suffix != record::CHANGES_SUFFIX {
+            let waiting = journal::waiting(image, suffix);
+            fs::rename(&draft, &waiting).context("write", &waiting)?;
+        }
+        Ok(suffix)
     }
 }
 
-fn write_companions(
-    waiting: &[std::path::PathBuf; 2],
-    list: &ListOf<'_>,
-    record: &Record,
-) -> Result<(), Error> {
-    let [list_path, record_path] = waiting;
-    let create = |path: &Path| File::create(path).context("create", path);
-    let mut out = BufWriter::new(create(list_path)?);
-    list.write(&mut out)
-        .and_then(|()| out.flush())
-        .context("write", list_path)?;
-    record
-        .write(&mut create(record_path)?)
-        .context("write", record_path)
+fn index_of(item: &Item<'_>) -> Option<u32> {
+    match item.is {
+        Is::Planned(index, entry) if matches!(entry.origin, Origin::Host { .. }) => {
+            u32::try_from(index).ok()
+        }
+        _ => None,
+    }
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {

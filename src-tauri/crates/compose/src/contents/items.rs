@@ -11,7 +11,7 @@ use std::sync::Arc;
 use windlass_image::file_system::walk;
 use windlass_image::{FileSystem, FileSystemKind, GuestPath, Stat, StatKind};
 
-use crate::build::{FileKind, FileList, image_is_as_built};
+use crate::build::{FileKind, FileList, is_as_built};
 use crate::error::{Error, IoContext};
 
 /// One side of a comparison.
@@ -64,7 +64,7 @@ pub(super) type Items<'a> = Box<dyn Iterator<Item = Result<Item, Error>> + 'a>;
 /// The list of files of an image that has not been written to since it was built; with it, what is in the image is known
 /// without reading it.
 pub fn valid_list(image: &Path) -> Option<FileList> {
-    image_is_as_built(image)
+    is_as_built(image)
         .then(|| FileList::read(image).ok())
         .flatten()
 }

@@ -1,7 +1,5 @@
 //! Layers are laid over each other.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +37,7 @@ pub(super) fn compose(
         guest,
         root_fs,
         layers: merge.layers,
-        entries: merge.entries.into_iter().collect(),
+        entries: merge.entries,
         findings: merge.findings,
     })
 }
@@ -47,7 +45,8 @@ pub(super) fn compose(
 #[derive(Default)]
 struct Merge {
     layers: Vec<LayerSummary>,
-    entries: BTreeMap<GuestPath, Entry>,
+    /// Sorted.
+    entries: Vec<(GuestPath, Entry)>,
     findings: Vec<Finding>,
 }
 
@@ -90,7 +89,7 @@ impl Merge {
             file_count: 0,
             size_bytes: 0,
         });
-        for found in scanned.entries {
+        let found = scanned.entries.into_iter().map(|found| {
             let (kind, mode, origin) = match found.kind {
                 ScannedKind::Directory => (EntryKind::Directory, found.mode, Origin::None),
                 ScannedKind::Symlink { target } => {
@@ -101,8 +100,41 @@ impl Merge {
                     (EntryKind::File, found.mode, Origin::Host { folder, stamp })
                 }
             };
-            self.put(found.path, entry(kind, mode, origin, index));
+            (found.path, entry(kind, mode, origin, index))
+        });
+        self.lay_over(found);
+    }
+
+    /// Lays entries, sorted as ours are, over what is there.
+    fn lay_over(&mut self, new: impl ExactSizeIterator<Item = (GuestPath, Entry)>) {
+        let old = std::mem::take(&mut self.entries);
+        self.entries.reserve_exact(old.len() + new.len());
+        let mut old = old.into_iter().peekable();
+        for (path, mut entry) in new {
+            while let Some(below) = old.next_if(|(there, _)| *there < path) {
+                self.entries.push(below);
+            }
+            self.count(&entry);
+            let Some((_, there)) = old.next_if(|(there, _)| *there == path) else {
+                self.entries.push((path, entry));
+                continue;
+            };
+            entry.lies_over(&there);
+            match (&there.kind, &entry.kind) {
+                (EntryKind::Directory, EntryKind::Directory) => {}
+                (EntryKind::Directory, _) => {
+                    let mut files = 0;
+                    while let Some((_, gone)) = old.next_if(|(other, _)| is_below(other, &path)) {
+                        files += usize::from(gone.kind != EntryKind::Directory);
+                    }
+                    self.took_directory_away(&path, &entry, files);
+                }
+                (_, EntryKind::Directory) => self.took_place(&path, &entry, &there),
+                _ => {}
+            }
+            self.entries.push((path, entry));
         }
+        self.entries.extend(old);
     }
 
     fn add_script(&mut self, script: &Script) -> Result<(), Error> {
@@ -113,79 +145,85 @@ impl Merge {
             .iter()
             .rposition(|layer| layer.name == script.package);
         let layer = layer.unwrap_or(self.layers.len() - 1);
+        let is_directory = |folder: &GuestPath| {
+            let place = self.find(folder);
+            place.is_ok_and(|place| self.entries[place].1.kind == EntryKind::Directory)
+        };
         if let Some(folder) = path.parent().filter(|folder| !folder.is_root())
-            && self
-                .entries
-                .get(&folder)
-                .is_none_or(|there| there.kind != EntryKind::Directory)
+            && !is_directory(&folder)
         {
-            self.put(
-                folder,
-                entry(EntryKind::Directory, MADE_DIRECTORY, Origin::None, layer),
-            );
+            let made = entry(EntryKind::Directory, MADE_DIRECTORY, Origin::None, layer);
+            self.put(folder, made);
         }
         let origin = Origin::Made(script.content.as_bytes().into());
         self.put(path, entry(EntryKind::File, MADE_FILE, origin, layer));
         Ok(())
     }
 
-    /// Puts an entry over what is there.
+    /// Puts one entry over what is there.
     fn put(&mut self, path: GuestPath, mut entry: Entry) {
+        self.count(&entry);
+        let place = match self.find(&path) {
+            Err(place) => return self.entries.insert(place, (path, entry)),
+            Ok(place) => place,
+        };
+        let there = self.entries[place].1.clone();
+        entry.lies_over(&there);
+        match (&there.kind, &entry.kind) {
+            (EntryKind::Directory, EntryKind::Directory) => {}
+            (EntryKind::Directory, _) => {
+                let below = self.entries[place + 1..]
+                    .iter()
+                    .take_while(|(other, _)| is_below(other, &path));
+                let end = place + 1 + below.count();
+                let gone = self.entries.drain(place + 1..end);
+                let files = gone.filter(|(_, gone)| gone.kind != EntryKind::Directory);
+                let files = files.count();
+                self.took_directory_away(&path, &entry, files);
+            }
+            (_, EntryKind::Directory) => self.took_place(&path, &entry, &there),
+            _ => {}
+        }
+        self.entries[place].1 = entry;
+    }
+
+    fn find(&self, path: &GuestPath) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(other, _)| other.cmp(path))
+    }
+
+    /// Counts what a layer holds.
+    fn count(&mut self, entry: &Entry) {
         if entry.kind != EntryKind::Directory {
             let layer = &mut self.layers[entry.layer];
             layer.file_count += 1;
             layer.size_bytes += entry.size_bytes;
         }
-        if let Some(old) = self.entries.get(&path) {
-            let (was_directory, is_directory) = (
-                old.kind == EntryKind::Directory,
-                entry.kind == EntryKind::Directory,
-            );
-            if !(was_directory && is_directory) {
-                entry.overridden.clone_from(&old.overridden);
-                if old.layer != entry.layer {
-                    entry.overridden.push(old.layer);
-                }
-            }
-            if was_directory && !is_directory {
-                self.take_directory_away(&path, &entry);
-            } else if !was_directory && is_directory {
-                let message = format!(
-                    "the folder of {} takes the place of a {} of {}",
-                    self.layers[entry.layer].name,
-                    word(&old.kind),
-                    self.layers[old.layer].name,
-                );
-                let remedy = match &old.kind {
-                    EntryKind::Symlink { target } => format!(
-                        "Move what is in it to {}, where the symlink points to",
-                        String::from_utf8_lossy(target)
-                    ),
-                    _ => "Rename one of the two".to_owned(),
-                };
-                self.findings.push(
-                    Finding::warning(message)
-                        .at(path.to_string())
-                        .remedy(remedy),
-                );
-            }
-        }
-        self.entries.insert(path, entry);
     }
 
-    /// A file or symlink takes the place of a folder: what is in it goes.
-    fn take_directory_away(&mut self, path: &GuestPath, by: &Entry) {
-        let below: Vec<GuestPath> = self
-            .entries
-            .range((Bound::Excluded(path.clone()), Bound::Unbounded))
-            .take_while(|(other, _)| is_below(other, path))
-            .map(|(other, _)| other.clone())
-            .collect();
-        let mut files = 0;
-        for other in &below {
-            let gone = self.entries.remove(other);
-            files += usize::from(gone.is_some_and(|gone| gone.kind != EntryKind::Directory));
-        }
+    /// A directory takes the place of a file or symlink.
+    fn took_place(&mut self, path: &GuestPath, entry: &Entry, old: &Entry) {
+        let message = format!(
+            "the folder of {} takes the place of a {} of {}",
+            self.layers[entry.layer].name,
+            word(&old.kind),
+            self.layers[old.layer].name,
+        );
+        let remedy = match &old.kind {
+            EntryKind::Symlink { target } => format!(
+                "Move what is in it to {}, where the symlink points to",
+                String::from_utf8_lossy(target)
+            ),
+            _ => "Rename one of the two".to_owned(),
+        };
+        self.findings.push(
+            Finding::warning(message)
+                .at(path.to_string())
+                .remedy(remedy),
+        );
+    }
+
+    /// A file or symlink takes the place of a folder: what was in it is gone.
+    fn took_directory_away(&mut self, path: &GuestPath, by: &Entry, files: usize) {
         if files > 0 {
             let message = format!(
                 "the {} of {} takes the place of a folder with {files} {}",
@@ -199,6 +237,19 @@ impl Merge {
                     .at(path.to_string())
                     .remedy(remedy),
             );
+        }
+    }
+}
+
+impl Entry {
+    /// Notes over whom it lies; two directories become one.
+    fn lies_over(&mut self, old: &Self) {
+        if old.kind == EntryKind::Directory && self.kind == EntryKind::Directory {
+            return;
+        }
+        self.overridden.clone_from(&old.overridden);
+        if old.layer != self.layer {
+            self.overridden.push(old.layer);
         }
     }
 }

@@ -193,6 +193,7 @@ impl Plan {
     /// [`Error::Tree`], should the plan contradict itself.
     pub fn tree(&self) -> Result<Tree, Error> {
         let mut tree = Tree::new();
+        tree.reserve(self.entries.len() + 1);
         for (path, entry) in &self.entries {
             let node = match (&entry.kind, &entry.origin) {
                 (EntryKind::Symlink { target }, _) => Node::Symlink {

@@ -110,7 +110,7 @@ fn until_it_fits(layout: Layout, disk: &SmallDisk, step: Step, is_update: bool) 
     let image = disk.path("disk.img");
     let recipe = layout.recipe(&image, parts.path(), "/a");
     let cache = DigestCache::default();
-    let all = ["disk.img", "disk.img.files.json", "disk.img.record"];
+    let all = ["disk.img", "disk.img.record"];
     fs::write(root.join("data"), "old").unwrap();
     for file in 0..40 {
         let text = format!("{file}").repeat(1000);

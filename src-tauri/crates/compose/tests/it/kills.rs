@@ -160,7 +160,7 @@ fn kill_one_layout(
         }
         let mut names = names_in(workshop.folder.path());
         names.retain(|name| name != "digests" && !name.starts_with(".tmp"));
-        let expected = ["disk.img", "disk.img.files.json", "disk.img.record"];
+        let expected = ["disk.img", "disk.img.record"];
         assert_eq!(names, [&expected[..], &["service"]].concat());
         now = new;
     }

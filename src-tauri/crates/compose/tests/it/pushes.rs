@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
-use windlass_compose::{Change, DigestCache, Held, Push, files_path, push};
+use windlass_compose::{Change, DigestCache, Held, Push, push, record_path};
 use windlass_guest::{CommandLine, GuestOs, RootFs};
 use windlass_image::Source;
 
@@ -144,7 +144,7 @@ fn only_what_differs_is_sent_and_what_is_gone_goes() {
     fs::write(&path, "{").unwrap();
     let error = Held::read(&path).unwrap_err().to_string();
     assert!(error.contains("held.json"), "{error}");
-    fs::remove_file(files_path(&build.path)).unwrap();
+    fs::remove_file(record_path(&build.path)).unwrap();
     Held::of_image(&build.path).unwrap_err();
 }
 

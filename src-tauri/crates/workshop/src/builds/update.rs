@@ -7,7 +7,7 @@
 //!               (row)      (journal: old or new)                  old one is replaced by it, the intent is gone
 //! ```
 //!
-//! Killed in between, the intent tells the next start what was going on, and the digest in the list of files which
+//! Killed in between, the intent tells the next start what was going on, and the digest in the record which
 //! of the two the image is. A build that gave its image away stays in the history, with its list of files.
 
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Workshop {
                 || is_named
                 || self.user_of(&build).is_some()
                 || self.has_intent(&build.id)?
-                || !compose::record_path(image).is_file()
+                || !compose::is_as_built(image)
             {
                 continue;
             }
@@ -103,7 +103,7 @@ impl Workshop {
         let image = Path::new(&base.path);
         let kept = kept_list(image, &base.id);
         let _ = std::fs::remove_file(&kept);
-        if let Err(error) = std::fs::hard_link(compose::files_path(image), &kept) {
+        if let Err(error) = compose::keep_list(image, &kept) {
             tracing::warn!(%error, "the list of files of the last build could not be kept");
         }
         Ok(())
@@ -149,7 +149,6 @@ impl Workshop {
             "UPDATE build SET fingerprint = '', size_bytes = ?2 WHERE id = ?1",
             (&build.id, i64::try_from(size).unwrap_or(i64::MAX)),
         )?;
-        let _ = std::fs::remove_file(compose::record_path(Path::new(&build.path)));
         self.tell_appliance(&build.appliance_id);
         Ok(())
     }
@@ -216,12 +215,12 @@ impl Workshop {
     }
 
     /// The list of files of a build, also where its image is another build's now.
-    pub(crate) fn list_of(build: &Build) -> PathBuf {
+    pub(crate) fn list_of(build: &Build) -> std::result::Result<FileList, compose::Error> {
         let image = Path::new(&build.path);
         if build.replaced_by.is_some() {
-            kept_list(image, &build.id)
+            FileList::read_at(&kept_list(image, &build.id))
         } else {
-            compose::files_path(image)
+            FileList::read(image)
         }
     }
 
@@ -240,7 +239,7 @@ impl Workshop {
 
 /// Where the list of files of a build lies whose image was updated to another one.
 pub(super) fn kept_list(image: &Path, build: &str) -> PathBuf {
-    image.with_file_name(format!("{build}.files.json"))
+    image.with_file_name(format!("{build}.list"))
 }
 
 /// The build that an update came to whose process did not live to tell.

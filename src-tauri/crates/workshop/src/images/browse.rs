@@ -72,7 +72,7 @@ impl Workshop {
             boots_by_bios: image.boots().by_bios,
             boots_by_uefi: image.boots().by_uefi,
             volumes,
-            has_file_list: windlass_compose::files_path(path).is_file(),
+            has_file_list: windlass_compose::record_path(path).is_file(),
             in_use_by: self.image_user(path),
         })
     }

@@ -43,11 +43,12 @@ impl Workshop {
             &request,
             move |workshop, reporter| {
                 std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
-                let list = Self::list_of(&build);
+                let list = Self::list_of(&build)?;
                 if kinds.contains(&ListKind::Files) {
-                    let bytes = std::fs::read(&list).doing("read", &list)?;
                     let path = folder.join(format!("{name}.files.json"));
-                    crate::disk::write_whole(&path, &bytes)?;
+                    crate::disk::write_whole_with(&path, |file| {
+                        list.write(&mut std::io::BufWriter::new(file))
+                    })?;
                 }
                 let bills: Vec<_> = [
                     (ListKind::Spdx, SbomKind::Spdx),
@@ -77,10 +78,9 @@ impl Workshop {
         &self,
         name: &str,
         build: &Build,
-        list: &Path,
+        list: &FileList,
         reporter: &Reporter,
     ) -> Result<SbomInput> {
-        let list = FileList::read_at(list)?;
         let named = Named {
             path: PathBuf::from(&build.path),
             build: Some(build.clone()),
@@ -89,7 +89,7 @@ impl Workshop {
         let file_system = open.file_system(None)?;
         reporter.step("Reading the image");
         let mut watch = counting(reporter, build.content_bytes);
-        let files = sbom::files_in(file_system.as_ref(), Some(&list), &mut watch)?;
+        let files = sbom::files_in(file_system.as_ref(), Some(list), &mut watch)?;
         let appliance = self.appliance_record(&build.appliance_id)?;
         let manifest = Package::open(&appliance.path).ok().map(|it| it.manifest);
         let layers: BTreeSet<&String> = list

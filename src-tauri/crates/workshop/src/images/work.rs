@@ -127,7 +127,7 @@ impl Workshop {
     /// `NotFound` when there is no such image, or no list beside it.
     pub fn start_image_verify(self: &Arc<Self>, image: &str) -> Result<Job> {
         let named = self.named_image(image)?;
-        if !compose::files_path(&named.path).is_file() {
+        if !compose::record_path(&named.path).is_file() {
             return Err(AppError::new(
                 ErrorKind::NotFound,
                 format!(
@@ -271,8 +271,7 @@ impl Workshop {
         };
         if let Some(build) = named.build.as_ref().filter(|build| !build.has_image) {
             // Its list outlives its image.
-            let list = FileList::read_at(&Self::list_of(build))
-                .map_err(|_| no_image(build.replaced_by.as_deref()))?;
+            let list = Self::list_of(build).map_err(|_| no_image(build.replaced_by.as_deref()))?;
             return Ok((Side::List(Arc::new(list)), None));
         }
         let (open, lease) = self.hold(named)?;
