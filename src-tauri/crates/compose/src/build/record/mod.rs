@@ -347,15 +347,14 @@ impl Record {
                 (false, None) => break,
                 (true, None) => Ordering::Less,
                 (false, Some(_)) => Ordering::Greater,
-                (true, Some(changed)) => cursor.compare(&changed.path),
+                (true, Some(next)) => cursor.compare(&next.path),
             };
             if order == Ordering::Less {
                 writer.put(cursor.path(), cursor.layer(), cursor.what())?;
-            } else if let Some(changed) = changes.next()
-                && changed.what.is_some()
+            } else if let Some(next) = changes.next()
+                && next.what.is_some()
             {
-                let path = changed.path.as_bytes();
-                writer.put(path, changed.layer, changed.what.as_ref())?;
+                writer.put(next.path.as_bytes(), next.layer, next.what.as_ref())?;
             }
             if order != Ordering::Greater {
                 is_there = cursor.advance()?;
@@ -448,7 +447,7 @@ enum At<'a> {
     End,
 }
 
-impl<'a> Cursor<'a> {
+impl Cursor<'_> {
     /// Goes to the next entry; `false` behind the last, by when all that was read is known to be sound.
     pub(super) fn advance(&mut self) -> io::Result<bool> {
         if matches!(self.at, At::Base) {

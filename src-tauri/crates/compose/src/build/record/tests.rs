@@ -106,16 +106,16 @@ fn what_changed_lies_over_the_record_it_belongs_to() {
     std::fs::write(record_path(&image), whole(&entries())).unwrap();
     let record = Record::beside(&image).unwrap();
     let path = |text: &str| GuestPath::new(text).unwrap();
-    let changed = |at: &str, what| Changed {
+    let change = |at: &str, what| Changed {
         path: path(at),
         layer: Some(0),
         what,
     };
     let changes = [
-        changed("a/a", Some(file(b"new", None))),
-        changed("a/b", Some(file(b"two", None))),
-        changed("a/c", None),
-        changed("zz", Some(What::Directory { mode: 0o700 })),
+        change("a/a", Some(file(b"new", None))),
+        change("a/b", Some(file(b"two", None))),
+        change("a/c", None),
+        change("zz", Some(What::Directory { mode: 0o700 })),
     ];
     let mut bytes = Vec::new();
     let mut new_head = head();
@@ -138,7 +138,7 @@ fn what_changed_lies_over_the_record_it_belongs_to() {
     assert_eq!(all(&updated).unwrap(), expected);
 
     // Written as a whole it says the same, also with what changes now.
-    let more = [changed("a/b", None), changed("m", Some(file(b"m", None)))];
+    let more = [change("a/b", None), change("m", Some(file(b"m", None)))];
     let mut anew = Vec::new();
     updated
         .write_whole(&mut anew, &new_head, &parts(7), &more)
