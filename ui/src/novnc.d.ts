@@ -21,7 +21,6 @@ declare module "@novnc/novnc" {
     viewOnly: boolean;
     disconnect(): void;
     focus(options?: FocusOptions): void;
-    sendCtrlAltDel(): void;
     sendKey(keysym: number, code: string | null, down?: boolean): void;
     clipboardPasteFrom(text: string): void;
   }

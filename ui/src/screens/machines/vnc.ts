@@ -1,20 +1,27 @@
 /** The display of a machine over VNC. This module is loaded only when a display is opened. */
 import RFB from "@novnc/novnc";
 import { openDisplay } from "../../backend";
+import { keysOf, type Key } from "./keys";
 import { StreamChannel } from "./streamChannel";
+
+/** An emulated keyboard remembers sixteen bytes; slower than a guest reads them, none is lost. */
+const KEY_MS = 12;
 
 export interface DisplayEvents {
   onconnected: () => void;
   /** The connection ended; not called for our own closing. */
   ondisconnected: (clean: boolean) => void;
+  /** The guest put something on its clipboard. */
+  oncopied: (text: string) => void;
 }
 
 export interface MachineDisplay {
   setScale(on: boolean): void;
   focus(): void;
-  ctrlAltDel(): void;
   /** Presses keys one after the other and lets them go in reverse. */
-  press(keysyms: readonly { keysym: number; code: string }[]): void;
+  press(keys: readonly Key[]): void;
+  /** Types a text, as slowly as an emulated keyboard takes it. */
+  type(text: string): Promise<void>;
   paste(text: string): void;
   dispose(): void;
 }
@@ -35,16 +42,26 @@ export async function openVnc(
   rfb.addEventListener("disconnect", (event) => {
     if (!disposed) events.ondisconnected((event as CustomEvent<{ clean: boolean }>).detail.clean);
   });
+  rfb.addEventListener("clipboard", (event) =>
+    events.oncopied((event as CustomEvent<{ text: string }>).detail.text),
+  );
   channel.opened(stream);
+  const press = (keys: readonly Key[]) => {
+    for (const { keysym, code } of keys) rfb.sendKey(keysym, code, true);
+    for (const { keysym, code } of keys.toReversed()) rfb.sendKey(keysym, code, false);
+  };
   return {
     setScale: (on) => {
       rfb.scaleViewport = on;
     },
     focus: () => rfb.focus(),
-    ctrlAltDel: () => rfb.sendCtrlAltDel(),
-    press: (keys) => {
-      for (const { keysym, code } of keys) rfb.sendKey(keysym, code, true);
-      for (const { keysym, code } of [...keys].reverse()) rfb.sendKey(keysym, code, false);
+    press,
+    type: async (text) => {
+      for (const keys of keysOf(text).keys) {
+        if (disposed) return;
+        press(keys);
+        await new Promise((resolve) => setTimeout(resolve, KEY_MS));
+      }
     },
     paste: (text) => rfb.clipboardPasteFrom(text),
     dispose: () => {
