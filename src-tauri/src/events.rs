@@ -43,6 +43,10 @@ pub struct LibraryChanged;
 #[derive(Debug, Clone, Serialize, Type, Event)]
 pub struct RegistriesChanged;
 
+/// A cloud appeared, changed, or was tried.
+#[derive(Debug, Clone, Serialize, Type, Event)]
+pub struct CloudsChanged;
+
 /// A file or folder was opened with Windlass: `opened_paths` names it.
 #[derive(Debug, Clone, Serialize, Type, Event)]
 pub struct PathsOpened;
@@ -82,6 +86,7 @@ pub fn list() -> tauri_specta::Events {
         KernelsChanged,
         LibraryChanged,
         RegistriesChanged,
+        CloudsChanged,
         ImagesChanged,
         VolumesChanged,
         PathsOpened,
@@ -117,6 +122,7 @@ fn tell<R: Runtime>(app: &AppHandle<R>, change: Change) -> tauri::Result<()> {
         Change::MachineChanged(machine) => MachineChanged(*machine).emit(app),
         Change::MachineGone(id) => MachineGone(id).emit(app),
         Change::JobChanged(job) => JobChanged(*job).emit(app),
+        Change::CloudsChanged => CloudsChanged.emit(app),
         Change::KernelsChanged => KernelsChanged.emit(app),
         Change::LibraryChanged => LibraryChanged.emit(app),
         Change::RegistriesChanged => RegistriesChanged.emit(app),

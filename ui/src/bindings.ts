@@ -149,6 +149,36 @@ export const commands = {
 	registryCheck: (id: number) => typedError<RegistryCheck, AppError>(__TAURI_INVOKE("registry_check", { id })),
 	/**  Asks one registry, or all, what they have. */
 	registryRefresh: (id: number | null) => typedError<Job, AppError>(__TAURI_INVOKE("registry_refresh", { id })),
+	/**  All clouds, by name. */
+	cloudList: () => typedError<Cloud[], AppError>(__TAURI_INVOKE("cloud_list")),
+	/**  Adds a cloud. */
+	cloudAdd: (form: CloudForm) => typedError<Cloud, AppError>(__TAURI_INVOKE("cloud_add", { form })),
+	/**  Changes a cloud. */
+	cloudUpdate: (id: number, form: CloudForm) => typedError<Cloud, AppError>(__TAURI_INVOKE("cloud_update", { id, form })),
+	/**  Forgets a cloud and its secret. */
+	cloudRemove: (id: number) => typedError<null, AppError>(__TAURI_INVOKE("cloud_remove", { id })),
+	/**  What a `clouds.yaml` or `openrc.sh` has. */
+	cloudImportPreview: (path: string) => typedError<CloudImported[], AppError>(__TAURI_INVOKE("cloud_import_preview", { path })),
+	/**  Takes over clouds of a file; all of them where none is named. */
+	cloudImport: (path: string, names: string[]) => typedError<Cloud[], AppError>(__TAURI_INVOKE("cloud_import", { path, names })),
+	/**  Writes clouds as a `clouds.yaml`, without their secrets; all of them where none is named. */
+	cloudExport: (ids: number[], path: string) => typedError<null, AppError>(__TAURI_INVOKE("cloud_export", { ids, path })),
+	/**  Tries a cloud, step by step. */
+	cloudCheck: (id: number) => typedError<CloudCheck, AppError>(__TAURI_INVOKE("cloud_check", { id })),
+	/**  How much of the project's shares is used. */
+	cloudQuotas: (id: number) => typedError<CloudQuota[], AppError>(__TAURI_INVOKE("cloud_quotas", { id })),
+	/**  Logs in with an application credential made for this computer from now on. */
+	cloudCredentialMake: (id: number) => typedError<Cloud, AppError>(__TAURI_INVOKE("cloud_credential_make", { id })),
+	/**  The images of a cloud. */
+	cloudImages: (id: number, filter: CloudImageFilter) => typedError<CloudImage[], AppError>(__TAURI_INVOKE("cloud_images", { id, filter })),
+	/**  Changes who sees an image of a cloud, its name, or its tags. */
+	cloudImageChange: (id: number, image: string, name: string | null, visibility: string | null, tags: string[] | null) => typedError<CloudImage, AppError>(__TAURI_INVOKE("cloud_image_change", { id, image, name, visibility, tags })),
+	/**  Deletes an image of a cloud. */
+	cloudImageDelete: (id: number, image: string) => typedError<null, AppError>(__TAURI_INVOKE("cloud_image_delete", { id, image })),
+	/**  Fetches an image of a cloud into a file, as a job. */
+	cloudImageFetch: (id: number, image: string, path: string) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_image_fetch", { id, image, path })),
+	/**  Sends an image to a cloud, as a job. */
+	cloudImagePush: (id: number, image: string, options: PushOptions) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_image_push", { id, image, options })),
 	/**  What keeps passwords and keys here, and whether it wants a passphrase. */
 	secretsBackend: () => typedError<Backend, AppError>(__TAURI_INVOKE("secrets_backend")),
 	/**  Opens the file of secrets with its passphrase; the first one makes it. */
@@ -297,6 +327,7 @@ export const events = {
 	applianceChanged: makeEvent<ApplianceChanged, ApplianceChanged>("appliance-changed"),
 	applianceGone: makeEvent<ApplianceGone, ApplianceGone>("appliance-gone"),
 	closeRequested: makeEvent<CloseRequested, CloseRequested>("close-requested"),
+	cloudsChanged: makeEvent<CloudsChanged, CloudsChanged>("clouds-changed"),
 	imagesChanged: makeEvent<ImagesChanged, ImagesChanged>("images-changed"),
 	jobChanged: makeEvent<JobChanged, JobChanged>("job-changed"),
 	kernelsChanged: makeEvent<KernelsChanged, KernelsChanged>("kernels-changed"),
@@ -559,6 +590,197 @@ export type CloseRequested = {
 	/**  How many machines run. */
 	running: number,
 };
+
+/**  A cloud as it is shown. */
+export type Cloud = {
+	/**  Its name for programs. */
+	id: number,
+	/**  Its name for people. */
+	name: string,
+	/**  How it is logged in to. */
+	auth: CloudAuth,
+	/**  Keystone's address. */
+	authUrl: string,
+	/**  Who logs in: a user's name, or the id of an application credential. */
+	user: string,
+	/**  The user's domain. */
+	userDomain: string | null,
+	/**  The project. */
+	project: string | null,
+	/**  The project's domain. */
+	projectDomain: string | null,
+	/**  The identity provider, where one vouches. */
+	identityProvider: string | null,
+	/**  How the identity provider is spoken to. */
+	protocol: string | null,
+	/**  The region; the first, where none is named. */
+	region: string | null,
+	/**  Which of a service's addresses is taken. */
+	interface: string | null,
+	/**  Certificates that it is trusted by, beside the system's. */
+	caFile: string | null,
+	/**  Whether any certificate will do. */
+	insecure: boolean,
+	/**  Whether a secret is kept for it. */
+	hasSecret: boolean,
+	/**  When it was last tried (RFC 3339). */
+	checked: string | null,
+	/**  What was wrong then. */
+	problem: string | null,
+};
+
+/**  How a cloud is logged in to. */
+export type CloudAuth = 
+/**  A name and a password. */
+"password" | 
+/**  An application credential. */
+"applicationCredential" | 
+/**  A token from elsewhere. */
+"token" | 
+/**  A name and a one-time code. */
+"totp" | 
+/**  An access token of an identity provider. */
+"oidcAccessToken" | 
+/**  A client's id and secret at an identity provider. */
+"oidcClientCredentials" | 
+/**  The identity provider's page in a browser. */
+"webSso";
+
+/**  Whether a cloud answers as it should. */
+export type CloudCheck = {
+	/**  Whether all of it did. */
+	ok: boolean,
+	/**  What was tried, in order, up to what failed. */
+	steps: CloudCheckStep[],
+};
+
+/**  One thing that was tried of a cloud. */
+export type CloudCheckStep = {
+	/**  What was tried. */
+	what: string,
+	/**  Whether it did. */
+	ok: boolean,
+	/**  What came back, in words. */
+	said: string,
+	/**  What to do about it. */
+	hint: string | null,
+};
+
+/**  What the user says of a cloud. */
+export type CloudForm = {
+	/**  Its name for people. */
+	name: string,
+	/**  How it is logged in to. */
+	auth: CloudAuth,
+	/**  Keystone's address. */
+	authUrl: string,
+	/**  Who logs in: a user's name, or the id of an application credential or client. */
+	user: string,
+	/**  The user's domain; `default` is the id of the domain that every Keystone has. */
+	userDomain: string | null,
+	/**  The project. */
+	project: string | null,
+	/**  The project's domain. */
+	projectDomain: string | null,
+	/**  The identity provider, where one vouches. */
+	identityProvider: string | null,
+	/**  How the identity provider is spoken to. */
+	protocol: string | null,
+	/**  The region; the first, where none is named. */
+	region: string | null,
+	/**  Which of a service's addresses is taken. */
+	interface: string | null,
+	/**  Certificates that it is trusted by, beside the system's. */
+	caFile: string | null,
+	/**  Whether any certificate will do. */
+	insecure: boolean,
+	/**  The secret. */
+	secret: CloudSecret,
+};
+
+/**  An image of a cloud. */
+export type CloudImage = {
+	/**  Its id. */
+	id: string,
+	/**  Its name. */
+	name: string,
+	/**  Where it stands: `active`, `saving`, … */
+	status: string,
+	/**  Who sees it: `private`, `shared`, `community` or `public`. */
+	visibility: string,
+	/**  Its format. */
+	format: string | null,
+	/**  Its size in bytes. */
+	sizeBytes: number | null,
+	/**  The smallest disk that it fits on, in GiB. */
+	minDiskGib: number,
+	/**  The least memory that it runs in, in MiB. */
+	minMemoryMib: number,
+	/**  The beginning of its hash. */
+	hash: string | null,
+	/**  Its tags. */
+	tags: string[],
+	/**  Its properties for the hypervisor, and ours. */
+	properties: { [key in string]: string },
+	/**  When it was made (RFC 3339). */
+	made: string,
+	/**  Whether Windlass made it. */
+	ours: boolean,
+};
+
+/**  Which images of a cloud are wanted. */
+export type CloudImageFilter = {
+	/**  Those that Windlass made. */
+	ours?: boolean,
+	/**  Those that are seen so: `private`, `public`, … */
+	visibility?: string | null,
+	/**  Those with this tag. */
+	tag?: string | null,
+};
+
+/**  A cloud of a file, before it is taken over. */
+export type CloudImported = {
+	/**  Its name. */
+	name: string,
+	/**  Keystone's address. */
+	authUrl: string,
+	/**  How it is logged in to. */
+	auth: CloudAuth,
+	/**  Who logs in. */
+	user: string,
+	/**  The project. */
+	project: string | null,
+	/**  Whether the file has its secret. */
+	hasSecret: boolean,
+	/**  Whether there is one of that name, which it would replace. */
+	replaces: boolean,
+};
+
+/**  A share of something that a project has. */
+export type CloudQuota = {
+	/**  Who counts it, such as `Nova`. */
+	service: string,
+	/**  What is counted. */
+	what: string,
+	/**  How much is used. */
+	used: number,
+	/**  How much there may be; without, as much as there is. */
+	limit: number | null,
+};
+
+/**  The secret of a cloud. Only ever on its way into the secret store. */
+export type CloudSecret = 
+/**  What is kept stays. */
+{ kind: "keep" } | 
+/**  What is kept is forgotten. */
+{ kind: "none" } | 
+/**  The password, the credential's secret, the token or the code. */
+{ kind: "given"; 
+/**  The secret. */
+secret: string };
+
+/**  A cloud appeared, changed, or was tried. */
+export type CloudsChanged = null;
 
 /**  Which rows of a comparison are wanted. */
 export type ComparisonFilter = {
@@ -1204,7 +1426,11 @@ export type JobKind =
 /**  Writes lists of what is in a build. */
 "exportLists" | 
 /**  Changes the files of a guest that runs. */
-"push";
+"push" | 
+/**  Sends an image to a cloud. */
+"pushImage" | 
+/**  Fetches an image from a cloud. */
+"fetchImage";
 
 /**  Where a job stands. */
 export type JobState = 
@@ -1878,6 +2104,22 @@ export type PrunePlan = {
 	items: PruneItem[],
 	/**  How much all of it takes. */
 	totalBytes: number,
+};
+
+/**  How an image is sent to a cloud. */
+export type PushOptions = {
+	/**  What it is to be called there; as it is called here, where nothing is said. */
+	name?: string | null,
+	/**  Raw or qcow2; what the cloud takes and what is smaller, where nothing is said. */
+	format?: ImageFormat | null,
+	/**  Who sees it. */
+	visibility?: string | null,
+	/**  Tags, beside our own. */
+	tags?: string[],
+	/**  The least memory that it runs in, in MiB. */
+	minMemoryMib?: number | null,
+	/**  Properties, beside and instead of those for its guest. */
+	properties?: { [key in string]: string },
 };
 
 /**  What a push did, or would do. */

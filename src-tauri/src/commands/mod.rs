@@ -7,6 +7,7 @@
 
 pub mod appliances;
 pub mod builds;
+pub mod clouds;
 pub mod contents;
 pub mod desktop;
 pub mod images;
@@ -102,6 +103,21 @@ pub fn list<R: Runtime>() -> Builder<R> {
             registries::registry_enable,
             registries::registry_check,
             registries::registry_refresh,
+            clouds::cloud_list,
+            clouds::cloud_add,
+            clouds::cloud_update,
+            clouds::cloud_remove,
+            clouds::cloud_import_preview,
+            clouds::cloud_import,
+            clouds::cloud_export,
+            clouds::cloud_check,
+            clouds::cloud_quotas,
+            clouds::cloud_credential_make,
+            clouds::cloud_images,
+            clouds::cloud_image_change,
+            clouds::cloud_image_delete,
+            clouds::cloud_image_fetch,
+            clouds::cloud_image_push,
             registries::secrets_backend,
             registries::secrets_unlock,
             packages::package_search,

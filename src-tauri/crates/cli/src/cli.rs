@@ -9,9 +9,9 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, collect, compose, config, doctor, fetch, graph, image, images, info, job, kernel,
-    library, machine, manifest, pack, package, packages, registry, remote, run, runtime, sample,
-    search, settings, volume,
+    appliance, cloud, collect, compose, config, doctor, fetch, graph, image, images, info, job,
+    kernel, library, machine, manifest, pack, package, packages, registry, remote, run, runtime,
+    sample, search, settings, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -72,6 +72,9 @@ pub(crate) enum Verb {
     /// Registries: where packages and guest kernels come from
     #[command(subcommand)]
     Registry(registry::Verb),
+    /// Clouds (OpenStack): profiles, what is there, what is wrong
+    #[command(subcommand)]
+    Cloud(cloud::Verb),
     /// The library: what is held on this computer
     #[command(subcommand)]
     Library(library::Verb),
@@ -255,6 +258,7 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Package(PackageVerb::Schema { file }) => manifest::schema(context, &file),
         Verb::Import(verb) => verb.run(context).await,
         Verb::Registry(verb) => verb.run(context).await,
+        Verb::Cloud(verb) => verb.run(context).await,
         Verb::Library(verb) => verb.run(context).await,
         Verb::Capstan(verb) => verb.run(context).await,
         Verb::Runtime(verb) => verb.run(context),

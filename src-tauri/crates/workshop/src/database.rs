@@ -97,6 +97,28 @@ const STEPS: &[M<'static>] = &[
         draft TEXT NOT NULL
     ) STRICT;",
     ),
+    // An id is never given again: secrets are kept by it. An item is written before it is made in the cloud, and names what it
+    // belongs to; without a remote id it is not known whether it came about.
+    M::up(
+        "CREATE TABLE cloud (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        profile TEXT NOT NULL,
+        has_secret INTEGER NOT NULL DEFAULT 0,
+        checked_at TEXT,
+        check_failed TEXT
+    ) STRICT;
+    CREATE TABLE cloud_item (
+        id TEXT PRIMARY KEY,
+        cloud_id INTEGER NOT NULL,
+        deployment TEXT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        remote_id TEXT,
+        made_at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX cloud_item_by_cloud ON cloud_item (cloud_id, deployment);",
+    ),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

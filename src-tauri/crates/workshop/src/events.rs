@@ -28,6 +28,8 @@ pub enum Event {
     KernelsChanged,
     /// The images that came from elsewhere changed.
     ImagesChanged,
+    /// A cloud appeared, changed, or was tried.
+    CloudsChanged,
     /// The volumes changed, or which machines have them.
     VolumesChanged,
     /// The settings changed.

@@ -19,6 +19,7 @@ pub use windlass_machine::{NetworkJoin, switch_process};
 pub mod appliances;
 pub mod builds;
 pub mod capstan;
+pub mod clouds;
 pub mod doctor;
 pub mod error;
 pub mod events;
@@ -71,6 +72,7 @@ pub struct Workshop {
     process: Process,
     refreshing: registries::Refreshing,
     catalogues: registries::Catalogues,
+    cloud_sessions: clouds::Sessions,
     offers: packages::Offers,
     open_images: images::OpenImages,
     comparisons: images::Comparisons,
@@ -103,6 +105,7 @@ impl Workshop {
             process,
             refreshing: registries::Refreshing::default(),
             catalogues: registries::Catalogues::default(),
+            cloud_sessions: clouds::Sessions::default(),
             offers: packages::Offers::default(),
             open_images: images::OpenImages::default(),
             comparisons: images::Comparisons::default(),

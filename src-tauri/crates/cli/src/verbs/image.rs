@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use windlass_workshop::appliances::EnvValue;
+use windlass_workshop::clouds::PushOptions;
 use windlass_workshop::images::{
     ComparisonFilter, ConvertOptions, ImageComparison, ImageEntry, ImageEntryKind, ImageFormat,
     ImageInfo, ImageVerification, ImportedImage, ListKind,
@@ -19,8 +21,68 @@ use crate::progress;
 use crate::signals::Signals;
 use crate::values;
 
+/// Send an image to a cloud; the same bytes are never sent twice.
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The image: one that boots by itself
+    image: String,
+    /// The cloud
+    #[arg(long, short, value_name = "NAME")]
+    cloud: String,
+    /// What it is to be called there
+    #[arg(long)]
+    name: Option<String>,
+    /// Its format there; what the cloud takes, when nothing is said
+    #[arg(long, value_parser = ["qcow2", "raw"])]
+    format: Option<String>,
+    /// Who sees it
+    #[arg(long, value_parser = ["private", "shared", "community", "public"])]
+    visibility: Option<String>,
+    /// A tag, beside that of Windlass
+    #[arg(long)]
+    tag: Vec<String>,
+    /// The least memory that it runs in
+    #[arg(long, short, value_name = "SIZE", value_parser = values::size_mib)]
+    memory: Option<u32>,
+    /// A property, beside and instead of those for its guest
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::env)]
+    property: Vec<EnvValue>,
+}
+
+impl Push {
+    async fn run(self, context: &Context) -> Outcome {
+        let cloud = super::cloud::open(context, &self.cloud).await?;
+        let options = PushOptions {
+            name: self.name,
+            format: self.format.map(|it| match it.as_str() {
+                "raw" => ImageFormat::Raw,
+                _ => ImageFormat::Qcow2,
+            }),
+            visibility: self.visibility,
+            tags: self.tag,
+            min_memory_mib: self.memory,
+            properties: self
+                .property
+                .into_iter()
+                .map(|it| (it.name, it.value))
+                .collect(),
+        };
+        let mut signals = Signals::listen()?;
+        let job = context
+            .workshop
+            .start_push_image(cloud.id, &self.image, options)?;
+        let job = progress::wait(context, &job, &mut signals).await?;
+        context
+            .output
+            .show(&job.produced, |it| it.clone().unwrap_or_default())?;
+        Ok(0)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Send an image to a cloud; the same bytes are never sent twice
+    Push(Push),
     /// Show what an image is
     Info {
         /// The image
@@ -212,6 +274,7 @@ impl Verb {
         let workshop = &context.workshop;
         let output = context.output;
         match self {
+            Self::Push(push) => return push.run(context).await,
             Self::Info { image } => {
                 output.show(&workshop.image_info(&image).await?, info)?;
             }

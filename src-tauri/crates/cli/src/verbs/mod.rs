@@ -1,6 +1,7 @@
 //! The verbs, a noun each.
 
 pub(crate) mod appliance;
+pub(crate) mod cloud;
 pub(crate) mod collect;
 pub(crate) mod compose;
 pub(crate) mod config;

@@ -130,6 +130,32 @@ pub async fn list(session: &Session, filter: &Filter) -> Result<Vec<Image>> {
     session.list(call, "images").await
 }
 
+/// The formats that Glance takes; all that it knows, where it does not say.
+///
+/// # Errors
+/// As Glance refuses, or the way to it ends.
+pub async fn formats(session: &Session) -> Result<Vec<String>> {
+    let schema = session
+        .call(Call::get(
+            Service::Image,
+            "/schemas/image",
+            "say which formats it takes",
+        ))
+        .await?
+        .json()?;
+    let formats = schema
+        .pointer("/properties/disk_format/enum")
+        .and_then(Value::as_array);
+    Ok(formats.map_or_else(
+        || vec!["raw".to_owned(), "qcow2".to_owned()],
+        |it| {
+            it.iter()
+                .filter_map(|it| it.as_str().map(str::to_owned))
+                .collect()
+        },
+    ))
+}
+
 /// One image, by its id.
 ///
 /// # Errors

@@ -10,6 +10,7 @@
 
 mod call;
 mod catalog;
+mod credential;
 mod methods;
 mod refusal;
 
@@ -28,6 +29,7 @@ use url::Url;
 
 pub(crate) use call::words;
 pub use call::{Answer, Call};
+pub use credential::{Credential, make_credential};
 pub(crate) use refusal::{Door, greet};
 
 use self::catalog::{Catalog, Entry};

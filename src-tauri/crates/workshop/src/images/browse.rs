@@ -40,7 +40,7 @@ impl Workshop {
         .await?
     }
 
-    pub(super) fn info(&self, named: &Named, open: &OpenImage) -> Result<ImageInfo> {
+    pub(crate) fn info(&self, named: &Named, open: &OpenImage) -> Result<ImageInfo> {
         let image = &open.image;
         let path = &named.path;
         let file = std::fs::metadata(path).doing("read", path)?;

@@ -192,7 +192,7 @@ impl Workshop {
     }
 
     /// Opens an image for a job, and sees to it that no build writes to it meanwhile.
-    pub(super) fn hold(&self, named: &Named) -> Result<(Arc<OpenImage>, Option<Lease>)> {
+    pub(crate) fn hold(&self, named: &Named) -> Result<(Arc<OpenImage>, Option<Lease>)> {
         let lease = match &named.build {
             Some(build) => {
                 if !build.has_image {
@@ -215,7 +215,7 @@ impl Workshop {
     }
 
     /// What a job is told to look at, so that it means the same when it is tried again later.
-    pub(super) fn lasting_name(image: &str, named: &Named) -> String {
+    pub(crate) fn lasting_name(image: &str, named: &Named) -> String {
         match &named.build {
             Some(build) => build.id.clone(),
             None if image.contains('/') => named.path.display().to_string(),
@@ -224,7 +224,7 @@ impl Workshop {
     }
 
     /// What an image is called in a title.
-    pub(super) fn shown_name(&self, image: &str, named: &Named) -> String {
+    pub(crate) fn shown_name(&self, image: &str, named: &Named) -> String {
         if let Some(build) = &named.build
             && let Ok(appliance) = self.appliance(&build.appliance_id)
         {

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use reporter::Reporter;
 
 use crate::Workshop;
+use crate::clouds::PushOptions;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
 use crate::images::{ConvertOptions, ImageFormat, ListKind};
@@ -98,6 +99,10 @@ pub enum JobKind {
     ExportLists,
     /// Changes the files of a guest that runs.
     Push,
+    /// Sends an image to a cloud.
+    PushImage,
+    /// Fetches an image from a cloud.
+    FetchImage,
 }
 
 /// Where a job stands.
@@ -283,6 +288,15 @@ pub enum Request {
         volume: String,
         /// What it is to have.
         size_bytes: u64,
+    },
+    /// Send an image to a cloud.
+    PushImage {
+        /// The cloud's id.
+        cloud: u32,
+        /// The image.
+        image: String,
+        /// How it is sent.
+        options: PushOptions,
     },
     /// Write lists of what is in a build.
     ExportLists {
@@ -549,6 +563,11 @@ impl Workshop {
             Some(Request::ResizeVolume { volume, size_bytes }) => {
                 self.start_volume_resize(&volume, size_bytes)
             }
+            Some(Request::PushImage {
+                cloud,
+                image,
+                options,
+            }) => self.start_push_image(cloud, &image, options),
             Some(Request::ExportLists {
                 build,
                 folder,

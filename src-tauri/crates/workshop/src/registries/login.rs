@@ -33,7 +33,7 @@ enum Kept {
 
 impl Workshop {
     /// The secret store, which is looked for when it is first needed.
-    async fn secrets(&self) -> Result<Arc<SecretStore>> {
+    pub(crate) async fn secrets(&self) -> Result<Arc<SecretStore>> {
         let home = self.home.root().to_path_buf();
         let store = self
             .secrets

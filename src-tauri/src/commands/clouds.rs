@@ -1,0 +1,160 @@
+//! Clouds: profiles, what is there, what is wrong.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tauri::State;
+use windlass_workshop::Workshop;
+use windlass_workshop::clouds::{
+    Cloud, CloudCheck, CloudForm, CloudImage, CloudImageFilter, CloudImported, CloudQuota,
+    PushOptions,
+};
+use windlass_workshop::error::Result;
+use windlass_workshop::jobs::Job;
+
+/// All clouds, by name.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_list(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<Cloud>> {
+    workshop.clouds()
+}
+
+/// Adds a cloud.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_add(workshop: State<'_, Arc<Workshop>>, form: CloudForm) -> Result<Cloud> {
+    workshop.add_cloud(form).await
+}
+
+/// Changes a cloud.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_update(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    form: CloudForm,
+) -> Result<Cloud> {
+    workshop.update_cloud(id, form).await
+}
+
+/// Forgets a cloud and its secret.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_remove(workshop: State<'_, Arc<Workshop>>, id: u32) -> Result<()> {
+    workshop.remove_cloud(id).await
+}
+
+/// What a `clouds.yaml` or `openrc.sh` has.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_import_preview(
+    workshop: State<'_, Arc<Workshop>>,
+    path: PathBuf,
+) -> Result<Vec<CloudImported>> {
+    workshop.look_at_clouds(&path).await
+}
+
+/// Takes over clouds of a file; all of them where none is named.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_import(
+    workshop: State<'_, Arc<Workshop>>,
+    path: PathBuf,
+    names: Vec<String>,
+) -> Result<Vec<Cloud>> {
+    workshop.import_clouds(&path, &names).await
+}
+
+/// Writes clouds as a `clouds.yaml`, without their secrets; all of them where none is named.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_export(
+    workshop: State<'_, Arc<Workshop>>,
+    ids: Vec<u32>,
+    path: PathBuf,
+) -> Result<()> {
+    workshop.export_clouds(&ids, &path, false).await
+}
+
+/// Tries a cloud, step by step.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_check(workshop: State<'_, Arc<Workshop>>, id: u32) -> Result<CloudCheck> {
+    workshop.check_cloud(id).await
+}
+
+/// How much of the project's shares is used.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_quotas(workshop: State<'_, Arc<Workshop>>, id: u32) -> Result<Vec<CloudQuota>> {
+    workshop.cloud_quotas(id).await
+}
+
+/// Logs in with an application credential made for this computer from now on.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_credential_make(workshop: State<'_, Arc<Workshop>>, id: u32) -> Result<Cloud> {
+    workshop.make_cloud_credential(id).await
+}
+
+/// The images of a cloud.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_images(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    filter: CloudImageFilter,
+) -> Result<Vec<CloudImage>> {
+    workshop.cloud_images(id, &filter).await
+}
+
+/// Changes who sees an image of a cloud, its name, or its tags.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_image_change(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    image: String,
+    name: Option<String>,
+    visibility: Option<String>,
+    tags: Option<Vec<String>>,
+) -> Result<CloudImage> {
+    workshop
+        .change_cloud_image(id, &image, name, visibility, tags)
+        .await
+}
+
+/// Deletes an image of a cloud.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_image_delete(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    image: String,
+) -> Result<()> {
+    workshop.delete_cloud_image(id, &image).await
+}
+
+/// Fetches an image of a cloud into a file, as a job.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_image_fetch(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    image: String,
+    path: PathBuf,
+) -> Result<Job> {
+    workshop.inner().start_cloud_image_fetch(id, &image, &path)
+}
+
+/// Sends an image to a cloud, as a job.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_image_push(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    image: String,
+    options: PushOptions,
+) -> Result<Job> {
+    workshop.inner().start_push_image(id, &image, options)
+}
