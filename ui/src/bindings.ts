@@ -429,6 +429,8 @@ export type ApplianceSettings = {
 	network: boolean,
 	/**  Ports of the guest that are reached at 127.0.0.1. */
 	ports: Port[],
+	/**  Private networks that the machine is on: all machines that name one reach each other by name. */
+	networks?: string[],
 	/**  Volumes that the machine gets. */
 	volumes?: VolumeMount[],
 	/**  The run configuration, or several with commas; without one, the run file's default. */
@@ -1565,6 +1567,10 @@ export type LoadPoint = {
 	readRate: number,
 	/**  Bytes written to disks in a second. This computer: not measured. */
 	writeRate: number,
+	/**  Bytes that came by private networks in a second. This computer: not measured. */
+	receiveRate: number,
+	/**  Bytes sent to private networks in a second. This computer: not measured. */
+	sendRate: number,
 };
 
 /**  What this computer and its machines do now. */
@@ -1629,6 +1635,8 @@ export type Machine = {
 	ports: ForwardedPort[],
 	/**  The guest's own address. */
 	address: string | null,
+	/**  Private networks that it is on. */
+	networks: MachineNetwork[],
 	/**  Virtual processors. */
 	vcpus: number,
 	/**  Memory, in MiB. */
@@ -1675,6 +1683,16 @@ export type MachineLoad = {
 	id: string,
 	/**  What it did. */
 	points: LoadPoint[],
+};
+
+/**  A private network that a machine is on. */
+export type MachineNetwork = {
+	/**  The network. */
+	name: string,
+	/**  The machine's address there, in its present or last run. */
+	address: string | null,
+	/**  The names by which the others find it. */
+	names: string[],
 };
 
 /**  Where a machine is in its life. */
