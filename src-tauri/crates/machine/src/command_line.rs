@@ -49,6 +49,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) ports: &'a [ForwardedPort],
     /// Its places on private networks.
     pub(crate) networks: &'a [Joined],
+    /// Whether it goes on from a snapshot's memory, which is sent to it then.
+    pub(crate) from_memory: bool,
 }
 
 impl CommandLine {
@@ -66,6 +68,9 @@ impl CommandLine {
         line.monitors_and_console(launch);
         line.display(launch);
         line.agent(launch);
+        if launch.from_memory {
+            line.option("-incoming", "defer");
+        }
         line
     }
 
@@ -147,7 +152,7 @@ impl CommandLine {
     fn disk(&mut self, index: usize, disk: &Disk, Launch { spec, folder, .. }: Launch<'_>) {
         let boot = &spec.boot;
         let overlay = folder.overlay(index);
-        let (path, format, read_only) = match disk.access {
+        let (path, format, read_only) = match spec.access(disk) {
             DiskAccess::ReadOnly => (disk.path.as_path(), disk.format, "on"),
             DiskAccess::Writable => (disk.path.as_path(), disk.format, "off"),
             DiskAccess::Overlay => (overlay.as_path(), DiskFormat::Qcow2, "off"),

@@ -103,7 +103,7 @@ impl Confinement {
             own.read.push(folder.initramfs());
         }
         for (index, disk) in spec.disks.iter().enumerate() {
-            match disk.access {
+            match spec.access(disk) {
                 DiskAccess::ReadOnly => own.read.push(disk.path.clone()),
                 DiskAccess::Writable => own.write.push(disk.path.clone()),
                 DiskAccess::Overlay => {

@@ -16,8 +16,31 @@ use crate::qmp::{Command, Qmp};
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 const TURN_INTERVAL: Duration = Duration::from_millis(10);
 
+/// A turn at the second monitor: others wait until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    qmp: Qmp,
+    _lock: File,
+}
+
+impl Turn {
+    pub(crate) async fn execute(&self, command: Command) -> Result<Value> {
+        self.qmp.execute(command).await
+    }
+}
+
 /// Carries out commands one after the other; stops at the first that is refused.
 pub(crate) async fn execute(sockets: &Sockets, commands: Vec<Command>) -> Result<Vec<Value>> {
+    let turn = take_turn(sockets).await?;
+    let mut answers = Vec::new();
+    for command in commands {
+        answers.push(turn.execute(command).await?);
+    }
+    Ok(answers)
+}
+
+/// Waits for a turn.
+pub(crate) async fn take_turn(sockets: &Sockets) -> Result<Turn> {
     let lock_path = sockets.control_lock();
     let lock = File::create(&lock_path).map_err(Error::io("open", &lock_path))?;
     let deadline = Instant::now() + TURN_TIMEOUT;
@@ -42,11 +65,7 @@ pub(crate) async fn execute(sockets: &Sockets, commands: Vec<Command>) -> Result
             what: "a greeting at the control socket".to_owned(),
         })?
         .map_err(Error::io("connect to", socket))?;
-    let mut answers = Vec::new();
-    for command in commands {
-        answers.push(qmp.execute(command).await?);
-    }
-    Ok(answers)
+    Ok(Turn { qmp, _lock: lock })
 }
 
 /// The keys that have a Linux guest end its commands and power off.

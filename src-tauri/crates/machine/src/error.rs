@@ -53,6 +53,15 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A snapshot that cannot be.
+    #[error("snapshot: {problem}")]
+    Snapshot {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The guest takes no disk while it runs.
+    #[error("OSv looks for disks only as it boots")]
+    NoHotplug,
     /// There is no such machine (any more).
     #[error("no machine {id}")]
     NotFound {
@@ -229,6 +238,7 @@ impl Error {
             Self::Network { .. } => {
                 "Start the machine again, or take it off this network in its settings."
             }
+            Self::NoHotplug => "Stop the machine, change its disks, and start it again.",
             Self::NotFound { .. } => "It may have been deleted from another window or terminal.",
             Self::Exists { .. } => "Choose another id.",
             Self::WrongState { state, .. } if state.is_live() => "Stop the machine first.",
@@ -280,7 +290,11 @@ impl Error {
             Self::Confine { .. } => {
                 "See what the doctor says of confinement; a newer Linux kernel may help."
             }
-            Self::Qmp { .. } | Self::Closed | Self::Cancelled | Self::Io { .. } => return None,
+            Self::Snapshot { .. }
+            | Self::Qmp { .. }
+            | Self::Closed
+            | Self::Cancelled
+            | Self::Io { .. } => return None,
         };
         Some(hint.to_owned())
     }

@@ -19,6 +19,8 @@
 //! - Nothing here listens on a network address but the ports that the user forwards, and those on 127.0.0.1.
 
 mod agent;
+mod attach;
+mod capture;
 mod command_line;
 mod confine;
 mod console;
@@ -44,6 +46,7 @@ mod qmp;
 mod readiness;
 mod record;
 mod resources;
+mod snapshots;
 mod spec;
 mod status;
 mod task;
@@ -62,6 +65,7 @@ pub use machines::{Machines, runtime_folder};
 pub use network::{NetworkAddress, NetworkMember, switch_process};
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
+pub use snapshots::{Snapshot, SnapshotTree};
 pub use spec::{
     Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, Group, MachineSpec, Network, NetworkJoin,
     Patience, Port, Protocol, Resources, console_max_mib,

@@ -12,7 +12,8 @@
 //!   attached/      files attached while
 //!                  it runs, linked
 //!   history        what it did,         agent.lock             ... by whoever holds this
-//!                  by minutes
+//!                  by minutes           memory    a snapshot's, on its way in or out
+//!   snapshots/     module `snapshots`
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -62,6 +63,12 @@ impl MachineFolder {
     }
     pub(crate) fn history(&self) -> PathBuf {
         self.0.join("history")
+    }
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.0.join("snapshots")
+    }
+    pub(crate) fn capture(&self, number: u32) -> PathBuf {
+        self.attached().join(format!("capture-{number}.pcap"))
     }
     pub(crate) fn initramfs(&self) -> PathBuf {
         self.0.join("initramfs")
@@ -132,6 +139,10 @@ impl Sockets {
         self.0.join("agent.lock")
     }
 
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.0.join("memory")
+    }
+
     /// Makes the folder anew: sockets of an earlier run are of no use.
     pub(crate) fn prepare(&self) -> Result<()> {
         self.remove();
@@ -149,6 +160,7 @@ impl Sockets {
             self.vnc(),
             self.agent(),
             self.agent_lock(),
+            self.memory(),
         ];
         let unfinished = fs::read_dir(&self.0).into_iter().flatten().flatten();
         let unfinished = unfinished

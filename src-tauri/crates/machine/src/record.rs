@@ -94,6 +94,7 @@ impl Record {
             networks: Vec::new(),
             display: false,
             agent: false,
+            disposable: false,
             patience: crate::spec::Patience::default(),
             console_max_mib: crate::spec::console_max_mib(),
             resources: crate::spec::Resources::default(),

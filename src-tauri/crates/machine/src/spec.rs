@@ -51,6 +51,9 @@ pub struct MachineSpec {
     /// Linux: whether files of the guest can be changed while it runs ([`crate::Agent`]); off unless asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agent: bool,
+    /// Whether everything that the guest writes is forgotten when it ends, to volumes as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disposable: bool,
     /// How long things may take before something is done or said about it.
     #[serde(default)]
     pub patience: Patience,
@@ -250,6 +253,14 @@ impl fmt::Display for Protocol {
 }
 
 impl MachineSpec {
+    /// What the guest may do with a disk in truth: a disposable machine writes into overlays alone.
+    pub(crate) fn access(&self, disk: &Disk) -> DiskAccess {
+        match disk.access {
+            DiskAccess::Writable if self.disposable => DiskAccess::Overlay,
+            access => access,
+        }
+    }
+
     /// Checks what can be checked without looking at the computer.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ fn spec(guest: GuestOs) -> MachineSpec {
         networks: Vec::new(),
         display: false,
         agent: false,
+        disposable: false,
         patience: Patience::default(),
         resources: Resources::default(),
         group: None,
@@ -52,6 +53,7 @@ fn text(spec: &MachineSpec, accelerator: Accelerator, ports: &[ForwardedPort]) -
         sockets: &Sockets::of(Path::new("/run/user/1000/windlass/0"), "hello-1").unwrap(),
         ports,
         networks: &[],
+        from_memory: false,
     });
     let mut text = String::new();
     for word in line.words() {

@@ -409,7 +409,10 @@ impl Driver {
     }
 
     fn take_notice(&mut self, notice: &Notice) {
-        if let Notice::Address { address, .. } = notice {
+        if let Notice::Address { interface, address } = notice
+            // Further cards are those of private networks.
+            && (interface == "eth0" || self.status.address.is_none())
+        {
             self.status.address = Some(address.clone());
         }
         if self.status.notices.len() == NOTICES_MAX {

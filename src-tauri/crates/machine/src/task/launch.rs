@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::record::{Durability, Run};
 use crate::spec::{Boot, DiskAccess, ForwardedPort, MachineSpec};
 use crate::task::Shared;
-use crate::{initramfs, network, overlay};
+use crate::{initramfs, network, overlay, snapshots};
 
 /// A QEMU that was started.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
         sockets: &sockets,
         ports: &reservation.ports,
         networks: &joined,
+        from_memory: snapshots::take_marker(&shared.folder),
     });
     shared.change_record(|record| {
         record.run = Some(Run {
@@ -116,10 +117,17 @@ fn prepare_files(shared: &Shared, spec: &MachineSpec, joined: &[Joined]) -> Resu
         }
     }
     let attached = shared.folder.attached();
+    // What was linked for another run is named by its own path now.
+    for index in 0..32 {
+        let _none = fs::remove_file(attached.join(format!("disk{index}")));
+    }
     fs::create_dir_all(&attached).map_err(Error::io("make the folder", attached))?;
     for (index, disk) in spec.disks.iter().enumerate() {
         must_be_there("disk image", &disk.path)?;
-        if disk.access == DiskAccess::Overlay {
+        if spec.access(disk) == DiskAccess::Overlay {
+            if spec.disposable {
+                let _none = std::fs::remove_file(shared.folder.overlay(index));
+            }
             overlay::ensure(&shared.folder.overlay(index), &disk.path, disk.format)?;
         }
     }

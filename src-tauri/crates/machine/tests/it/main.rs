@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod captures;
 mod confine;
 mod console;
 mod display;
@@ -18,6 +19,7 @@ mod networks;
 mod osv;
 mod ports;
 mod processes;
+mod snapshots;
 mod start;
 
 use std::fs;
@@ -100,6 +102,7 @@ impl Home {
             networks: Vec::new(),
             display: false,
             agent: false,
+            disposable: false,
             patience: Patience {
                 stop_ms: 400,
                 power_ms: 400,

@@ -258,6 +258,7 @@ impl Workshop {
                 .collect(),
             display: true,
             agent: settings.allow_changes,
+            disposable: false,
             patience: windlass_machine::Patience::default(),
             console_max_mib: windlass_machine::console_max_mib(),
             resources: windlass_machine::Resources::default(),

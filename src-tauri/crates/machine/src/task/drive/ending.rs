@@ -149,6 +149,12 @@ impl Driver {
             sockets.remove();
         }
         let _not_there = std::fs::remove_file(self.shared.folder.initramfs());
+        let spec = self.shared.record().spec;
+        if spec.disposable {
+            for index in 0..spec.disks.len() {
+                let _not_there = std::fs::remove_file(self.shared.folder.overlay(index));
+            }
+        }
         self.shared.change_record(|record| {
             if let Some(run) = &mut record.run {
                 run.process = None;
