@@ -15,9 +15,11 @@ pub mod jobs;
 pub mod kernels;
 pub mod library;
 pub mod machines;
+pub mod networks;
 pub mod packages;
 pub mod registries;
 pub mod settings;
+pub mod snapshots;
 pub mod volumes;
 
 use tauri::Runtime;
@@ -142,6 +144,16 @@ pub fn list<R: Runtime>() -> Builder<R> {
             library::library_prune,
             library::capstan_look,
             library::capstan_import,
+            networks::private_networks,
+            networks::capture_start,
+            networks::capture_stop,
+            networks::captures,
+            snapshots::snapshot_list,
+            snapshots::snapshot_take,
+            snapshots::snapshot_revert,
+            snapshots::snapshot_delete,
+            volumes::volume_attach,
+            volumes::volume_detach,
             machines::machine_list,
             machines::machine_start,
             machines::machine_pause,

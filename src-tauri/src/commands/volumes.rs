@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
-use windlass_workshop::volumes::{NewVolume, Volume};
+use windlass_workshop::volumes::{NewVolume, Volume, VolumeMount};
 
 /// All volumes, by name.
 #[tauri::command]
@@ -33,6 +33,28 @@ pub async fn volume_resize(
     size_bytes: u64,
 ) -> Result<String> {
     Ok(workshop.inner().start_volume_resize(&id, size_bytes)?.id)
+}
+
+/// Gives a machine a volume, whether it runs or not.
+#[tauri::command]
+#[specta::specta]
+pub async fn volume_attach(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    volume: VolumeMount,
+) -> Result<()> {
+    workshop.attach_volume(&machine, volume).await
+}
+
+/// Takes a volume from a machine, whether it runs or not.
+#[tauri::command]
+#[specta::specta]
+pub async fn volume_detach(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    volume: String,
+) -> Result<()> {
+    workshop.detach_volume(&machine, &volume).await
 }
 
 /// Deletes a volume with all that is on it.

@@ -10,8 +10,8 @@ use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
     appliance, cloud, collect, compose, config, doctor, fetch, graph, image, images, info, job,
-    kernel, library, machine, manifest, pack, package, packages, registry, remote, run, runtime,
-    sample, search, settings, volume,
+    kernel, library, machine, manifest, network, pack, package, packages, registry, remote, run,
+    runtime, sample, search, settings, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -93,6 +93,9 @@ pub(crate) enum Verb {
     /// Volumes: disks that outlive the machines that use them
     #[command(subcommand)]
     Volume(volume::Verb),
+    /// Private networks: machines that reach each other by name
+    #[command(subcommand)]
+    Network(network::Verb),
     /// Appliances: the folders that images are built from
     #[command(subcommand)]
     Appliance(appliance::Verb),
@@ -269,6 +272,7 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Images(verb) => verb.run(context),
         Verb::Image(verb) => verb.run(context).await,
         Verb::Volume(verb) => verb.run(context).await,
+        Verb::Network(verb) => verb.run(context).await,
         Verb::Rmi(verb) => verb.run(context),
         Verb::Config(ConfigVerb::Print) => config::print(context),
         Verb::Kernel(verb) => verb.run(context).await,

@@ -128,6 +128,12 @@ pub(crate) enum Verb {
         #[arg(long = "dry-run")]
         preview: bool,
     },
+    /// Keep machines as they are, and go back to what they were
+    #[command(subcommand)]
+    Snapshot(super::snapshot::Verb),
+    /// Keep what goes over a machine's network cards, as pcap
+    #[command(subcommand)]
+    Capture(super::capture::Verb),
     /// Save what a machine's screen shows as PNG
     Screenshot {
         /// Name or id of a machine
@@ -220,6 +226,8 @@ impl Verb {
             Self::Logs { name, follow } => foreground::logs(context, &name, follow).await,
             Self::Console(Name { name }) => foreground::console(context, &name).await,
             Self::Push { name, preview } => push(context, &name, preview).await,
+            Self::Snapshot(verb) => verb.run(context).await,
+            Self::Capture(verb) => verb.run(context).await,
             Self::Screenshot { name, out } => screenshot(context, &name, out).await,
         }
     }

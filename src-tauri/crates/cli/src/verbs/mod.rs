@@ -1,6 +1,7 @@
 //! The verbs, a noun each.
 
 pub(crate) mod appliance;
+pub(crate) mod capture;
 pub(crate) mod cloud;
 pub(crate) mod collect;
 pub(crate) mod compose;
@@ -17,6 +18,7 @@ pub(crate) mod layers;
 pub(crate) mod library;
 pub(crate) mod machine;
 pub(crate) mod manifest;
+pub(crate) mod network;
 pub(crate) mod pack;
 pub(crate) mod package;
 pub(crate) mod packages;
@@ -27,6 +29,7 @@ pub(crate) mod runtime;
 pub(crate) mod sample;
 pub(crate) mod search;
 pub(crate) mod settings;
+pub(crate) mod snapshot;
 pub(crate) mod stats;
 pub(crate) mod volume;
 

@@ -58,6 +58,9 @@ pub(crate) struct Run {
     /// A volume that the machine has, and where the guest mounts it; without a path it is only attached
     #[arg(long = "volume", value_name = "NAME:/PATH", value_parser = values::volume_mount)]
     volumes: Vec<VolumeMount>,
+    /// Forget all that the guest writes when it ends, to volumes as well
+    #[arg(long)]
+    disposable: bool,
     /// Print the boot command line and stop
     #[arg(long = "dry-run")]
     preview: bool,
@@ -100,6 +103,7 @@ impl Run {
             name: machine_name,
             volumes: self.volumes.clone(),
             networks: Vec::new(),
+            is_disposable: self.disposable,
             count: self.count,
             group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
         };
@@ -146,6 +150,7 @@ impl Run {
             && self.machine == MachineFlags::default()
             && self.execute.is_none()
             && self.volumes.is_empty()
+            && !self.disposable
             && self.count == 1
             && self.group.is_none()
             && !self.preview;

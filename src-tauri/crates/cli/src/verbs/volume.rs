@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use windlass_workshop::volumes::{NewVolume, Volume, VolumeContent, VolumeFormat};
+use windlass_workshop::volumes::{NewVolume, Volume, VolumeContent, VolumeFormat, VolumeMount};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -54,6 +54,21 @@ pub(crate) enum Verb {
         #[arg(value_parser = values::size_bytes)]
         size: u64,
     },
+    /// Give a machine a volume, whether it runs or not
+    Attach {
+        /// Name or id of a machine
+        machine: String,
+        /// The volume, and where the guest mounts it; without a path it is only attached
+        #[arg(value_name = "NAME:/PATH", value_parser = values::volume_mount)]
+        volume: VolumeMount,
+    },
+    /// Take a volume from a machine, whether it runs or not
+    Detach {
+        /// Name or id of a machine
+        machine: String,
+        /// The volume
+        volume: String,
+    },
     /// Delete volumes with all that is on them
     #[command(alias = "delete")]
     Rm {
@@ -80,6 +95,15 @@ impl Verb {
         let workshop = &context.workshop;
         let output = context.output;
         match self {
+            Self::Attach { machine, volume } => {
+                let name = volume.volume.clone();
+                workshop.attach_volume(&machine, volume).await?;
+                output.note(&format!("{machine} has the volume {name}"));
+            }
+            Self::Detach { machine, volume } => {
+                workshop.detach_volume(&machine, &volume).await?;
+                output.note(&format!("{machine} has the volume {volume} no more"));
+            }
             Self::Create {
                 name,
                 size,

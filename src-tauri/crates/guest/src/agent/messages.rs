@@ -17,6 +17,9 @@ const SET_MODE: u8 = 8;
 const REMOVE: u8 = 9;
 const SYNC: u8 = 10;
 const RESTART: u8 = 11;
+/// Tags from 40 on: what concerns disks.
+const MOUNT: u8 = 40;
+const UNMOUNT: u8 = 41;
 
 // Answers have the highest bit set.
 const HELLO_TOO: u8 = 0x81;
@@ -25,6 +28,8 @@ const DONE: u8 = 0x83;
 const RESTARTED: u8 = 0x84;
 const REFUSED: u8 = 0x85;
 
+/// No serial number and no file system has a longer name.
+const NAME_MAX_BYTES: usize = 64;
 /// More than this no mode has.
 const MODE_MAX: u32 = 0o7777;
 
@@ -64,6 +69,11 @@ impl Request {
             Self::MakeSymlink { path, target } => frame(MAKE_SYMLINK).bytes(path).bytes(target),
             Self::SetMode { path, mode } => frame(SET_MODE).bytes(path).number(mode.to_le_bytes()),
             Self::Remove { path } => frame(REMOVE).bytes(path),
+            Self::Mount { serial, kind, path } => frame(MOUNT)
+                .bytes(serial.as_bytes())
+                .bytes(kind.as_bytes())
+                .bytes(path),
+            Self::Unmount { path } => frame(UNMOUNT).bytes(path),
             Self::Sync => frame(SYNC),
             Self::Restart { command_line } => match command_line {
                 Some(line) => frame(RESTART).number([1]).bytes(line.as_bytes()),
@@ -119,6 +129,14 @@ impl Request {
                 mode: mode(&mut fields)?,
             },
             REMOVE => Self::Remove {
+                path: path(&mut fields)?,
+            },
+            MOUNT => Self::Mount {
+                serial: fields.text("the serial number", NAME_MAX_BYTES)?,
+                kind: fields.text("the file system", NAME_MAX_BYTES)?,
+                path: path(&mut fields)?,
+            },
+            UNMOUNT => Self::Unmount {
                 path: path(&mut fields)?,
             },
             SYNC => Self::Sync,

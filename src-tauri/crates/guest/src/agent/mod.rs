@@ -12,7 +12,7 @@
 //!                                   <──── Looked { entries }
 //!   WriteBegin, WriteData …, WriteEnd ──>         written beside, compared with the digest, renamed
 //!                                   <──── Done, or Refused { reason, message }; to WriteEnd only
-//!   MakeDirectory, MakeSymlink, SetMode, Remove, Sync ──> <── Done or Refused
+//!   MakeDirectory, MakeSymlink, SetMode, Remove, Mount, Unmount, Sync ──> <── Done or Refused
 //!   Restart { command_line }        ────>         programs end, commands begin again
 //!                                   <──── Restarted { commands }
 //! ```
@@ -116,6 +116,20 @@ pub enum Request {
     },
     /// A file, a symlink or an empty directory is to go. What is not there is gone already.
     Remove {
+        /// The absolute path.
+        path: Vec<u8>,
+    },
+    /// A disk is to be mounted; the directory is made where it is missing.
+    Mount {
+        /// The disk's serial number.
+        serial: String,
+        /// The kernel's word for the file system on it.
+        kind: String,
+        /// Where: an absolute path.
+        path: Vec<u8>,
+    },
+    /// What is mounted there is to go, with all that was written on its disk.
+    Unmount {
         /// The absolute path.
         path: Vec<u8>,
     },

@@ -33,6 +33,9 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(path, target)| Request::MakeSymlink { path, target }),
         (path(), mode()).prop_map(|(path, mode)| Request::SetMode { path, mode }),
         path().prop_map(|path| Request::Remove { path }),
+        ("[a-z0-9]{0,20}", "[a-z0-9]{0,20}", path())
+            .prop_map(|(serial, kind, path)| Request::Mount { serial, kind, path }),
+        path().prop_map(|path| Request::Unmount { path }),
         Just(Request::Sync),
         proptest::option::of(".{0,80}").prop_map(|command_line| Request::Restart { command_line }),
     ]

@@ -115,6 +115,23 @@ impl CommandLine {
         self
     }
 
+    /// The same with each value of an option changed; one that becomes nothing goes with its option.
+    #[must_use]
+    pub fn with_values_changed(
+        mut self,
+        key: &str,
+        change: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        self.options.retain_mut(|option| {
+            let Some(value) = option.value.as_deref().filter(|_| option.key == key) else {
+                return true;
+            };
+            option.value = change(value);
+            option.value.is_some()
+        });
+        self
+    }
+
     /// Whether a flag or option of this name is there.
     pub fn has_option(&self, key: &str) -> bool {
         self.options.iter().any(|option| option.key == key)

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::disks;
 use rustix::io::Errno;
 use windlass_guest::agent::{Answer, Digest, Refusal, Request, Seen, SeenKind};
 
@@ -91,6 +92,10 @@ impl Files {
                 set_mode(&place, mode)
             }
             Request::Remove { path } => self.remove(&path),
+            Request::Mount { serial, kind, path } => {
+                disks::mount(&serial, &kind, &self.place(&path))
+            }
+            Request::Unmount { path } => disks::unmount(&self.place(&path)),
             Request::Sync => {
                 rustix::fs::sync();
                 Ok(())

@@ -10,6 +10,7 @@
 //!                       └ nobody at the other end: look again in a moment, forget what was half said
 //! ```
 
+mod disks;
 mod files;
 mod wishes;
 

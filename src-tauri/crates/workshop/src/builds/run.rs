@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub volumes: Vec<VolumeMount>,
     /// Private networks that the machine is on beside those of its settings, with what it is called there.
     pub networks: Vec<NetworkJoin>,
+    /// Whether all that the guest writes is forgotten when it ends.
+    pub is_disposable: bool,
     /// How many machines there shall be, all of one image; 0 is one.
     pub count: u32,
     /// The group that they belong to.
@@ -144,6 +146,7 @@ impl Workshop {
                 spec.networks.retain(|kept| kept.network != join.network);
                 spec.networks.push(join.clone());
             }
+            spec.disposable = options.is_disposable;
             spec.group = options.group.clone().map(Into::into);
             if number > 1 {
                 // A port of this computer is one machine's.

@@ -6,11 +6,13 @@
 mod console;
 mod groups;
 mod load;
+mod networks;
 mod osv;
 mod push;
 mod qemu;
 mod remote;
 mod requests;
+mod snapshots;
 mod thumbnail;
 mod view;
 mod watching;
@@ -23,8 +25,10 @@ pub use console::{Console, ConsoleInput};
 pub use groups::{GroupPlace, MachineGroup};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
+pub use networks::{Captures, NetworkMachine, PrivateNetwork};
 pub(crate) use osv::channels as osv_channels;
 pub use push::Pushed;
+pub use snapshots::MachineSnapshot;
 pub use view::{Display, MachineDetails};
 
 use crate::Workshop;
@@ -115,6 +119,10 @@ pub struct ForwardedPort {
 /// A machine as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about a machine"
+)]
 pub struct Machine {
     /// Its name for programs.
     pub id: String,
@@ -160,6 +168,10 @@ pub struct Machine {
     pub elsewhere: bool,
     /// Whether its guest's files can be changed while it runs.
     pub allows_changes: bool,
+    /// Whether all that its guest writes is forgotten when it ends.
+    pub is_disposable: bool,
+    /// The volumes that it has, by name.
+    pub volumes: Vec<String>,
 }
 
 /// A private network that a machine is on.
@@ -189,9 +201,10 @@ impl From<windlass_machine::Error> for AppError {
         use windlass_machine::Error;
         let kind = match &error {
             Error::NotFound { .. } => ErrorKind::NotFound,
-            Error::Spec { .. } => ErrorKind::Input,
+            Error::Spec { .. } | Error::Snapshot { .. } => ErrorKind::Input,
             Error::WrongState { .. }
             | Error::PortTaken { .. }
+            | Error::NoHotplug
             | Error::Exists { .. }
             | Error::NoAgent { .. }
             | Error::AgentBusy { .. } => ErrorKind::Conflict,
@@ -247,6 +260,13 @@ fn shown(handle: &MachineHandle) -> Machine {
         ended_at: status.ended_at.map(|time| time.to_string()),
         elsewhere: status.elsewhere,
         allows_changes,
+        is_disposable: spec.disposable,
+        volumes: spec
+            .disks
+            .into_iter()
+            .skip(1)
+            .filter_map(|disk| disk.serial)
+            .collect(),
     }
 }
 

@@ -10,6 +10,8 @@ use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec};
 use super::VolumeFormat;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
+use crate::events::Event;
+use crate::machines::is_live;
 
 /// The most disks of a machine: guests name them with a letter.
 const DISKS_MAX: usize = 26;
@@ -68,6 +70,81 @@ impl Workshop {
         Ok(())
     }
 
+    /// Gives a machine a volume: at once where it runs and its guest can take it, and from its next start on.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` where another machine runs with the volume, or the guest takes no disk while it runs; what
+    /// kept the guest from mounting it, after which it is attached all the same.
+    pub async fn attach_volume(&self, machine: &str, wanted: VolumeMount) -> Result<()> {
+        let handle = self.machine_handle(machine)?;
+        let before = handle.spec();
+        let mut after = before.clone();
+        self.attach_volumes(&mut after, std::slice::from_ref(&wanted))?;
+        let (Some(disk), boot) = (after.disks.pop(), after.boot) else {
+            return Ok(());
+        };
+        let runs = is_live(&handle);
+        handle.attach_disk(disk).await?;
+        handle.edit(move |spec| spec.boot = boot).await?;
+        self.events.send(Event::VolumesChanged);
+        let Some(place) = wanted.path.filter(|_| runs) else {
+            return Ok(());
+        };
+        if !before.agent {
+            return Err(AppError::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "The volume `{}` is attached, but nobody in the guest can be told to mount it",
+                    wanted.volume
+                ),
+            )
+            .hinted("It is mounted at the machine's next start")
+            .hinted("Or run the appliance with `--allow-changes`, which lets the guest be told"));
+        }
+        let kind = match self.volume(&wanted.volume)?.file_system.as_deref() {
+            Some("ROFS") => "rofs",
+            _ => "ext4",
+        };
+        let request = windlass_guest::agent::Request::Mount {
+            serial: wanted.volume,
+            kind: kind.to_owned(),
+            path: place.into_bytes(),
+        };
+        Ok(handle.agent().await?.done(&request).await?)
+    }
+
+    /// Takes a volume from a machine: at once where it runs and its guest lets it go.
+    ///
+    /// # Errors
+    /// `NotFound` where the machine has no such volume; `Conflict` where a program of the guest uses it.
+    pub async fn detach_volume(&self, machine: &str, volume: &str) -> Result<()> {
+        let handle = self.machine_handle(machine)?;
+        let spec = handle.spec();
+        let named = |disk: &Disk| disk.serial.as_deref() == Some(volume);
+        let number = spec
+            .disks
+            .iter()
+            .position(named)
+            .filter(|number| *number > 0)
+            .ok_or_else(|| AppError::not_found("volume of this machine", volume))?;
+        if let Some(place) = mounted_at(&spec.boot, number)
+            && is_live(&handle)
+            && spec.agent
+        {
+            let path = place.into_bytes();
+            let request = windlass_guest::agent::Request::Unmount { path };
+            handle.agent().await?.done(&request).await?;
+        }
+        if let Some(disk) = spec.disks.get(number) {
+            handle.detach_disk(&disk.path).await?;
+        }
+        handle
+            .edit(move |spec| unmount(&mut spec.boot, number))
+            .await?;
+        self.events.send(Event::VolumesChanged);
+        Ok(())
+    }
+
     /// By which word guests mount what is on a volume.
     fn mountable(&self, name: &str, path: &Path) -> Result<&'static str> {
         let volume = self.shown_volume(path)?;
@@ -97,6 +174,52 @@ impl Workshop {
         }
         Ok(())
     }
+}
+
+/// The command line of a guest.
+fn line_of(boot: &mut Boot) -> Option<&mut String> {
+    match boot {
+        Boot::Kernel {
+            append,
+            command_line,
+            ..
+        } => Some(command_line.as_mut().unwrap_or(append)),
+        Boot::Disk => None,
+    }
+}
+
+/// The number of the disk, and where it is mounted.
+fn mount_of(value: &str) -> Option<(usize, &str)> {
+    let mut parts = value.splitn(3, ',').skip(1);
+    let number = parts.next()?.strip_prefix("/dev/vblk")?.parse().ok()?;
+    Some((number, parts.next()?))
+}
+
+/// Where the guest mounts a disk.
+fn mounted_at(boot: &Boot, number: usize) -> Option<String> {
+    let mut boot = boot.clone();
+    let line = CommandLine::parse(line_of(&mut boot)?).ok()?;
+    let mut mounts = line.values("mount-fs").filter_map(mount_of);
+    mounts
+        .find(|(of, _)| *of == number)
+        .map(|(_, place)| place.to_owned())
+}
+
+/// Tells the guest nothing of a disk any more; those after it have lower numbers now.
+fn unmount(boot: &mut Boot, number: usize) {
+    let Some(line) = line_of(boot) else { return };
+    let Ok(parsed) = CommandLine::parse(line) else {
+        return;
+    };
+    let changed = |value: &str| match mount_of(value) {
+        Some((of, _)) if of == number => None,
+        Some((of, place)) if of > number => {
+            let kind = value.split(',').next().unwrap_or_default();
+            Some(format!("{kind},/dev/vblk{},{place}", of - 1))
+        }
+        _ => Some(value.to_owned()),
+    };
+    *line = parsed.with_values_changed("mount-fs", changed).to_string();
 }
 
 /// Tells the guest to mount a disk.
@@ -148,6 +271,16 @@ mod tests {
             unreachable!()
         };
         insta::assert_snapshot!(append, @"--rootfs=rofs --mount-fs=ext,/dev/vblk1,/data --mount-fs=ext,/dev/vblk2,/more /hello");
+        let mut shorter = Boot::Kernel {
+            kernel: "kernel".into(),
+            initrd: None,
+            append,
+            command_line: None,
+        };
+        assert_eq!(mounted_at(&shorter, 2).as_deref(), Some("/more"));
+        unmount(&mut shorter, 1);
+        assert_eq!(mounted_at(&shorter, 1).as_deref(), Some("/more"));
+        assert_eq!(mounted_at(&shorter, 2), None);
         let mut linux = kernel("", Some("/hello a b"));
         mount(&mut linux, "ext,/dev/vblk1,/data", "/data").unwrap();
         let Boot::Kernel { command_line, .. } = linux else {
