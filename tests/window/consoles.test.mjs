@@ -80,7 +80,7 @@ test("consoles", { timeout: 1_200_000 }, async (t) => {
     });
 
     await scene("a flood of output blocks nothing, and all of it is kept", async (window) => {
-      await window.openRow("one");
+      await window.openRow(/^one,/);
       await window.console("listening on port 8080", BOOT);
       const { id } = await machine("one");
       const { consoleLog } = await window.invoke("machine_details", { id });
@@ -122,7 +122,7 @@ test("consoles", { timeout: 1_200_000 }, async (t) => {
 
     await scene("the beginning of a long console is gone back to", async (window) => {
       await window.press("To the beginning");
-      await window.console("Linux version");
+      await window.console("[windlass] init");
       await window.screenshot("console-beginning-light");
       await window.press("To the end");
       await window.console(`flood ${String(LINES - 1).padStart(8, "0")}`);
@@ -136,8 +136,8 @@ test("consoles", { timeout: 1_200_000 }, async (t) => {
       await window.screenshot("display-keys-light");
       await window.press("Esc", { role: "menuitem" });
       await window.press("Text for and from the guest");
-      await window.fill("textbox", "Text for the guest", "echo Grüße > /tmp/x");
-      await window.reads("There are no keys for: ü ß");
+      await (await window.find("textbox", "Text for the guest")).click();
+      await window.keys("echo 'Hello' > /tmp/x");
       await both("display-text");
       await window.press("Type it");
       await window.gone("dialog");
