@@ -37,6 +37,8 @@ const LINES_PER_FILE: usize = 2;
 /// No path is longer.
 const PATH_BYTES_MAX: u32 = 1 << 16;
 
+const BUFFER_BYTES: usize = 256 << 10;
+
 /// How much is read between two looks at the cancellation.
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -50,16 +52,20 @@ pub struct DigestCache {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// What the file says, once somebody asked, and the first `merged` of what was added.
     digests: Digests,
     is_loaded: bool,
     /// What the file does not have yet.
-    added: Vec<PathBuf>,
+    added: Vec<Added>,
+    merged: usize,
     /// How many lines the file has, and how many bytes these are.
     lines: usize,
     length_bytes: u64,
 }
 
 type Digests = HashMap<PathBuf, (Stamp, blake3::Hash)>;
+type Added = (PathBuf, Stamp, blake3::Hash);
+type Line<'a> = (&'a PathBuf, &'a Stamp, &'a blake3::Hash);
 
 impl DigestCache {
     /// A cache that is kept in a file, if it is there.
@@ -89,56 +95,42 @@ impl DigestCache {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let mut known = self.known();
+        let mut known = self.lock();
         if known.added.is_empty() {
             return Ok(());
         }
         // Another process may have added to it, or been cut off while it did.
-        let is_ours = path
-            .metadata()
-            .is_ok_and(|file| file.len() == known.length_bytes);
+        let length_bytes = path.metadata().ok().map(|file| file.len());
+        let is_ours = length_bytes == Some(known.length_bytes) && known.lines > 0;
         let lines = known.lines + known.added.len();
-        if is_ours && known.lines > 0 && lines <= LINES_PER_FILE * known.digests.len() {
-            let added = std::mem::take(&mut known.added);
-            let mut bytes = Vec::new();
-            for file in &added {
-                if let Some((stamp, digest)) = known.digests.get(file) {
-                    write_line(&mut bytes, file, stamp, digest).context("write", path)?;
-                }
-            }
-            // One write: two processes that add at the same moment do not mix their lines.
-            let mut file = File::options()
-                .append(true)
-                .open(path)
-                .context("write", path)?;
-            file.write_all(&bytes).context("write", path)?;
-            known.lines += added.len();
-            known.length_bytes += bytes.len() as u64;
-            return Ok(());
+        let files = known.digests.len() + known.added.len() - known.merged;
+        // Where nobody asked what is in it, it need not be known.
+        let is_unknown = !known.is_loaded && starts_well(path);
+        if is_unknown || (is_ours && lines <= LINES_PER_FILE * files) {
+            append(path, &known.added)?;
+        } else if known.lines == 0 {
+            let lines = known.added.iter();
+            write_whole(
+                path,
+                lines.map(|(file, stamp, digest)| (file, stamp, digest)),
+            )?;
+        } else {
+            known.merge();
+            let digests = known.digests.iter();
+            let there = digests.filter(|(file, _)| file.symlink_metadata().is_ok());
+            write_whole(
+                path,
+                there.map(|(file, (stamp, digest))| (file, stamp, digest)),
+            )?;
         }
-        known
-            .digests
-            .retain(|file, _| file.symlink_metadata().is_ok());
-        let parent = path.parent().unwrap_or(Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(parent).context("create a file in", parent)?;
-        let mut out = io::BufWriter::new(file);
-        write(&mut out, &known.digests).context("write", path)?;
-        let file = out
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .context("write", path)?;
-        file.persist(path)
-            .map_err(|error| error.error)
-            .context("write", path)?;
-        known.added.clear();
-        known.lines = known.digests.len();
-        known.length_bytes = path.metadata().map_or(0, |file| file.len());
+        // It is read again when somebody asks.
+        *known = Known::default();
         Ok(())
     }
 
     /// Whether it is less work to read the cache than so many bytes of files.
     pub(crate) fn is_worth_asking(&self, file_bytes: u64) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lock();
         let file = self.path.as_ref().and_then(|path| path.metadata().ok());
         known.is_loaded || file.is_none_or(|file| file.len() <= file_bytes)
     }
@@ -160,9 +152,8 @@ impl DigestCache {
         started: SystemTime,
     ) {
         if stamp.is_settled(started) {
-            let mut known = self.known();
-            known.digests.insert(path.to_path_buf(), (*stamp, digest));
-            known.added.push(path.to_path_buf());
+            let mut known = self.lock();
+            known.added.push((path.to_path_buf(), *stamp, digest));
         }
     }
 
@@ -182,11 +173,16 @@ impl DigestCache {
         Ok(digest)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, to be asked.
     fn known(&self) -> MutexGuard<'_, Known> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         if let Some(path) = self.path.as_ref().filter(|_| !known.is_loaded) {
             let read = File::open(path)
-                .map(io::BufReader::new)
+                .map(|file| io::BufReader::with_capacity(BUFFER_BYTES, file))
                 .and_then(|mut file| read(&mut file));
             match read {
                 Ok((digests, lines, length_bytes)) => {
@@ -200,8 +196,54 @@ impl DigestCache {
             }
         }
         known.is_loaded = true;
+        known.merge();
         known
     }
+}
+
+impl Known {
+    /// Makes what was added known to who asks.
+    fn merge(&mut self) {
+        let new = self.added.iter().skip(self.merged);
+        let new = new.map(|(path, stamp, digest)| (path.clone(), (*stamp, *digest)));
+        self.digests.extend(new);
+        self.merged = self.added.len();
+    }
+}
+
+/// Whether a file is a cache that can be added to.
+fn starts_well(path: &Path) -> bool {
+    let mut magic = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == MAGIC
+}
+
+/// Adds lines to a cache, in one write: two processes that add at the same moment do not mix their lines.
+fn append(path: &Path, added: &[Added]) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    for (file, stamp, digest) in added {
+        write_line(&mut bytes, file, stamp, digest).context("write", path)?;
+    }
+    File::options()
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(&bytes))
+        .context("write", path)
+}
+
+fn write_whole<'a>(path: &Path, digests: impl Iterator<Item = Line<'a>>) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(parent).context("create a file in", parent)?;
+    let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, file);
+    write(&mut out, digests).context("write", path)?;
+    let file = out
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .context("write", path)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .context("write", path)?;
+    Ok(())
 }
 
 /// The digest of a file that had this stamp when it was scanned, by reading it.
@@ -233,12 +275,9 @@ fn digest_file(path: &Path, cancel: &CancellationToken) -> Result<blake3::Hash, 
     }
 }
 
-fn write(
-    out: &mut impl Write,
-    digests: &HashMap<PathBuf, (Stamp, blake3::Hash)>,
-) -> io::Result<()> {
+fn write<'a>(out: &mut impl Write, digests: impl Iterator<Item = Line<'a>>) -> io::Result<()> {
     out.write_all(MAGIC)?;
-    for (path, (stamp, digest)) in digests {
+    for (path, stamp, digest) in digests {
         write_line(out, path, stamp, digest)?;
     }
     out.flush()
@@ -403,7 +442,8 @@ mod tests {
                 })
                 .collect();
             let mut bytes = Vec::new();
-            write(&mut bytes, &digests).unwrap();
+            let lines = digests.iter().map(|(path, (stamp, digest))| (path, stamp, digest));
+            write(&mut bytes, lines).unwrap();
             prop_assert_eq!(read(&mut bytes.as_slice()).unwrap().0, digests);
             let cut = cut.index(bytes.len());
             let _ = read(&mut &bytes[..cut]);
