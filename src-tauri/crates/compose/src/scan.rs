@@ -7,7 +7,8 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fd::BorrowedFd;
@@ -25,7 +26,7 @@ use crate::stamp::Stamp;
 const THREADS_MAX: usize = 8;
 
 /// So many folders are not worth a second thread.
-const FOLDERS_ALONE: usize = 24;
+const FOLDERS_ALONE: usize = 48;
 
 /// The permission bits of a file that everybody may read.
 const READABLE_BY_ALL: u32 = 0o444;
@@ -38,8 +39,38 @@ const MODE_BITS: u32 = 0o7777;
 pub struct ScannedLayer {
     /// The layer.
     pub layer: Layer,
-    /// What is in it, sorted by path.
-    pub(crate) entries: Vec<Scanned>,
+    /// What is in each of its folders, sorted by name; the root is the first.
+    folders: Vec<Vec<Found>>,
+}
+
+impl ScannedLayer {
+    /// How many entries it has.
+    pub(crate) fn len(&self) -> usize {
+        self.folders.iter().map(Vec::len).sum()
+    }
+
+    /// What is in it, in the order of paths: each folder is followed by what is in it.
+    pub(crate) fn into_entries(mut self) -> impl Iterator<Item = Scanned> {
+        let mut open: Vec<std::vec::IntoIter<Found>> = Vec::new();
+        let root = self.folders.first_mut().map(std::mem::take);
+        open.extend(root.map(Vec::into_iter));
+        std::iter::from_fn(move || {
+            loop {
+                let Some(found) = open.last_mut()?.next() else {
+                    open.pop();
+                    continue;
+                };
+                let inside = found.folder.and_then(|folder| {
+                    let number = usize::try_from(folder.get()).ok()?;
+                    self.folders.get_mut(number)
+                });
+                if let Some(inside) = inside {
+                    open.push(std::mem::take(inside).into_iter());
+                }
+                return Some(found.scanned);
+            }
+        })
+    }
 }
 
 /// One entry of a layer.
@@ -119,58 +150,38 @@ pub fn scan(layer: &Layer, cancel: &CancellationToken) -> Result<ScannedLayer, E
             count,
         });
     }
+    let mut folders: Vec<Vec<Found>> = Vec::new();
+    folders.resize_with(listings.folders.len(), Vec::new);
+    for (number, mut entries) in listings.folders {
+        entries.shrink_to_fit();
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(folder) = folders.get_mut(number) {
+            *folder = entries;
+        }
+    }
     Ok(ScannedLayer {
         layer: layer.clone(),
-        entries: put_together(listings.folders),
+        folders,
     })
 }
 
-/// Puts the lists of folders together in the order of paths: each folder is followed by what is in it.
-fn put_together(folders: Vec<(usize, Vec<Found>)>) -> Vec<Scanned> {
-    let count = folders.iter().map(|(_, entries)| entries.len()).sum();
-    let mut lists: Vec<Vec<Found>> = Vec::new();
-    lists.resize_with(folders.len(), Vec::new);
-    for (number, entries) in folders {
-        if let Some(list) = lists.get_mut(number) {
-            *list = entries;
-        }
-    }
-    let mut entries = Vec::with_capacity(count);
-    let mut open: Vec<std::vec::IntoIter<Found>> = Vec::new();
-    open.extend(
-        lists
-            .first_mut()
-            .map(|root| std::mem::take(root).into_iter()),
-    );
-    while let Some(list) = open.last_mut() {
-        let Some(found) = list.next() else {
-            open.pop();
-            continue;
-        };
-        entries.push(found.scanned);
-        if let Some(inside) = found.folder.and_then(|folder| lists.get_mut(folder)) {
-            open.push(std::mem::take(inside).into_iter());
-        }
-    }
-    entries
-}
-
-/// An entry, and the number of the list of what is in it where it is a folder.
+/// An entry, and the number of the list of what is in it where it is a folder; the root is in none.
+#[derive(Debug, Clone)]
 struct Found {
     scanned: Scanned,
-    folder: Option<usize>,
+    folder: Option<NonZeroU32>,
 }
 
 /// A folder that waits to be listed.
 struct Folder {
-    number: usize,
+    number: u32,
     path: GuestPath,
 }
 
 /// What one thread found.
 #[derive(Default)]
 struct Listings {
-    folders: Vec<(usize, Vec<Found>)>,
+    folders: Vec<(u32, Vec<Found>)>,
     unusable: Vec<Unusable>,
 }
 
@@ -178,7 +189,7 @@ struct Listings {
 struct Walk<'a> {
     layer: &'a Layer,
     /// How many folders there are.
-    numbers: AtomicUsize,
+    numbers: AtomicU32,
     /// How many threads have nothing to do.
     idle: AtomicUsize,
     state: Mutex<State>,
@@ -213,7 +224,7 @@ impl<'a> Walk<'a> {
         };
         Self {
             layer,
-            numbers: AtomicUsize::new(1),
+            numbers: AtomicU32::new(1),
             idle: AtomicUsize::new(0),
             state: Mutex::new(state),
             news: Condvar::new(),
@@ -327,9 +338,10 @@ impl<'a> Walk<'a> {
             match self.look(list.fd()?, name, &folder.path) {
                 Ok(Some((path, kind, mode))) => {
                     let inside = matches!(kind, ScannedKind::Directory)
-                        .then(|| self.numbers.fetch_add(1, Ordering::Relaxed));
+                        .then(|| NonZeroU32::new(self.numbers.fetch_add(1, Ordering::Relaxed)))
+                        .flatten();
                     if let Some(number) = inside {
-                        let path = path.clone();
+                        let (number, path) = (number.get(), path.clone());
                         hands.folders.push(Folder { number, path });
                     }
                     let scanned = Scanned { path, kind, mode };

@@ -20,11 +20,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{CommandLine, GuestOs, RootFs};
-use windlass_image::subtree;
+use windlass_image::{Tree, subtree};
 
 use crate::digest::DigestCache;
 use crate::error::{Error, IoContext};
@@ -208,58 +209,127 @@ fn build_anew(
     space::check(&recipe.destination, estimate.written_bytes)?;
     let output = Output::create(&recipe.destination)?;
 
-    let started = SystemTime::now();
     let total_bytes = tree.total_bytes() + estimate.image_bytes;
     let mut report = Throttled::new(total_bytes, progress);
     report.at(Step::Write, 0);
+    let anew = Anew {
+        plan,
+        recipe,
+        previous,
+        digests,
+        cancel,
+        wanted,
+        command_line,
+        output: &output,
+        started: SystemTime::now(),
+    };
     let explain = |error| space::explain(error, &recipe.destination, estimate.written_bytes);
-    let known = digests::remembered(plan, digests);
-    let mut writing = write::Writing::new(plan, Some(known), &mut report, cancel);
-    write::write(plan, recipe, &command_line, &tree, &output, &mut writing).map_err(explain)?;
-    let mut known = writing.digests.unwrap_or_default();
-    // Some are not digested on the way; few, and large.
-    digests::complete(plan, digests, &mut known, cancel)?;
-    digests::check_unchanged(plan, Files::All, cancel)?;
-    remember(plan, &known, digests, started);
-
-    let image = output.file();
-    let size_bytes = image.metadata().context("read", output.path())?.len();
-    report.at(Step::Digest, tree.total_bytes());
-    let head = update::head(plan, recipe, &command_line, digests, image, cancel)?;
     let record = output.record_file()?;
-    let failed = |error| output.failed("write", error);
-    // The image is synced while it is digested, and its record is written: they wait for the disk together.
-    let (digest, mut changes) = std::thread::scope(|scope| {
-        let sync = scope.spawn(|| image.sync_data());
-        let entries = scope
-            .spawn(|| write_entries(record.as_file(), &head, &wanted, &known, previous, started));
-        let digested = |bytes| report.at(Step::Digest, tree.total_bytes() + bytes);
-        let parts = parts::of_file(image, size_bytes, digested, cancel).map_err(failed)?;
-        report.at(Step::Finish, total_bytes);
-        let (writer, changes) = joined(entries).map_err(failed)?;
-        writer
-            .finish(&parts)
-            .and_then(|()| record.as_file().sync_data())
-            .map_err(failed)?;
-        joined(sync).map_err(failed)?;
-        Ok((subtree::whole(&parts, size_bytes), changes))
-    })
-    .map_err(explain)?;
-    let written = image.metadata().context("read", output.path())?;
-    changes.bytes_written = written.blocks() * 512;
+    let (digest, changes, size_bytes) = anew
+        .write(tree, record.as_file(), &mut report)
+        .map_err(explain)?;
+    let (content_bytes, file_count) = (anew.wanted.content_bytes(), anew.wanted.file_count());
     output.finish(record, cancel).map_err(explain)?;
-    if let Err(error) = digests.save() {
-        // The next build reads more than it had to.
-        tracing::warn!(%error, "the digests were not saved");
-    }
     Ok(Build {
         path: recipe.destination.clone(),
         size_bytes,
-        content_bytes: wanted.content_bytes(),
-        file_count: wanted.file_count(),
+        content_bytes,
+        file_count,
         digest: digest.to_hex().to_string(),
         changes,
     })
+}
+
+/// An image that is made anew.
+struct Anew<'a> {
+    plan: &'a Plan,
+    recipe: &'a Recipe,
+    previous: Option<&'a Record>,
+    digests: &'a DigestCache,
+    cancel: &'a CancellationToken,
+    wanted: Wanted<'a>,
+    command_line: String,
+    output: &'a Output,
+    started: SystemTime,
+}
+
+impl Anew<'_> {
+    /// Writes image and record, and returns the digest of the image, what changed, and how large it is.
+    fn write(
+        &self,
+        tree: Tree,
+        record: &File,
+        report: &mut Throttled<'_>,
+    ) -> Result<(blake3::Hash, Changes, u64), Error> {
+        let (output, image) = (self.output, self.output.file());
+        let known = digests::remembered(self.plan, self.digests);
+        std::thread::scope(|scope| {
+            // The disk begins while there is still something to be read.
+            let (due, syncs) = sync_channel::<()>(1);
+            let early = scope.spawn(move || syncs.iter().try_for_each(|()| image.sync_data()));
+            let mut writing = write::Writing::new(self.plan, Some(known), report, self.cancel);
+            writing.syncs = Some(due);
+            let line = &self.command_line;
+            write::write(self.plan, self.recipe, line, &tree, output, &mut writing)?;
+            let mut known = writing.digests.take().unwrap_or_default();
+            drop(writing);
+            let content_bytes = tree.total_bytes();
+            drop(tree);
+            // Some are not digested on the way; few, and large.
+            digests::complete(self.plan, self.digests, &mut known, self.cancel)?;
+            report.at(Step::Digest, content_bytes);
+            let sync = move || joined(early).and_then(|()| image.sync_data());
+            self.complete(record, &known, sync, |step, bytes| {
+                report.at(step, content_bytes + bytes);
+            })
+        })
+    }
+
+    /// The image is synced while it is digested, its record is written, and its files are looked at once more: all of it waits
+    /// for the disk together.
+    fn complete(
+        &self,
+        record: &File,
+        known: &FileDigests,
+        sync: impl FnOnce() -> io::Result<()> + Send,
+        mut report: impl FnMut(Step, u64),
+    ) -> Result<(blake3::Hash, Changes, u64), Error> {
+        let (output, image, cancel) = (self.output, self.output.file(), self.cancel);
+        let failed = |error| output.failed("write", error);
+        let size_bytes = image.metadata().context("read", output.path())?.len();
+        let (plan, recipe, line) = (self.plan, self.recipe, &self.command_line);
+        let head = update::head(plan, recipe, line, self.digests, image, cancel)?;
+        let (digest, mut changes) = std::thread::scope(|scope| {
+            let sync = scope.spawn(sync);
+            let entries = scope.spawn(|| {
+                let (previous, started) = (self.previous, self.started);
+                write_entries(record, &head, &self.wanted, known, previous, started)
+            });
+            let check = scope.spawn(|| {
+                digests::check_unchanged(plan, Files::All, cancel)?;
+                remember(plan, known, self.digests, self.started);
+                if let Err(error) = self.digests.save() {
+                    // The next build reads more than it had to.
+                    tracing::warn!(%error, "the digests were not saved");
+                }
+                Ok(())
+            });
+            let digested = |bytes| report(Step::Digest, bytes);
+            let parts = parts::of_file(image, size_bytes, digested, cancel).map_err(failed)?;
+            let (writer, changes) = joined(entries).map_err(failed)?;
+            writer
+                .finish(&parts)
+                .and_then(|()| record.sync_data())
+                .map_err(failed)?;
+            joined(check)?;
+            report(Step::Finish, size_bytes);
+            joined(sync).map_err(failed)?;
+            Ok::<_, Error>((subtree::whole(&parts, size_bytes), changes))
+        })?;
+        let written = image.metadata().context("read", output.path())?;
+        changes.bytes_written = written.blocks() * 512;
+        Ok((digest, changes, size_bytes))
+    }
 }
 
 /// Writes the entries of a record, and counts what is different from the one before.

@@ -3,6 +3,7 @@
 use std::io::Seek;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{GuestOs, RootFs};
@@ -28,6 +29,9 @@ const EXT4_BYTES: u64 = 8 << 20;
 
 /// The loader and what lies before the partition, when there is no loader to measure.
 const DISK_START_BYTES: u64 = 2 << 20;
+
+/// After so many bytes the disk begins to write.
+const SYNC_BYTES: u64 = 32 << 20;
 
 /// How large an image will be, about.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +99,8 @@ pub(super) struct Writing<'a, 'report> {
     plan: &'a Plan,
     /// Those that are known, and those that are found; none where none is wanted.
     pub(super) digests: Option<FileDigests>,
+    /// Is told each time that so much is written that the disk may begin.
+    pub(super) syncs: Option<SyncSender<()>>,
     /// The entry that was asked for last: files come in the order of the plan.
     last: usize,
 }
@@ -112,6 +118,7 @@ impl<'a, 'report> Writing<'a, 'report> {
             cancel,
             plan,
             digests,
+            syncs: None,
             last: 0,
         }
     }
@@ -128,7 +135,14 @@ impl<'a, 'report> Writing<'a, 'report> {
 
 impl Watch for Writing<'_, '_> {
     fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
+        let before = self.done_bytes / SYNC_BYTES;
         self.done_bytes += bytes;
+        if self.done_bytes / SYNC_BYTES > before
+            && let Some(syncs) = &self.syncs
+        {
+            // Where the last is still going on, the next takes this with it.
+            let _ = syncs.try_send(());
+        }
         self.report.at(Step::Write, self.done_bytes);
         if self.cancel.is_cancelled() {
             ControlFlow::Break(())

@@ -81,15 +81,17 @@ impl Merge {
     fn add_layer(&mut self, scanned: ScannedLayer) {
         let index = self.layers.len();
         let folder: Arc<Path> = scanned.layer.root.as_path().into();
+        let layer = scanned.layer.clone();
         self.layers.push(LayerSummary {
-            name: scanned.layer.name,
-            version: scanned.layer.version,
-            kind: scanned.layer.kind,
-            path: scanned.layer.root,
+            name: layer.name,
+            version: layer.version,
+            kind: layer.kind,
+            path: layer.root,
             file_count: 0,
             size_bytes: 0,
         });
-        let found = scanned.entries.into_iter().map(|found| {
+        let count = scanned.len();
+        let found = scanned.into_entries().map(|found| {
             let (kind, mode, origin) = match found.kind {
                 ScannedKind::Directory => (EntryKind::Directory, found.mode, Origin::None),
                 ScannedKind::Symlink { target } => {
@@ -102,13 +104,13 @@ impl Merge {
             };
             (found.path, entry(kind, mode, origin, index))
         });
-        self.lay_over(found);
+        self.lay_over(found, count);
     }
 
     /// Lays entries, sorted as ours are, over what is there.
-    fn lay_over(&mut self, new: impl ExactSizeIterator<Item = (GuestPath, Entry)>) {
+    fn lay_over(&mut self, new: impl Iterator<Item = (GuestPath, Entry)>, count: usize) {
         let old = std::mem::take(&mut self.entries);
-        self.entries.reserve_exact(old.len() + new.len());
+        self.entries.reserve_exact(old.len() + count);
         let mut old = old.into_iter().peekable();
         for (path, mut entry) in new {
             while let Some(below) = old.next_if(|(there, _)| *there < path) {
