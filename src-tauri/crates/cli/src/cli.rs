@@ -11,7 +11,7 @@ use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
     appliance, cloud, collect, compose, config, doctor, fetch, graph, image, images, info, job,
     kernel, library, machine, manifest, network, pack, package, packages, registry, remote, run,
-    runtime, sample, search, settings, volume,
+    runtime, sample, search, settings, study, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -99,6 +99,9 @@ pub(crate) enum Verb {
     /// Appliances: the folders that images are built from
     #[command(subcommand)]
     Appliance(appliance::Verb),
+    /// Studies: one case and a table of values, a machine for each run, a table of what came out
+    #[command(subcommand)]
+    Study(study::Verb),
     /// Samples that run offline
     #[command(subcommand)]
     Sample(sample::Verb),
@@ -277,6 +280,7 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Config(ConfigVerb::Print) => config::print(context),
         Verb::Kernel(verb) => verb.run(context).await,
         Verb::Appliance(verb) => verb.run(context).await,
+        Verb::Study(verb) => verb.run(context).await,
         Verb::Sample(verb) => verb.run(context).await,
         Verb::Machine(verb) => verb.run(context).await,
         Verb::Job(verb) => verb.run(context).await,

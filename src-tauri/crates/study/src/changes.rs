@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
+use serde::Serialize;
 
 use crate::StudyError;
 use crate::dictionary::{Dictionary, DictionaryError, EntryPath, read_text, write_text};
@@ -12,7 +13,7 @@ use crate::runs::Run;
 use crate::study::{Study, Target};
 
 /// A line that is another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The file within the case.
     pub file: String,
@@ -183,6 +184,22 @@ impl ChangedFile {
     /// The bytes that it will have, unpacked.
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// The bytes that its file has: packed where it was.
+    ///
+    /// # Errors
+    ///
+    /// Never but for want of memory; the compressor's own failures are passed on.
+    pub fn bytes(&self) -> Result<Vec<u8>, StudyError> {
+        if !self.compressed {
+            return Ok(self.text.clone());
+        }
+        crate::dictionary::packed(&self.text).map_err(|source| StudyError::Io {
+            doing: "pack",
+            path: self.file.clone(),
+            source,
+        })
     }
 
     /// Writes it into a copy of the case, packed as it was.

@@ -8,6 +8,7 @@
 //!   files of a case ───── dictionary ──> entries with their places; a value changed, every other byte kept
 //!   what a solver says ── log ─────────> residuals over time, and how it ended
 //!   a run's folder ────── results ─────> the last value of a column, what a pattern finds
+//!   a run, from first to last ─ record ─> Record in runs/NNN/run.json: the queue, and how each came out
 //! ```
 //!
 //! A study is not only OpenFOAM: a value goes into a dictionary, into any text by a pattern, or into the environment.
@@ -21,6 +22,7 @@ pub mod dictionary;
 mod error;
 pub mod formula;
 pub mod log;
+pub mod record;
 mod results;
 pub mod runs;
 pub mod study;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::StudyError;
 use crate::formula::{Formula, written};
 use crate::study::{Combine, Study, Target, Values};
@@ -11,7 +13,7 @@ use crate::study::{Combine, Study, Target, Values};
 pub const RUNS: usize = 10_000;
 
 /// One run: its number, and the values of its variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// From 1.
     pub number: usize,

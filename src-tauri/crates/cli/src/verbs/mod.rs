@@ -31,6 +31,7 @@ pub(crate) mod search;
 pub(crate) mod settings;
 pub(crate) mod snapshot;
 pub(crate) mod stats;
+pub(crate) mod study;
 pub(crate) mod volume;
 
 mod findings;

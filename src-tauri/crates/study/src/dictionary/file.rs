@@ -123,9 +123,7 @@ pub fn write_text(path: &Path, text: &[u8], compressed: bool) -> Result<(), Dict
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         if compressed {
-            let mut encoder = GzEncoder::new(&mut file, Compression::default());
-            encoder.write_all(text)?;
-            encoder.finish()?;
+            file.write_all(&packed(text)?)?;
         } else {
             file.write_all(text)?;
         }
@@ -141,4 +139,11 @@ pub fn write_text(path: &Path, text: &[u8], compressed: bool) -> Result<(), Dict
         path: path.into(),
         source,
     })
+}
+
+/// A text as gzip packs it, the same each time.
+pub(crate) fn packed(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text)?;
+    encoder.finish()
 }

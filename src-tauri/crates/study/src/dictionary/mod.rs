@@ -27,6 +27,7 @@ mod search;
 mod tests;
 
 pub use error::{DictionaryError, SyntaxError, SyntaxErrorKind};
+pub(crate) use file::packed;
 pub use file::{DictionaryFile, FILE_LIMIT_BYTES, read_text, write_text};
 pub use lexer::{Lexer, Token, TokenKind};
 pub use parse::{Body, Entry, Item};

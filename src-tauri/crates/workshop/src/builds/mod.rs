@@ -19,6 +19,8 @@ mod update;
 mod zfs;
 
 pub(crate) use lease::Lease;
+pub(crate) use make::{Making, Provided};
+pub(crate) use provide::GuestKernel;
 
 pub use named::{ComposeOptions, Image};
 pub use run::RunOptions;
@@ -31,7 +33,6 @@ use rusqlite::{OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use self::make::Making;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::{GuestOs, RootFs};

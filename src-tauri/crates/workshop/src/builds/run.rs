@@ -202,7 +202,7 @@ impl Workshop {
         }
     }
 
-    fn machine_spec(
+    pub(crate) fn machine_spec(
         &self,
         build: &Build,
         composition: &Composition,

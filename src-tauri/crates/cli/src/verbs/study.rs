@@ -1,0 +1,208 @@
+//! `study`: one case and a table of values, a machine for each run, a table of what came out.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use windlass_workshop::studies::{Record, RunState, StudyOptions, StudyReport, Verdict};
+
+use super::findings;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::output::{Output, count, fields, table};
+use crate::progress;
+use crate::signals::Signals;
+
+/// How often `study watch` looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Take a case (a folder, a .zip or .tar.gz) into a new study, and check it
+    New {
+        /// The case
+        case: PathBuf,
+        /// The new folder of the study
+        folder: PathBuf,
+    },
+    /// Say what a study comes to: its case, its runs, and what each of them changes
+    Check {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Show what each run changes
+        #[arg(long)]
+        diff: bool,
+    },
+    /// Do the runs that are not done; what is done stays
+    Run {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Begin again what failed, was stopped, or was lost
+        #[arg(long)]
+        retry: bool,
+    },
+    /// Show the runs and where each stands, until all are over
+    Watch {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Show it once
+        #[arg(long)]
+        once: bool,
+    },
+    /// Say variables against outcomes, as CSV
+    Results {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+}
+
+impl Verb {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let workshop = &context.workshop;
+        match self {
+            Self::New { case, folder } => {
+                let report = workshop.study_new(&case, &folder)?;
+                context.output.show(&report, |report| said(report, false))?;
+            }
+            Self::Check { folder, diff } => {
+                let report = workshop.study_check(&folder)?;
+                context.output.show(&report, |report| said(report, diff))?;
+            }
+            Self::Run { folder, retry } => {
+                let mut signals = Signals::listen()?;
+                let job = workshop.start_study(&folder, StudyOptions { retry })?;
+                progress::wait(context, &job, &mut signals).await?;
+                let runs = workshop.study_runs(&folder)?;
+                context.output.show(&runs, |runs| stands(runs))?;
+                let good = |run: &Record| run.verdict.is_some_and(Verdict::is_complete);
+                return Ok(u8::from(!runs.iter().all(good)));
+            }
+            Self::Watch { folder, once } => {
+                let mut signals = Signals::listen()?;
+                let mut shown = String::new();
+                loop {
+                    let runs = workshop.study_runs(&folder)?;
+                    let over = runs.iter().all(|run| run.state == RunState::Done);
+                    let text = stands(&runs);
+                    if context.output.json {
+                        if once || over {
+                            context.output.show(&runs, |_| String::new())?;
+                        }
+                    } else if text != shown {
+                        Output::raw(text.as_bytes())?;
+                        shown = text;
+                    }
+                    if once || over {
+                        break;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(LOOK) => {}
+                        _ = signals.next() => break,
+                    }
+                }
+            }
+            Self::Results { folder } => {
+                Output::raw(workshop.study_results(&folder)?.as_bytes())?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn said(report: &StudyReport, diff: bool) -> String {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let mut text = fields(&[
+        ("Study", or_dash(report.title.clone())),
+        ("Solver", or_dash(report.application.clone())),
+        (
+            "Cells",
+            or_dash(report.cells.map(|cells| cells.to_string())),
+        ),
+        ("Steps", report.steps.join(", ")),
+        ("Appliance", or_dash(report.appliance.clone())),
+        (
+            "Guest",
+            match (&report.guest, &report.guest_reason) {
+                (Some(guest), Some(reason)) => format!("{guest}: {reason}"),
+                _ => "-".into(),
+            },
+        ),
+    ]);
+    if !report.packages.is_empty() {
+        let rows = report
+            .packages
+            .iter()
+            .map(|package| [package.name.clone(), package.reason.clone()]);
+        let _ = write!(
+            text,
+            "\n{}",
+            table(["PACKAGE", "WHY"], &rows.collect::<Vec<_>>(), "No packages")
+        );
+    }
+    let _ = writeln!(text, "\n{}", count(report.runs.len() as u64, "run", "runs"));
+    for planned in &report.runs {
+        let values: Vec<String> = planned
+            .run
+            .values
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let _ = writeln!(text, "  {}  {}", planned.run.name(), values.join("  "));
+        for line in planned.differences.iter().filter(|_| diff) {
+            let _ = writeln!(text, "       {}:{}", line.file, line.line);
+            let _ = writeln!(text, "       - {}", line.before.trim());
+            let _ = writeln!(text, "       + {}", line.after.trim());
+        }
+    }
+    if !report.findings.is_empty() {
+        let _ = write!(text, "\n{}", findings::lines(&report.findings));
+    }
+    text
+}
+
+fn stands(runs: &[Record]) -> String {
+    let rows = runs.iter().map(|run| {
+        let values: Vec<String> = run
+            .values
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let state = match (run.state, run.verdict) {
+            (RunState::Done, Some(verdict)) => verdict.title(),
+            (RunState::Running, _) => "running",
+            _ => "waiting",
+        };
+        let results: Vec<String> = run
+            .results
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        [
+            run.name(),
+            values.join(" "),
+            state.to_owned(),
+            run.steps.to_string(),
+            run.last_time.map_or("-".into(), |time| time.to_string()),
+            results.join(" "),
+            run.message.clone().unwrap_or_default(),
+        ]
+    });
+    table(
+        [
+            "RUN",
+            "VALUES",
+            "STATE",
+            "STEPS",
+            "TIME",
+            "RESULTS",
+            "WHAT HAPPENED",
+        ],
+        &rows.collect::<Vec<_>>(),
+        "No runs",
+    )
+}
