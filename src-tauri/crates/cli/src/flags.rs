@@ -4,7 +4,7 @@ use clap::Args;
 use windlass_workshop::appliances::{ApplianceSettings, EnvValue, Port};
 use windlass_workshop::guests::{GuestOs, RootFs};
 
-use crate::values::{self, DiskForm, FileSystem, Guest, Network};
+use crate::values::{self, DiskForm, DiskSize, FileSystem, Guest, Network};
 
 /// What goes into an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -21,6 +21,9 @@ pub(crate) struct BuildFlags {
     /// The same as `--disk bootable`
     #[arg(long, conflicts_with = "disk")]
     pub(crate) bootable: bool,
+    /// The size of a writable root file system, such as 4G; `auto` is content and some room
+    #[arg(long, value_name = "SIZE", value_parser = values::disk_size)]
+    pub(crate) disk_size: Option<DiskSize>,
     /// Run configuration to boot; several run from left to right
     #[arg(long, value_name = "NAME")]
     pub(crate) boot: Vec<String>,
@@ -77,6 +80,9 @@ pub(crate) fn overlay(
     }
     if build.bootable || build.disk.is_some() {
         settings.bootable = build.bootable || build.disk == Some(DiskForm::Bootable);
+    }
+    if let Some(size) = build.disk_size {
+        settings.size_mib = size.0;
     }
     if !build.boot.is_empty() {
         settings.configuration = Some(build.boot.join(","));
@@ -153,6 +159,7 @@ mod tests {
             env: vec![values::env("A=2").unwrap(), values::env("B=3").unwrap()],
             fs: None,
             disk: None,
+            disk_size: Some(DiskSize(Some(4096))),
             bootable: true,
         };
         let machine = MachineFlags {

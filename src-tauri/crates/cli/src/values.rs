@@ -75,6 +75,18 @@ pub(crate) fn size_mib(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "a size is a number and a unit, such as 512M or 1G".to_owned())
 }
 
+/// The size of a disk in MiB; none for as large as it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DiskSize(pub(crate) Option<u32>);
+
+/// A size as [`size_mib`], or `auto`.
+pub(crate) fn disk_size(text: &str) -> Result<DiskSize, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(DiskSize(None));
+    }
+    size_mib(text).map(Some).map(DiskSize)
+}
+
 /// A size in bytes: as [`size_mib`], or with `K` or `T`, or a number of bytes.
 pub(crate) fn size_bytes(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

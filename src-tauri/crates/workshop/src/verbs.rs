@@ -47,7 +47,7 @@ pub const VERBS: &[Verb] = &[
     verb("sample_list", With("sample list")),
     verb("sample_create", With("sample create hello")),
     verb("build_list", With("images")),
-    verb("build_run", WindowOnly("`run NAME` runs the newest build")),
+    verb("build_run", With("run --build BUILD")),
     verb("build_delete", With("rmi BUILD")),
     verb("image_info", With("image info IMAGE")),
     verb("image_list", With("image ls IMAGE /FOLDER")),

@@ -33,6 +33,14 @@ pub(crate) struct Run {
     /// The image or appliance to run
     #[arg(long, short, value_name = "NAME")]
     image: Option<String>,
+    /// An old build to run as it is, by its id of `images`; its appliance's settings are those of now
+    #[arg(
+        long = "build",
+        value_name = "ID",
+        id = "old_build",
+        conflicts_with_all = ["name", "image", "execute", "count", "group", "volumes", "preview"]
+    )]
+    old_build: Option<String>,
     #[command(flatten)]
     build: BuildFlags,
     #[command(flatten)]
@@ -74,6 +82,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        if let Some(build) = &self.old_build {
+            return self.run_build(context, build).await;
+        }
         let wanted = self.image.as_deref().or(self.name.as_deref());
         let target = target::find(context, wanted).await?;
         let workshop = &context.workshop;
@@ -142,6 +153,35 @@ impl Run {
         }
         let id = job.produced.unwrap_or_default();
         self.attend(context, &id, keep, signals).await
+    }
+
+    /// Runs an old build.
+    async fn run_build(&self, context: &Context, build: &str) -> Outcome {
+        if self.build != BuildFlags::default()
+            || self.machine != MachineFlags::default()
+            || self.machine_name.is_some()
+        {
+            return Err(Failure::usage(
+                "an old build runs with its appliance's settings".to_owned(),
+                "Change them with `windlassctl appliance settings`, or leave these flags out",
+            ));
+        }
+        let mut signals = Signals::listen()?;
+        let job = context.workshop.start_build_run(build)?;
+        let run = job.id.clone();
+        let keep = self.persist || self.detach;
+        match progress::wait(context, &job, &mut signals).await {
+            Ok(job) => {
+                let id = job.produced.unwrap_or_default();
+                self.attend(context, &id, keep, signals).await
+            }
+            Err(failure) => {
+                if !self.persist {
+                    take_back(context, &run).await;
+                }
+                Err(failure)
+            }
+        }
     }
 
     /// Starts a machine that rests.

@@ -141,6 +141,9 @@ fn slow_images_are_composed_named_run_and_removed() {
     assert_eq!(session.run(&["run", "greeting", "-q"]).status, 3);
     // The folder's own settings are untouched by that.
     assert_eq!(session.run(&["run", "hello", "-q"]).status, 0);
+    // The build is as it was; its command was in the settings of that once.
+    let id = build["id"].as_str().unwrap();
+    assert_eq!(session.run(&["run", "--build", id, "-q"]).status, 0);
 
     let first = session.json(&[
         "package", "compose", "greeting", "--path", &folder, "--update",

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod guest;
+mod images;
 mod registries;
 mod session;
 mod transcripts;

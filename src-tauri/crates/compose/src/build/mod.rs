@@ -41,6 +41,7 @@ mod output;
 mod parts;
 mod push;
 mod record;
+mod resized;
 mod space;
 mod update;
 mod wanted;
@@ -51,6 +52,7 @@ pub use clone::clone_image;
 pub use files::{FileKind, FileList, FileRecord, keep_list};
 pub use push::{Change, Content, Held, Push, push};
 pub use record::{is_as_built, record_path};
+pub use resized::{ResizedBuild, resize_image};
 
 use changes::Tally;
 use digests::{FileDigests, Files};

@@ -78,6 +78,7 @@ pub(super) fn head(
         guest: plan.guest().to_string(),
         root_fs: plan.root_fs().to_string(),
         size_bytes: recipe.size_bytes,
+        given_bytes: None,
         loader,
         command_line: command_line.to_owned(),
         layers: plan.layers().iter().map(|it| it.name.clone()).collect(),
@@ -98,10 +99,12 @@ pub(super) fn update(
         tracing::warn!(image = %path.display(), %error, "an interrupted update could not be finished");
     }
     let Some(record) = Record::open(path) else {
-        return Ok(Outcome::anew(
-            "there is no last build that it could be updated from",
-            None,
-        ));
+        let reason = if record::record_path(path).exists() && path.exists() {
+            "the image was written to since it was built, or its record is damaged"
+        } else {
+            "there is no last build that it could be updated from"
+        };
+        return Ok(Outcome::anew(reason, None));
     };
     let Ok(image) = OpenOptions::new().read(true).write(true).open(path) else {
         return Ok(Outcome::anew(
@@ -118,21 +121,33 @@ pub(super) fn update(
     journal::forget(path, &[record::SUFFIX, record::CHANGES_SUFFIX]);
     let command_line =
         image_command_line(plan.guest(), plan.root_fs(), &recipe.command_line).to_string();
-    let head = head(plan, recipe, &command_line, cache, &image, cancel)?;
+    let head = Head {
+        given_bytes: record.head.given_bytes,
+        ..head(plan, recipe, &command_line, cache, &image, cancel)?
+    };
     let expected = Head {
         command_line: record.head.command_line.clone(),
         layers: record.head.layers.clone(),
         ..head.clone()
     };
     if expected != record.head {
-        return Ok(Outcome::anew(
-            "it is made in another way, or was written to since",
-            Some(record),
-        ));
+        let reason = if expected.size_bytes != record.head.size_bytes {
+            "it is to have another size"
+        } else if expected.loader != record.head.loader {
+            "what boots it is another"
+        } else {
+            "it is for another guest, or of another file system"
+        };
+        return Ok(Outcome::anew(reason, Some(record)));
     }
+    // A size that the image was given by hand is kept.
+    let recipe = Recipe {
+        size_bytes: head.given_bytes.or(recipe.size_bytes),
+        ..recipe.clone()
+    };
     let update = Update {
         plan,
-        recipe,
+        recipe: &recipe,
         cache,
         cancel,
         image,

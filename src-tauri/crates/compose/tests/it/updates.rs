@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use windlass_compose::{
-    Build, DigestCache, Error, Manner, Recipe, Step, build_or_update, record_path,
+    Build, DigestCache, Error, Manner, Recipe, Step, build_or_update, record_path, resize_image,
 };
 
 use crate::layouts::{self, LAYOUTS, Layout, check_by_others, contents};
@@ -178,9 +178,9 @@ fn an_image_that_is_not_the_last_build_is_built_anew() {
         anew(&|| fs::remove_file(&image).unwrap()),
     ];
     insta::assert_snapshot!(reasons.map(|(manner, reason)| format!("{manner:?}: {reason}")).join("\n"), @"
-    Anew: there is no last build that it could be updated from
-    Anew: there is no last build that it could be updated from
-    Anew: there is no last build that it could be updated from
+    Anew: the image was written to since it was built, or its record is damaged
+    Anew: the image was written to since it was built, or its record is damaged
+    Anew: the image was written to since it was built, or its record is damaged
     Anew: there is no last build that it could be updated from
     ");
 }
@@ -237,5 +237,67 @@ fn two_updates_at_once_end_as_one_of_the_two() {
             bench.check(&root, "/a", &last);
             bench.check_names("service");
         }
+    }
+}
+
+#[test]
+fn an_image_that_was_resized_is_updated_and_keeps_its_size() {
+    for layout in LAYOUTS {
+        let mut bench = Bench::new(layout);
+        let root = bench.workshop.layer("service", &["a = 1", "b = 2"]);
+        let first = bench.update("/a").unwrap();
+        let wanted = (first.size_bytes + (96 << 20)).next_multiple_of(1 << 20);
+        let cancel = CancellationToken::new();
+        let mut watch = |_| std::ops::ControlFlow::Continue(());
+        let resized = resize_image(&first.path, wanted, &mut watch, &cancel).unwrap();
+        let digest = blake3::hash(&fs::read(&first.path).unwrap()).to_hex();
+        assert_eq!(resized.digest.as_deref(), Some(digest.as_str()));
+        let list = windlass_compose::FileList::read(&first.path).unwrap();
+        assert_eq!(
+            (list.digest.as_str(), list.size_bytes),
+            (digest.as_str(), wanted)
+        );
+        assert!(list.file_count() > 2);
+
+        let same = bench.update("/a").unwrap();
+        assert_eq!(
+            same.changes.manner,
+            Manner::Unchanged,
+            "{layout:?}: {:?}",
+            same.changes
+        );
+        assert_eq!(
+            (same.size_bytes, same.digest.as_str()),
+            (wanted, digest.as_str())
+        );
+        fs::write(root.join("b"), "another").unwrap();
+        let next = bench.update("/a").unwrap();
+        assert_eq!(
+            next.changes.manner,
+            Manner::Updated,
+            "{layout:?}: {:?}",
+            next.changes
+        );
+        bench.check(&root, "/a", &next);
+        if layout.root_fs == windlass_guest::RootFs::Ext4 {
+            assert!(
+                next.size_bytes >= wanted - (1 << 20),
+                "{layout:?}: {}",
+                next.size_bytes
+            );
+        }
+        bench.check_names("service");
+
+        // Who asks for a size gets it, and is told.
+        let mut recipe = bench.recipe("/a");
+        recipe.size_bytes = Some(48 << 20);
+        let cache = DigestCache::default();
+        let asked = layout
+            .update(&bench.workshop, &recipe, &cache, &mut |_| ())
+            .unwrap();
+        assert_eq!(
+            asked.changes.reason.as_deref(),
+            Some("it is to have another size")
+        );
     }
 }

@@ -142,12 +142,24 @@ impl Workshop {
         Ok(())
     }
 
-    /// The image of a build was changed by hand: it is not what its appliance comes to any more.
+    /// The image of a build was changed by hand: it is not what its appliance comes to any more. Its record stays, by which
+    /// the next build sees that, and says it.
     pub(crate) fn set_written(&self, build: &Build) -> Result<()> {
         let size = std::fs::metadata(&build.path).map_or(build.size_bytes, |file| file.len());
         self.database.lock().execute(
             "UPDATE build SET fingerprint = '', size_bytes = ?2 WHERE id = ?1",
             (&build.id, i64::try_from(size).unwrap_or(i64::MAX)),
+        )?;
+        self.tell_appliance(&build.appliance_id);
+        Ok(())
+    }
+
+    /// The image of a build has another size, and is still what its appliance comes to.
+    pub(crate) fn set_resized(&self, build: &Build, size_bytes: u64, digest: &str) -> Result<()> {
+        let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        self.database.lock().execute(
+            "UPDATE build SET size_bytes = ?2, digest = ?3 WHERE id = ?1",
+            (&build.id, size_bytes, digest),
         )?;
         self.tell_appliance(&build.appliance_id);
         Ok(())

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use windlass_compose as compose;
+use windlass_image::Watch as _;
 use windlass_image::convert::{self, Format};
 use windlass_image::export::Compression;
 use windlass_image::linux::{self, Pair, PairFiles};
@@ -169,12 +171,20 @@ impl Workshop {
                 let _lease = workshop.hold_to_write(&named)?;
                 reporter.step("Resizing");
                 let mut watch = counting(reporter, 0);
-                let done = resize::resize(
-                    &named.path,
-                    size_bytes,
-                    &ResizeOptions::default(),
-                    &mut watch,
-                )?;
+                let (done, digest) = if named.build.is_some() {
+                    let cancel = reporter.cancellation();
+                    let mut told = |bytes| watch.advance(bytes);
+                    let done = compose::resize_image(&named.path, size_bytes, &mut told, cancel);
+                    let done = done.map_err(|error| match error {
+                        compose::Error::Image { source, .. } => AppError::from(*source),
+                        other => other.into(),
+                    })?;
+                    (done.resized, done.digest)
+                } else {
+                    let options = ResizeOptions::default();
+                    let done = resize::resize(&named.path, size_bytes, &options, &mut watch)?;
+                    (done, None)
+                };
                 reporter.log(&format!(
                     "{} bytes before, {} now",
                     done.old_bytes, done.new_bytes
@@ -182,7 +192,13 @@ impl Workshop {
                 if let Some(file_system) = done.file_system {
                     reporter.log(&format!("The {file_system} has grown with the disk"));
                 }
-                workshop.settle_after_write(&named)?;
+                match (&named.build, &digest) {
+                    (Some(build), Some(digest)) => {
+                        workshop.open_images.forget(&named.path);
+                        workshop.set_resized(build, done.new_bytes, digest)?;
+                    }
+                    _ => workshop.settle_after_write(&named)?,
+                }
                 Ok(None)
             },
         )

@@ -94,6 +94,9 @@ pub(super) struct Head {
     pub(super) root_fs: String,
     /// As the recipe has it.
     pub(super) size_bytes: Option<u64>,
+    /// The size that the root file system was given afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) given_bytes: Option<u64>,
     /// The digest of the loader image.
     pub(super) loader: Option<String>,
     pub(super) command_line: String,

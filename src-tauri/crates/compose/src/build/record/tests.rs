@@ -40,6 +40,7 @@ fn head() -> Head {
         guest: "osv".to_owned(),
         root_fs: "rofs".to_owned(),
         size_bytes: None,
+        given_bytes: Some(7),
         loader: Some("digest".to_owned()),
         command_line: "/hello".to_owned(),
         layers: vec!["base".to_owned(), "service".to_owned()],
