@@ -45,8 +45,8 @@ mod zfs;
 
 pub use build::{
     Build, Change, Changes, Content, FileKind, FileList, FileRecord, Held, LinuxBoot, Manner, Push,
-    Recipe, ResizedBuild, build, build_or_update, clone_image, image_command_line, is_as_built, keep_list, push,
-    record_path, resize_image, update_or_build,
+    Recipe, ResizedBuild, build, build_or_update, clone_image, image_command_line, is_as_built,
+    keep_list, push, record_path, resize_image, update_or_build,
 };
 pub use check::{Boot, check, is_buildable};
 pub use contents::{Comparison, Difference, Side, Verification, What, compare, valid_list, verify};

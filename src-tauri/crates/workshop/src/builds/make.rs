@@ -237,6 +237,10 @@ impl Workshop {
         let composition = &prepared.composition;
         let like = (composition.guest, composition.root_fs);
         let base = self.base_build(&record.id, like, name).await?;
+        let why_anew = match &base {
+            Some(_) => None,
+            None => self.why_no_base(&record.id, like)?,
+        };
         let draft = Build {
             id,
             appliance_id: record.id.clone(),
@@ -269,7 +273,9 @@ impl Workshop {
                 reporter,
             )
             .await;
-        let kept = made.and_then(|composed| {
+        let kept = made.and_then(|mut composed| {
+            let reason = &mut composed.changes.reason;
+            *reason = reason.take().or(why_anew.map(str::to_owned));
             let base = base.as_ref().map(|base| &base.build);
             self.keep_build(base, composed, intent, started, reporter)
         });

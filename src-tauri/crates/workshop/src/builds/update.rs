@@ -91,6 +91,26 @@ impl Workshop {
         Ok(None)
     }
 
+    /// Why there is no build that the next one could be made out of; nothing where it is the first.
+    pub(super) fn why_no_base(
+        &self,
+        appliance: &str,
+        like: (crate::guests::GuestOs, crate::guests::RootFs),
+    ) -> Result<Option<&'static str>> {
+        let Some(build) = self.last_build(appliance)? else {
+            return Ok(None);
+        };
+        Ok(Some(if (build.guest, build.root_fs) != like {
+            "the last build is for another guest, or of another file system"
+        } else if !build.has_image {
+            "the image of the last build is not there any more"
+        } else if !compose::is_as_built(Path::new(&build.path)) {
+            "the image of the last build was written to since it was built"
+        } else {
+            "the image of the last build is kept, by its name or for a machine"
+        }))
+    }
+
     /// Notes that the image of `base` is about to become a build.
     pub(super) fn note_intent(&self, base: &Build, intent: &Intent) -> Result<()> {
         let draft = serde_json::to_string(intent)
