@@ -8,7 +8,9 @@ use tauri::ipc::{Channel, InvokeBody, Request};
 use windlass_workshop::Workshop;
 use windlass_workshop::error::{AppError, ErrorKind, Result};
 use windlass_workshop::jobs::Job;
-use windlass_workshop::machines::{GroupPlace, LoadPoint, Loads, Machine, MachineDetails, Pushed};
+use windlass_workshop::machines::{
+    GroupPlace, LoadPoint, Loads, Machine, MachineDetails, MachineResources, MemoryShortage, Pushed,
+};
 
 use crate::streams::{Bytes, Streams};
 
@@ -84,6 +86,50 @@ pub async fn machine_group(
     place: Option<GroupPlace>,
 ) -> Result<()> {
     workshop.set_machine_group(&id, place).await
+}
+
+/// How much of this computer a machine may take.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_resources(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+) -> Result<MachineResources> {
+    workshop.machine_resources(&id)
+}
+
+/// Changes how much of this computer a machine may take, from its next start on.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_resources_set(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    resources: MachineResources,
+) -> Result<()> {
+    workshop.set_machine_resources(&id, resources).await
+}
+
+/// Whether this computer lacks the memory to start some machines, and new ones of an appliance beside them.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_memory_shortage(
+    workshop: State<'_, Arc<Workshop>>,
+    machines: Vec<String>,
+    appliance: Option<String>,
+    count: u32,
+) -> Result<Option<MemoryShortage>> {
+    workshop.memory_shortage(&machines, appliance.as_deref(), count)
+}
+
+/// Writes what a report of trouble with a machine needs, without secrets.
+#[tauri::command]
+#[specta::specta]
+pub async fn machine_debug_bundle(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    path: PathBuf,
+) -> Result<()> {
+    workshop.inner().debug_bundle(&id, &path).await
 }
 
 /// Starts the machines of a group in their order.

@@ -63,6 +63,10 @@ pub struct Settings {
     pub default_memory_mib: u32,
     /// Whether the desktop tells of long work that ends while the window is not in front.
     pub notifications: bool,
+    /// How long a guest that was asked to stop gets before its power button is pressed, in seconds.
+    pub stop_guest_seconds: u32,
+    /// How long it gets after that before its power is cut, in seconds.
+    pub stop_power_seconds: u32,
     /// QEMU's program, where it is not the one on `PATH`.
     pub qemu_path: Option<PathBuf>,
 }
@@ -75,6 +79,8 @@ impl Default for Settings {
             on_close: OnClose::default(),
             default_memory_mib: 512,
             notifications: true,
+            stop_guest_seconds: 10,
+            stop_power_seconds: 5,
             qemu_path: None,
         }
     }
@@ -82,6 +88,8 @@ impl Default for Settings {
 
 /// The least memory that any guest of ours boots in, in MiB.
 const LEAST_MEMORY_MIB: u32 = 64;
+/// Nobody waits longer for a guest.
+const LONGEST_STOP_SECONDS: u32 = 3600;
 /// More than this is a slip of the keyboard.
 const MOST_MEMORY_MIB: u32 = 1 << 20;
 
@@ -119,6 +127,14 @@ impl Workshop {
             .hinted(format!(
                 "Give between {LEAST_MEMORY_MIB} and {MOST_MEMORY_MIB} MiB"
             )));
+        }
+        let longest = settings.stop_guest_seconds.max(settings.stop_power_seconds);
+        if longest > LONGEST_STOP_SECONDS {
+            return Err(AppError::new(
+                ErrorKind::Input,
+                format!("A stop cannot wait {longest} seconds"),
+            )
+            .hinted(format!("Give at most {LONGEST_STOP_SECONDS} seconds")));
         }
         self.remember("settings", &settings)?;
         self.events.send(Event::SettingsChanged(settings.clone()));

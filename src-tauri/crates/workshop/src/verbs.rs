@@ -208,6 +208,13 @@ pub const VERBS: &[Verb] = &[
     verb("machine_restart", With("machine restart NAME")),
     verb("machine_clone", With("machine clone NAME NEW-NAME")),
     verb("machine_group", With("machine group NAME --group GROUP")),
+    verb("machine_resources", With("machine resources NAME")),
+    verb(
+        "machine_resources_set",
+        With("machine resources NAME --memory 1G"),
+    ),
+    verb("machine_memory_shortage", With("machine start NAME")),
+    verb("machine_debug_bundle", With("machine debug-bundle NAME")),
     verb("group_start", With("machine start --group GROUP")),
     verb("group_stop", With("machine stop --group GROUP")),
     verb("group_delete", With("machine delete --group GROUP")),

@@ -14,6 +14,7 @@ use crate::foreground;
 use crate::output::{Output, fields, lines, table, time, word};
 use crate::progress;
 use crate::signals::Signals;
+use crate::values;
 
 /// Machines by name or id.
 #[derive(Debug, Args)]
@@ -73,6 +74,37 @@ pub(crate) enum Verb {
         /// With what its guest has written to its disks; it must not run then
         #[arg(long)]
         with_changes: bool,
+    },
+    /// Show, or change, how much of this computer a machine may take; what is changed holds from its next start on
+    Resources {
+        /// Name or id of a machine
+        name: String,
+        /// Virtual processors
+        #[arg(long, short, value_name = "NUMBER")]
+        cpus: Option<u32>,
+        /// Memory, such as 512M or 1G
+        #[arg(long, short, value_name = "SIZE", value_parser = values::size_mib)]
+        memory: Option<u32>,
+        /// How much it gives way to other programs: 0 not at all, 19 always
+        #[arg(long, value_name = "NUMBER")]
+        nice: Option<u8>,
+        /// The processors of this computer that it runs on, such as 0,1; `all`
+        #[arg(long, value_name = "NUMBERS")]
+        pin: Option<String>,
+        /// The most that its disks read and write in a second, such as 50M; 0 is no limit
+        #[arg(long, value_name = "SIZE", value_parser = values::size_mib)]
+        disk_rate: Option<u32>,
+        /// The most requests to its disks in a second; 0 is no limit
+        #[arg(long, value_name = "NUMBER")]
+        disk_requests: Option<u32>,
+    },
+    /// Write what a report of trouble needs as a ZIP, without secrets
+    DebugBundle {
+        /// Name or id of a machine
+        name: String,
+        /// The file; NAME-debug.zip when nothing is said
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Put machines into a group, whose machines start and stop as one
     Group {
@@ -151,10 +183,16 @@ impl Verb {
             Self::Start(Names {
                 group: Some(group), ..
             }) => {
+                let names = Names {
+                    names: Vec::new(),
+                    group: Some(group.clone()),
+                };
+                warn_of_memory(context, &names.names(context)?, None);
                 context.workshop.start_group(&group).await?;
                 list_of(context, &group)
             }
             Self::Start(names) => {
+                warn_of_memory(context, &names.names, None);
                 each(context, &names, async |name| {
                     Ok(context.workshop.start_machine(name).await?)
                 })
@@ -211,6 +249,8 @@ impl Verb {
                 })
                 .await
             }
+            Self::DebugBundle { name, out } => debug_bundle(context, &name, out).await,
+            verb @ Self::Resources { .. } => super::resources::run(context, verb).await,
             Self::Delete(names) => delete(context, &names).await,
             Self::Rename { name, new_name } => {
                 let id = context.workshop.machine(&name)?.id;
@@ -242,6 +282,40 @@ pub(crate) fn is_live(state: MachineState) -> bool {
             | MachineState::Paused
             | MachineState::Stopping
     )
+}
+
+async fn debug_bundle(context: &Context, name: &str, out: Option<PathBuf>) -> Outcome {
+    let machine = context.workshop.machine(name)?;
+    let out = out.unwrap_or_else(|| {
+        let name = machine.name.replace(['/', '\0'], "-");
+        PathBuf::from(format!("{name}-debug.zip"))
+    });
+    context.workshop.debug_bundle(&machine.id, &out).await?;
+    let path = out.display().to_string();
+    let shown = serde_json::json!({ "path": path });
+    context.output.show(&shown, |_| path.clone())?;
+    Ok(0)
+}
+
+/// Says before a start that this computer has not the memory for it.
+pub(crate) fn warn_of_memory(
+    context: &Context,
+    machines: &[String],
+    appliance: Option<(&str, u32)>,
+) {
+    let (appliance, count) = appliance.unzip();
+    let count = count.unwrap_or(0);
+    let lacks = context
+        .workshop
+        .memory_shortage(machines, appliance, count)
+        .unwrap_or_default();
+    if let Some(short) = lacks {
+        Output::warn(&format!(
+            "warning: {} MiB are to be started, machines that run have {} MiB, and of this computer's {} MiB {} MiB are free; \
+             it may become very slow, or end a machine",
+            short.wanted_mib, short.running_mib, short.total_mib, short.available_mib
+        ));
+    }
 }
 
 /// Lists machines.

@@ -24,6 +24,7 @@ pub(crate) mod package;
 pub(crate) mod packages;
 pub(crate) mod registry;
 pub(crate) mod remote;
+pub(crate) mod resources;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod sample;

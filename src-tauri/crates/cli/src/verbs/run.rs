@@ -9,7 +9,7 @@ use windlass_workshop::machines::{GroupPlace, Machine};
 use windlass_workshop::volumes::VolumeMount;
 
 use super::findings;
-use super::machine::is_live;
+use super::machine::{is_live, warn_of_memory};
 use super::target::{self, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -123,6 +123,7 @@ impl Run {
             .into_iter()
             .map(|shown| shown.id)
             .collect();
+        warn_of_memory(context, &[], Some((&appliance.id, self.count)));
         let mut signals = Signals::listen()?;
         let job = match &target {
             Target::Image(name, _) => workshop.start_image_run(name, options)?,

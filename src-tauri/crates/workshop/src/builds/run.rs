@@ -262,7 +262,7 @@ impl Workshop {
             display: true,
             agent: settings.allow_changes,
             disposable: false,
-            patience: windlass_machine::Patience::default(),
+            patience: self.patience()?,
             console_max_mib: windlass_machine::console_max_mib(),
             resources: windlass_machine::Resources::default(),
             group: None,

@@ -3,6 +3,7 @@
 //! The truth about a machine is in its folder and in its QEMU (see `windlass-machine`); this module
 //! gives it the words of the window, and ties it to the appliance and the build that it runs.
 
+mod bundle;
 mod console;
 mod groups;
 mod load;
@@ -10,9 +11,11 @@ mod networks;
 mod osv;
 mod push;
 mod qemu;
+mod redact;
 mod remote;
 mod requests;
 mod snapshots;
+mod resources;
 mod thumbnail;
 mod view;
 mod watching;
@@ -29,6 +32,7 @@ pub use networks::{Captures, NetworkMachine, PrivateNetwork};
 pub(crate) use osv::channels as osv_channels;
 pub use push::Pushed;
 pub use snapshots::MachineSnapshot;
+pub use resources::{MachineResources, MemoryShortage};
 pub use view::{Display, MachineDetails};
 
 use crate::Workshop;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use windlass_machine::MachineHandle;
 
 use super::{Machine, is_live, shown};
 use crate::Workshop;
@@ -20,6 +21,7 @@ impl Workshop {
     pub async fn start_machine(&self, id: &str) -> Result<()> {
         let handle = self.machine_handle(id)?;
         self.check_volumes(&handle.spec())?;
+        self.set_patience(&handle).await?;
         let probe = self.probe(&CancellationToken::new()).await?;
         Ok(handle.start(&probe).await?)
     }
@@ -64,6 +66,15 @@ impl Workshop {
         let handle = self.machine_handle(id)?;
         let probe = self.probe(&CancellationToken::new()).await?;
         Ok(handle.restart(&probe).await?)
+    }
+
+    /// Gives a machine that is about to start the times of a stop that the settings say.
+    async fn set_patience(&self, handle: &MachineHandle) -> Result<()> {
+        let patience = self.patience()?;
+        if handle.spec().patience != patience && !is_live(handle) {
+            handle.edit(move |spec| spec.patience = patience).await?;
+        }
+        Ok(())
     }
 
     /// Makes a machine that is as another one; with what its guest has written to its own disks, or as if it had never

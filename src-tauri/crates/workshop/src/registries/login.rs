@@ -99,6 +99,26 @@ impl Workshop {
         .await?
     }
 
+    /// All that registries are logged in to with, to be taken out of what leaves this computer.
+    pub(crate) async fn registry_secrets(&self) -> Vec<String> {
+        let mut secrets = Vec::new();
+        for registry in self.registries().unwrap_or_default() {
+            match self.login(registry.id).await {
+                Ok(Credentials::Basic { password, .. }) => secrets.push(password.expose().into()),
+                Ok(Credentials::Bearer(token)) => secrets.push(token.expose().into()),
+                Ok(Credentials::S3 {
+                    access_key,
+                    secret_key,
+                    ..
+                }) => secrets.extend([access_key, secret_key.expose().into()]),
+                Ok(_) => {}
+                // A store that is locked was not read for any job either.
+                Err(error) => tracing::debug!(%error, "a login is not looked at"),
+            }
+        }
+        secrets
+    }
+
     /// What a registry is logged in to with.
     pub(crate) async fn login(&self, id: u32) -> Result<Credentials> {
         let store = self.secrets().await?;

@@ -18,6 +18,7 @@ mod appliances;
 mod bad_folders;
 mod bad_weather;
 mod builds;
+mod groups;
 mod images;
 mod jobs;
 mod killed_builds;
