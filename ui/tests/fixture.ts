@@ -428,6 +428,8 @@ export function emptyWorld(): World {
       language: "en",
       onClose: "ask",
       defaultMemoryMib: 512,
+      stopGuestSeconds: 10,
+      stopPowerSeconds: 5,
       notifications: true,
       qemuPath: null,
     },

@@ -9,6 +9,8 @@ const DEFAULTS: Settings = {
   language: "system",
   onClose: "ask",
   defaultMemoryMib: 512,
+  stopGuestSeconds: 10,
+  stopPowerSeconds: 5,
   notifications: true,
   qemuPath: null,
 };

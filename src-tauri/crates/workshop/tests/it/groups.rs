@@ -13,7 +13,7 @@ use crate::place::{Place, console_until, finish, run};
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_machines_of_one_image_live_as_a_group() {
     let (place, workshop) = Place::with_linux().await;
-    let appliance = place.hello(&workshop, "/hello --sleep 600").await;
+    let appliance = place.hello(&workshop, "/hello --sleep 200").await;
     let options = RunOptions {
         count: 3,
         group: Some(GroupPlace {
@@ -93,7 +93,7 @@ async fn slow_machines_of_one_image_live_as_a_group() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_a_clone_runs_beside_its_original_and_a_restart_begins_anew() {
     let (place, workshop) = Place::with_linux().await;
-    let appliance = place.hello(&workshop, "/hello --sleep 600").await;
+    let appliance = place.hello(&workshop, "/hello --sleep 200").await;
     let id = run(&workshop, &appliance.id).await;
     console_until(&workshop, &id, "Hello from").await;
     let clone = workshop.clone_machine(&id, None, false).await.unwrap();
@@ -126,7 +126,7 @@ async fn slow_a_clone_runs_beside_its_original_and_a_restart_begins_anew() {
 async fn slow_a_debug_bundle_has_what_a_report_needs_and_no_secret() {
     const SECRETS: [&str; 4] = [
         "kept-by-its-kind-7261",
-        "kept by its \"name\" 7262",
+        "vault-one \"vault-two\" 7262",
         "kept-for-a-registry-7263",
         "in-an-address-7264",
     ];
@@ -151,7 +151,7 @@ async fn slow_a_debug_bundle_has_what_a_report_needs_and_no_secret() {
     workshop.add_registry(form).await.unwrap();
     // It says what it was told: its console has all of them.
     let command = format!(
-        "/hello {} {} http://jane:{}@host/ public-word --sleep 600",
+        "/hello {} {} http://jane:{}@host/ public-word --sleep 200",
         SECRETS[0], SECRETS[2], SECRETS[3]
     );
     let appliance = place.hello(&workshop, &command).await;
