@@ -230,6 +230,26 @@ export const commands = {
 	capstanLook: () => typedError<CapstanHome | null, AppError>(__TAURI_INVOKE("capstan_look")),
 	/**  Takes over what Capstan left: from its own folder, or from another one. */
 	capstanImport: (path: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("capstan_import", { path })),
+	/**  All private networks, by name. */
+	privateNetworks: () => typedError<PrivateNetwork[], AppError>(__TAURI_INVOKE("private_networks")),
+	/**  Begins to keep what goes over a machine's card; gives the file. */
+	captureStart: (machine: string, network: string | null) => typedError<string, AppError>(__TAURI_INVOKE("capture_start", { machine, network })),
+	/**  Ends all captures of a machine. */
+	captureStop: (machine: string) => typedError<Captures, AppError>(__TAURI_INVOKE("capture_stop", { machine })),
+	/**  What was kept of a machine's traffic. */
+	captures: (machine: string) => typedError<Captures, AppError>(__TAURI_INVOKE("captures", { machine })),
+	/**  The snapshots of a machine, oldest first. */
+	snapshotList: (machine: string) => typedError<MachineSnapshot[], AppError>(__TAURI_INVOKE("snapshot_list", { machine })),
+	/**  Keeps a machine as it is now. */
+	snapshotTake: (machine: string, name: string, withMemory: boolean) => typedError<MachineSnapshot, AppError>(__TAURI_INVOKE("snapshot_take", { machine, name, withMemory })),
+	/**  Makes a machine what it was. */
+	snapshotRevert: (machine: string, snapshot: string) => typedError<null, AppError>(__TAURI_INVOKE("snapshot_revert", { machine, snapshot })),
+	/**  Deletes a snapshot. */
+	snapshotDelete: (machine: string, snapshot: string) => typedError<null, AppError>(__TAURI_INVOKE("snapshot_delete", { machine, snapshot })),
+	/**  Gives a machine a volume, whether it runs or not. */
+	volumeAttach: (machine: string, volume: VolumeMount) => typedError<null, AppError>(__TAURI_INVOKE("volume_attach", { machine, volume })),
+	/**  Takes a volume from a machine, whether it runs or not. */
+	volumeDetach: (machine: string, volume: string) => typedError<null, AppError>(__TAURI_INVOKE("volume_detach", { machine, volume })),
 	/**  All machines. */
 	machineList: () => typedError<Machine[], AppError>(__TAURI_INVOKE("machine_list")),
 	/**  Starts a machine that is not running. */
@@ -248,14 +268,6 @@ export const commands = {
 	machineClone: (id: string, name: string | null, withChanges: boolean) => typedError<Machine, AppError>(__TAURI_INVOKE("machine_clone", { id, name, withChanges })),
 	/**  Puts a machine into a group, or takes it out of its group. */
 	machineGroup: (id: string, place: GroupPlace | null) => typedError<null, AppError>(__TAURI_INVOKE("machine_group", { id, place })),
-	/**  How much of this computer a machine may take. */
-	machineResources: (id: string) => typedError<MachineResources, AppError>(__TAURI_INVOKE("machine_resources", { id })),
-	/**  Changes how much of this computer a machine may take, from its next start on. */
-	machineResourcesSet: (id: string, resources: MachineResources) => typedError<null, AppError>(__TAURI_INVOKE("machine_resources_set", { id, resources })),
-	/**  Whether this computer lacks the memory to start some machines, and new ones of an appliance beside them. */
-	machineMemoryShortage: (machines: string[], appliance: string | null, count: number) => typedError<MemoryShortage | null, AppError>(__TAURI_INVOKE("machine_memory_shortage", { machines, appliance, count })),
-	/**  Writes what a report of trouble with a machine needs, without secrets. */
-	machineDebugBundle: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_debug_bundle", { id, path })),
 	/**  Starts the machines of a group in their order. */
 	groupStart: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_start", { name })),
 	/**  Stops the machines of a group, the last to start first. */
@@ -551,6 +563,14 @@ export type CapstanHome = {
 	loaders: number,
 	/**  The registry that its configuration names. */
 	registryUrl: string | null,
+};
+
+/**  What was kept of a machine's traffic. */
+export type Captures = {
+	/**  Files that other programs read (pcap), oldest first. */
+	files: string[],
+	/**  Whether more is being kept. */
+	isGoingOn: boolean,
 };
 
 /**  One thing looked at. */
@@ -1661,6 +1681,10 @@ export type Machine = {
 	elsewhere: boolean,
 	/**  Whether its guest's files can be changed while it runs. */
 	allowsChanges: boolean,
+	/**  Whether all that its guest writes is forgotten when it ends. */
+	isDisposable: boolean,
+	/**  The volumes that it has, by name. */
+	volumes: string[],
 };
 
 /**  A machine appeared, or its state changed. */
@@ -1703,20 +1727,22 @@ export type MachineNetwork = {
 	names: string[],
 };
 
-/**  How much of this computer a machine may take, from its next start on. */
-export type MachineResources = {
-	/**  Virtual processors. */
-	vcpus: number,
-	/**  Memory, in MiB. */
-	memoryMib: number,
-	/**  How much it gives way to other programs: 0 not at all, 19 always. */
-	nice: number,
-	/**  The processors of this computer that it runs on; all, where there are none. */
-	pinned: number[],
-	/**  The most that its disks read and write in a second, in MiB; 0 is no limit. */
-	diskMib: number,
-	/**  The most requests to its disks in a second; 0 is no limit. */
-	diskRequests: number,
+/**  A machine as it was. */
+export type MachineSnapshot = {
+	/**  Its name for programs. */
+	id: string,
+	/**  Its name for people. */
+	name: string,
+	/**  The snapshot that the machine had come from then. */
+	parent: string | null,
+	/**  When it was taken (RFC 3339). */
+	takenAt: string,
+	/**  Whether the guest goes on where it was, rather than boots. */
+	hasMemory: boolean,
+	/**  What it takes of this computer's disk. */
+	sizeBytes: number,
+	/**  Whether the machine's present state came from it. */
+	isCurrent: boolean,
 };
 
 /**  Where a machine is in its life. */
@@ -1773,18 +1799,6 @@ export type Manifests = {
 	runYaml: string,
 };
 
-/**  More memory than there is. */
-export type MemoryShortage = {
-	/**  What would be started, in MiB. */
-	wantedMib: number,
-	/**  What machines have that run, in MiB. */
-	runningMib: number,
-	/**  What this computer has, in MiB. */
-	totalMib: number,
-	/**  What of it is free now, in MiB. */
-	availableMib: number,
-};
-
 /**  Something that needs a package. */
 export type NeededBy = {
 	/**  Its name. */
@@ -1801,6 +1815,24 @@ export type NeederKind =
 "package" | 
 /**  An appliance. */
 "appliance";
+
+/**  A machine on a private network. */
+export type NetworkMachine = {
+	/**  The machine. */
+	id: string,
+	/**  Its name for people. */
+	name: string,
+	/**  Its address there, in its present or last run. */
+	address: string | null,
+	/**  The names by which the others find it. */
+	names: string[],
+	/**  Whether its card is connected now. */
+	isConnected: boolean,
+	/**  What came to it, in bytes. */
+	receivedBytes: number,
+	/**  What it sent, in bytes. */
+	sentBytes: number,
+};
 
 /**  A volume to be made. */
 export type NewVolume = {
@@ -2090,6 +2122,14 @@ export type Port = {
 	guest: number,
 	/**  TCP or UDP. */
 	protocol: Protocol,
+};
+
+/**  A private network: it is there as long as a machine names it. */
+export type PrivateNetwork = {
+	/**  Its name. */
+	name: string,
+	/**  The machines that name it. */
+	machines: NetworkMachine[],
 };
 
 /**  A manifest for a folder that has none, with the reasons. */
@@ -2449,10 +2489,6 @@ export type Settings = {
 	defaultMemoryMib: number,
 	/**  Whether the desktop tells of long work that ends while the window is not in front. */
 	notifications: boolean,
-	/**  How long a guest that was asked to stop gets before its power button is pressed, in seconds. */
-	stopGuestSeconds: number,
-	/**  How long it gets after that before its power is cut, in seconds. */
-	stopPowerSeconds: number,
 	/**  QEMU's program, where it is not the one on `PATH`. */
 	qemuPath: string | null,
 };

@@ -37,6 +37,12 @@ impl MachineHandle {
             });
         }
         if let Some(turn) = self.turn_if_live().await? {
+            if self.spec().disposable && disk.access == DiskAccess::Writable {
+                return Err(Error::Spec {
+                    field: "disks",
+                    problem: "a disposable machine takes one only before it starts".to_owned(),
+                });
+            }
             let nodes = turn
                 .execute(Command::new("query-named-block-nodes"))
                 .await?;
