@@ -18,6 +18,7 @@ import type {
   Kernel,
   LoadPoint,
   Machine,
+  MachineSnapshot,
   MachineState,
   RunConfiguration,
   Sample,
@@ -49,6 +50,7 @@ export interface World {
   shelf: Shelf;
   /** Images and volumes. */
   disks: Disks;
+  snapshots: MachineSnapshot[];
   /** Replaces the answer to a command. */
   override: Record<string, Handler>;
 }
@@ -146,8 +148,31 @@ export function loadPoints(since: number, permille: number): LoadPoint[] {
         memoryBytes: (180 + index) * 1024 ** 2,
         readRate: index % 9 === 0 ? 3_000_000 : 0,
         writeRate: index % 5 === 0 ? 900_000 : 4096,
+        receiveRate: index % 7 === 0 ? 120_000 : 900,
+        sendRate: 2048,
       };
     });
+}
+
+function snapshot(id: string, name: string, parent: string | null = null): MachineSnapshot {
+  return {
+    id,
+    name,
+    parent,
+    takenAt: ago(7200 - 900 * Number(id.slice(1))),
+    hasMemory: Number(id.slice(1)) % 2 === 1,
+    sizeBytes: 2 ** 20 * (3 + 47 * Number(id.slice(1))),
+    isCurrent: false,
+  };
+}
+
+function someSnapshots(): MachineSnapshot[] {
+  return [
+    snapshot("s0", "Freshly installed"),
+    snapshot("s1", "With test data", "s0"),
+    { ...snapshot("s2", "After the migration", "s1"), isCurrent: true },
+    snapshot("s3", "Other settings", "s1"),
+  ];
 }
 
 export function machine(number: number, state: MachineState, part: Partial<Machine> = {}): Machine {
@@ -173,6 +198,12 @@ export function machine(number: number, state: MachineState, part: Partial<Machi
     endedAt: null,
     elsewhere: false,
     allowsChanges: false,
+    isDisposable: false,
+    volumes: [],
+    networks:
+      number % 3 === 0
+        ? [{ name: "shop", address: `10.86.25.${number + 2}`, names: [`web-${number}`, "web"] }]
+        : [],
     ...part,
   };
 }
@@ -471,6 +502,7 @@ export function emptyWorld(): World {
     dropped: { [proposal.path]: proposal },
     shelf: emptyShelf(),
     disks: { ...someDisks(), images: [], volumes: [] },
+    snapshots: [],
     override: {},
   };
 }
@@ -637,6 +669,33 @@ export function install(world: World) {
     }),
     machine_load_history: () => loadPoints(0, 300),
     machine_rename: () => null,
+    private_networks: () => [],
+    capture_start: () => "/home/user/.local/share/windlass/machines/m/attached/capture-1.pcap",
+    capture_stop: () => ({ files: [], isGoingOn: false }),
+    captures: () => ({ files: [], isGoingOn: false }),
+    snapshot_list: () => world.snapshots,
+    snapshot_take: (args) => {
+      const taken = {
+        ...snapshot(`s${world.snapshots.length}`, String(args["name"])),
+        parent: world.snapshots.find(({ isCurrent }) => isCurrent)?.id ?? null,
+        hasMemory: args["withMemory"] === true,
+      };
+      world.snapshots = [...world.snapshots.map((one) => ({ ...one, isCurrent: false })), taken];
+      return taken;
+    },
+    snapshot_revert: (args) => {
+      world.snapshots = world.snapshots.map((one) => ({
+        ...one,
+        isCurrent: one.id === args["snapshot"],
+      }));
+      return null;
+    },
+    snapshot_delete: (args) => {
+      world.snapshots = world.snapshots.filter(({ id }) => id !== args["snapshot"]);
+      return null;
+    },
+    volume_attach: () => null,
+    volume_detach: () => null,
     machine_details: (args) => ({
       command: [
         "/usr/bin/qemu-system-x86_64",

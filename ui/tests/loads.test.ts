@@ -12,6 +12,8 @@ const point = (at: number): LoadPoint => ({
   memoryBytes: 1 << 20,
   readRate: 0,
   writeRate: 0,
+  receiveRate: 0,
+  sendRate: 0,
 });
 
 test("curves have a gap where nothing was measured", () => {

@@ -2,7 +2,7 @@
 export const TABS = {
   appliance: ["contents", "run", "disk", "builds"],
   packages: ["readme", "files", "needs", "versions"],
-  machine: ["console", "display", "graphs", "ports", "details"],
+  machine: ["console", "display", "graphs", "ports", "snapshots", "details"],
   image: ["files", "sizes", "verification"],
 } as const;
 export type ApplianceTab = (typeof TABS)["appliance"][number];
