@@ -268,6 +268,14 @@ export const commands = {
 	machineClone: (id: string, name: string | null, withChanges: boolean) => typedError<Machine, AppError>(__TAURI_INVOKE("machine_clone", { id, name, withChanges })),
 	/**  Puts a machine into a group, or takes it out of its group. */
 	machineGroup: (id: string, place: GroupPlace | null) => typedError<null, AppError>(__TAURI_INVOKE("machine_group", { id, place })),
+	/**  How much of this computer a machine may take. */
+	machineResources: (id: string) => typedError<MachineResources, AppError>(__TAURI_INVOKE("machine_resources", { id })),
+	/**  Changes how much of this computer a machine may take, from its next start on. */
+	machineResourcesSet: (id: string, resources: MachineResources) => typedError<null, AppError>(__TAURI_INVOKE("machine_resources_set", { id, resources })),
+	/**  Whether this computer lacks the memory to start some machines, and new ones of an appliance beside them. */
+	machineMemoryShortage: (machines: string[], appliance: string | null, count: number) => typedError<MemoryShortage | null, AppError>(__TAURI_INVOKE("machine_memory_shortage", { machines, appliance, count })),
+	/**  Writes what a report of trouble with a machine needs, without secrets. */
+	machineDebugBundle: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_debug_bundle", { id, path })),
 	/**  Starts the machines of a group in their order. */
 	groupStart: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_start", { name })),
 	/**  Stops the machines of a group, the last to start first. */
@@ -1727,6 +1735,22 @@ export type MachineNetwork = {
 	names: string[],
 };
 
+/**  How much of this computer a machine may take, from its next start on. */
+export type MachineResources = {
+	/**  Virtual processors. */
+	vcpus: number,
+	/**  Memory, in MiB. */
+	memoryMib: number,
+	/**  How much it gives way to other programs: 0 not at all, 19 always. */
+	nice: number,
+	/**  The processors of this computer that it runs on; all, where there are none. */
+	pinned: number[],
+	/**  The most that its disks read and write in a second, in MiB; 0 is no limit. */
+	diskMib: number,
+	/**  The most requests to its disks in a second; 0 is no limit. */
+	diskRequests: number,
+};
+
 /**  A machine as it was. */
 export type MachineSnapshot = {
 	/**  Its name for programs. */
@@ -1797,6 +1821,18 @@ export type Manifests = {
 	packageYaml: string,
 	/**  The text of `meta/run.yaml`; empty writes none. */
 	runYaml: string,
+};
+
+/**  More memory than there is. */
+export type MemoryShortage = {
+	/**  What would be started, in MiB. */
+	wantedMib: number,
+	/**  What machines have that run, in MiB. */
+	runningMib: number,
+	/**  What this computer has, in MiB. */
+	totalMib: number,
+	/**  What of it is free now, in MiB. */
+	availableMib: number,
 };
 
 /**  Something that needs a package. */
@@ -2489,6 +2525,10 @@ export type Settings = {
 	defaultMemoryMib: number,
 	/**  Whether the desktop tells of long work that ends while the window is not in front. */
 	notifications: boolean,
+	/**  How long a guest that was asked to stop gets before its power button is pressed, in seconds. */
+	stopGuestSeconds: number,
+	/**  How long it gets after that before its power is cut, in seconds. */
+	stopPowerSeconds: number,
 	/**  QEMU's program, where it is not the one on `PATH`. */
 	qemuPath: string | null,
 };

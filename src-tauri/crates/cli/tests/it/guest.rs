@@ -464,3 +464,80 @@ fn slow_a_zfs_root_is_written_by_osvs_builder_and_boots() {
     );
     assert!(console.contains("from-zfs"), "{console}");
 }
+
+#[test]
+fn slow_machines_of_a_private_network_find_each_other_by_name() {
+    let session = session();
+    session.done(&["sample", "create", "node-microservice"]);
+    let client = "const ask = () => require('http').get('http://shop:8080/', (answer) => {
+        console.log('answered', String(answer.statusCode));
+        process.exit(0);
+    }).on('error', (error) => {
+        console.log(String(error));
+        setTimeout(ask, 500);
+    });
+    ask();
+    ";
+    let folder = session.home().join("appliances/node-microservice");
+    std::fs::write(folder.join("client.js"), client).unwrap();
+    let run = |more: &[&str]| {
+        let run = ["run", "node-microservice", "--guest", "linux"];
+        session.done(&[&run[..], &["--join", "lab"], more].concat())
+    };
+    run(&["--name", "shop", "-d"]);
+    session.done(&["machine", "capture", "start", "shop", "--network", "lab"]);
+    let command = "/usr/bin/node /client.js";
+    let said = run(&["--name", "customer", "-e", command]).stdout;
+    assert!(said.ends_with("answered 200\n"), "{said}");
+    let networks = session.json(&["network", "ls"]);
+    let shop = &networks[0]["machines"][0];
+    assert_eq!(
+        (&networks[0]["name"], &shop["names"][0]),
+        (&"lab".into(), &"shop".into())
+    );
+    assert!(shop["receivedBytes"].as_u64() > Some(0), "{networks}");
+    let captured = session.json(&["machine", "capture", "stop", "shop"]);
+    let file = captured["files"][0].as_str().unwrap();
+    assert!(std::fs::read(file).unwrap().len() > 1000, "{captured}");
+    session.done(&["machine", "kill", "shop"]);
+    session.done(&["delete", "shop"]);
+}
+
+#[test]
+fn slow_a_volume_comes_and_goes_while_the_guest_runs() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let run = [
+        "run",
+        "hello",
+        "--guest",
+        "linux",
+        "-e",
+        "/hello --sleep 250",
+    ];
+    session.done(&[&run[..], &["-d", "--allow-changes"]].concat());
+    session.done(&["volume", "create", "data", "--size", "16M"]);
+    session.done(&["volume", "attach", "hello", "data:/data"]);
+    let volumes = session.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["inUseBy"], "hello", "{volumes}");
+    let memory = ["machine", "snapshot", "take", "hello", "with the volume"];
+    let refused = session.run(&[&memory[..], &["--memory"]].concat());
+    assert!(
+        refused.stderr.contains("in no snapshot"),
+        "{}",
+        refused.stderr
+    );
+    session.done(&["volume", "detach", "hello", "data"]);
+    let volumes = session.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["usedBy"], serde_json::json!([]), "{volumes}");
+    // It goes on, and back.
+    session.done(&[
+        "machine", "snapshot", "take", "hello", "without", "--memory",
+    ]);
+    session.done(&["machine", "kill", "hello"]);
+    session.done(&["machine", "snapshot", "revert", "hello", "without"]);
+    let machines = session.json(&["instances"]);
+    assert_eq!(machines[0]["state"], "running", "{machines}");
+    session.done(&["machine", "kill", "hello"]);
+    session.done(&["delete", "hello"]);
+}
