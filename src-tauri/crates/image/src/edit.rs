@@ -196,14 +196,27 @@ fn update(
         start,
         volume.size_bytes,
     ));
-    let ends_the_disk = start + volume.size_bytes >= image.size_bytes();
-    if let (Some(osv), 1, true) = (image.osv(), image.volumes().len(), ends_the_disk) {
+    // OSv's own scripts make a disk larger than what is on it.
+    let end = start.saturating_add(volume.size_bytes);
+    let may_grow = is_empty_from(&disk, end)?;
+    if let (Some(osv), 1, true) = (image.osv(), image.volumes().len(), may_grow) {
         let root = match volume.file_system {
             Some(FileSystemKind::Rofs) => osv::Root::Rofs,
             _ => osv::Root::Ext4(options),
         };
         let line = osv.command_line.clone().unwrap_or_default();
-        return osv::update_disk(&disk, &line, &root, tree, changes, &mut out, &mut watch);
+        let updated = osv::update_disk(&disk, &line, &root, tree, changes, &mut out, &mut watch)?;
+        return Ok(match updated {
+            Updated::Patch(mut patch) if end < image.size_bytes() => {
+                // What is behind the partition stays zero: it does not become smaller.
+                if patch.size_bytes < end {
+                    patch.writes.remove(&0);
+                }
+                patch.size_bytes = patch.size_bytes.max(image.size_bytes());
+                Updated::Patch(patch)
+            }
+            updated => updated,
+        });
     }
     let updated = match volume.file_system {
         Some(FileSystemKind::Ext4) => {
@@ -236,6 +249,21 @@ fn update(
         start,
     );
     Ok(Updated::Patch(patch))
+}
+
+/// Whether nothing but zeros lies on a disk from a place on.
+fn is_empty_from(disk: &SharedDisk, mut position: u64) -> Result<bool, Error> {
+    const PIECE_BYTES: u64 = 1 << 20;
+    while let Some(data) = disk.next_data(position)? {
+        let end = data.end.min(data.start + PIECE_BYTES);
+        let mut bytes = vec![0; usize::try_from(end - data.start).unwrap_or(0)];
+        disk.read_at(data.start, &mut bytes)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        position = end;
+    }
+    Ok(true)
 }
 
 /// Reads from a disk, and keeps what is written for later.

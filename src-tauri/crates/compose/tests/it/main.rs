@@ -14,6 +14,7 @@ mod layouts;
 mod osv_rest;
 mod plans;
 mod pushes;
+mod reflinks;
 mod round_trip;
 mod sbom;
 mod sequences;

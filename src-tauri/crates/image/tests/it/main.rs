@@ -22,6 +22,7 @@ mod import;
 mod iso;
 mod linux;
 mod readers;
+mod real_edits;
 mod real_osv;
 mod resize;
 mod rofs;

@@ -29,7 +29,7 @@ use crate::trees::{Content, contents_of_tree, path, sampler};
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The value of a variable, or a word that the test is skipped.
-fn set(variable: &str) -> Option<PathBuf> {
+pub fn set(variable: &str) -> Option<PathBuf> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty());
     if value.is_none() {
         eprintln!("skipped: {variable} is not set");
@@ -51,7 +51,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Everything that is worth a look under `/tree`, and the program that looks at `/walk`.
-fn guest_tree(folder: &Path, names_are_text: bool) -> Tree {
+pub fn guest_tree(folder: &Path, names_are_text: bool) -> Tree {
     let mut tree = Tree::new();
     let under = |at: &GuestPath| GuestPath::new([&b"tree/"[..], at.as_bytes()].concat()).unwrap();
     for (at, node) in &sampler() {
@@ -130,7 +130,7 @@ fn guest_tree(folder: &Path, names_are_text: bool) -> Tree {
     tree
 }
 
-fn program(folder: &Path) -> PathBuf {
+pub fn program(folder: &Path) -> PathBuf {
     let program = folder.join("walk");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/walk.c");
     let mut compile = Command::new("cc");
@@ -149,7 +149,7 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 /// What the guest has to say about the tree, by path.
-fn expected(tree: &Tree) -> BTreeMap<Vec<u8>, String> {
+pub fn expected(tree: &Tree) -> BTreeMap<Vec<u8>, String> {
     contents_of_tree(tree)
         .into_iter()
         .filter(|(at, _)| at.depth() > 1 && at.as_bytes().starts_with(b"tree/"))
@@ -178,7 +178,7 @@ fn seen(console: &str) -> BTreeMap<Vec<u8>, String> {
 }
 
 /// The guest has seen all that is expected, as it is, and nothing else.
-fn compare(expected: &BTreeMap<Vec<u8>, String>, console: &str) {
+pub fn compare(expected: &BTreeMap<Vec<u8>, String>, console: &str) {
     let seen = seen(console);
     let paths: BTreeSet<_> = expected.keys().chain(seen.keys()).collect();
     let differences: Vec<String> = paths
@@ -211,7 +211,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// Runs QEMU until the guest powers off, and returns its console.
-fn boot(disk: &Path, arguments: &[OsString]) -> String {
+pub fn boot(disk: &Path, arguments: &[OsString]) -> String {
     let drive = format!("file={},if=none,id=disk,format=raw", disk.display());
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args([
@@ -266,7 +266,7 @@ fn boot(disk: &Path, arguments: &[OsString]) -> String {
 }
 
 /// A disk and the folder that it is in.
-fn disk(
+pub fn disk(
     loader: Option<PathBuf>,
     command_line: &str,
     root: &Root,
@@ -354,8 +354,8 @@ fn kernel(kernel: PathBuf, command_line: &str) -> [OsString; 4] {
     ]
 }
 
-const READ: &str = "--rootfs=rofs --console=serial /walk /tree";
-const READ_AND_WRITE: &str = "--rootfs=ext --console=serial /walk /tree /tree/etc/new";
+pub const READ: &str = "--rootfs=rofs --console=serial /walk /tree";
+pub const READ_AND_WRITE: &str = "--rootfs=ext --console=serial /walk /tree /tree/etc/new";
 
 #[test]
 fn a_disk_boots_and_all_of_it_is_read() {
@@ -421,7 +421,7 @@ fn an_ext4_disk_that_was_updated_boots_is_read_and_written() {
 }
 
 /// The guest writes to its root, which is sound afterwards.
-fn ext4_is_read_and_written(image: &Path, tree: &Tree, arguments: &[OsString]) {
+pub fn ext4_is_read_and_written(image: &Path, tree: &Tree, arguments: &[OsString]) {
     let mut expected = expected(tree);
     let words = b"written by the guest";
     let line = format!("file {} {:016x}", words.len(), digest(words));
