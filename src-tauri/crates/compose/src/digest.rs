@@ -34,6 +34,9 @@ const LINE_BYTES: u64 = 32 + 3 * 8 + 2 * 16 + 4;
 /// So many lines for each file that is known, and the cache is written anew.
 const LINES_PER_FILE: usize = 2;
 
+/// So many wait to be written, at most.
+const ADDED_MAX: usize = 1 << 16;
+
 /// No path is longer.
 const PATH_BYTES_MAX: u32 = 1 << 16;
 
@@ -154,6 +157,11 @@ impl DigestCache {
         if stamp.is_settled(started) {
             let mut known = self.lock();
             known.added.push((path.to_path_buf(), *stamp, digest));
+            let is_due = known.added.len() >= ADDED_MAX && self.path.is_some();
+            drop(known);
+            if is_due && let Err(error) = self.save() {
+                tracing::warn!(%error, "the digests were not saved");
+            }
         }
     }
 

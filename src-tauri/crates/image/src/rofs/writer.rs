@@ -93,9 +93,9 @@ pub(super) struct Layout<'tree> {
     /// By place in `nodes`: the first block of a file. Anything else has a number here that means nothing.
     pub(super) first_blocks: Vec<u64>,
     /// By node: its children are `children[first_child[node]..first_child[node + 1]]`.
-    first_child: Vec<usize>,
+    first_child: Vec<u32>,
     /// The table of directory entries: for each directory in turn its children, sorted.
-    children: Vec<usize>,
+    children: Vec<u32>,
     pub(super) superblock: Superblock,
 }
 
@@ -103,20 +103,22 @@ impl<'tree> Layout<'tree> {
     /// Puts the files one after the other, in the order of the tree, and the tables behind them.
     pub(super) fn new(tree: &'tree Tree) -> Self {
         let nodes: Vec<_> = tree.iter().collect();
-        let parents = parents(&nodes);
-        let mut first_child = vec![0; nodes.len() + 2];
-        for &parent in &parents {
+        // A tree of more nodes does not fit into memory.
+        let mut first_child = vec![0_u32; nodes.len() + 2];
+        for parent in parents(&nodes) {
             first_child[parent + 1] += 1;
         }
         for node in 0..=nodes.len() {
             first_child[node + 1] += first_child[node];
         }
-        let mut next = first_child.clone();
         let mut children = vec![0; nodes.len()];
-        for (place, &parent) in parents.iter().enumerate() {
-            children[next[parent]] = place + 1;
-            next[parent] += 1;
+        // While the table is filled, each counts up to where the next begins.
+        for (place, parent) in (1..).zip(parents(&nodes)) {
+            children[first_child[parent] as usize] = place;
+            first_child[parent] += 1;
         }
+        first_child.rotate_right(1);
+        first_child[0] = 0;
         let mut blocks = 1_u64;
         let mut first_blocks = Vec::with_capacity(nodes.len());
         let mut structure_bytes = INODE_BYTES;
@@ -182,8 +184,8 @@ impl<'tree> Layout<'tree> {
         table: &mut Table<'_, '_, W>,
     ) -> Result<(), Error> {
         for &child in &self.children {
-            let name = self.nodes[child - 1].0.name();
-            table.put(&(ROOT_INODE + child as u64).to_le_bytes())?;
+            let name = self.nodes[child as usize - 1].0.name();
+            table.put(&(ROOT_INODE + u64::from(child)).to_le_bytes())?;
             put_counted(table, name)?;
         }
         for (_, node) in &self.nodes {
@@ -195,7 +197,7 @@ impl<'tree> Layout<'tree> {
             table,
             0,
             MODE_DIRECTORY,
-            self.first_child[0] as u64,
+            u64::from(self.first_child[0]),
             self.child_count(0),
         )?;
         let mut symlink = 0;
@@ -203,7 +205,7 @@ impl<'tree> Layout<'tree> {
             let (mode, data, count) = match node {
                 Node::Directory { .. } => (
                     MODE_DIRECTORY,
-                    self.first_child[place] as u64,
+                    u64::from(self.first_child[place]),
                     self.child_count(place),
                 ),
                 Node::File { size_bytes, .. } => {
@@ -220,7 +222,7 @@ impl<'tree> Layout<'tree> {
     }
 
     fn child_count(&self, node: usize) -> u64 {
-        (self.first_child[node + 1] - self.first_child[node]) as u64
+        u64::from(self.first_child[node + 1] - self.first_child[node])
     }
 
     fn put_inode<W: Write + Seek>(
@@ -238,15 +240,14 @@ impl<'tree> Layout<'tree> {
 }
 
 /// The parent of each node; the tree's order makes the ancestors of a node a stack.
-fn parents(nodes: &[(&GuestPath, &Node)]) -> Vec<usize> {
+fn parents(nodes: &[(&GuestPath, &Node)]) -> impl Iterator<Item = usize> {
     let mut open: Vec<usize> = Vec::new();
-    let mut parents = Vec::with_capacity(nodes.len());
-    for (place, (path, _)) in (1..).zip(nodes) {
+    (1..).zip(nodes).map(move |(place, (path, _))| {
         open.truncate(path.depth() - 1);
-        parents.push(open.last().copied().unwrap_or(0));
+        let parent = open.last().copied().unwrap_or(0);
         open.push(place);
-    }
-    parents
+        parent
+    })
 }
 
 /// A length and the bytes; [`check_entry`] has seen that the length fits.
