@@ -7,8 +7,10 @@
 // The trees come from a fixed seed. Everything lies on one disk, with the sources in the page cache; what is measured and its
 // limits take turns. Our builds sync the image before they give it its name, and digest it; tar and cp do neither. A program of
 // the crate `compose` (its example of that name) does the work without the rest of Windlass, each time as a new process.
+//
+// With WINDLASS_BENCH_MEMORY=1 it also tries how much memory a file of 20 GiB (a hole) and a tree of 1,000,000 files take.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Figures, ROOT, median, packageVersion, progress } from "./lib/figures.mjs";
@@ -16,19 +18,34 @@ import { Figures, ROOT, median, packageVersion, progress } from "./lib/figures.m
 const ROUNDS = Number(process.env.WINDLASS_BENCH_ROUNDS ?? 5);
 const MIB = 1 << 20;
 const CASES = [
-  { name: "small", files: 10, bytes: 0.8 * MIB, full: "≤ 1 ×", one: "5 % or 30 ms", none: "3 % or 20 ms" },
-  { name: "node", files: 5_000, bytes: 40 * MIB, full: "≤ 1 ×", one: "5 % or 30 ms", none: "3 % or 20 ms" },
-  { name: "foam", files: 300, bytes: 379 * MIB, full: "≤ 1 ×", one: "5 % or 30 ms", none: "3 % or 20 ms" },
-  { name: "many", files: 46_104, bytes: 115 * MIB, full: "≤ 1 ×", one: "15 %", none: "10 %" },
+  { name: "small", files: 10, bytes: 0.8 * MIB, one: { ratio: 0.05, median: 30 }, none: { ratio: 0.03, median: 20 } },
+  { name: "node", files: 5_000, bytes: 40 * MIB, one: { ratio: 0.05, median: 30 }, none: { ratio: 0.03, median: 20 } },
+  { name: "foam", files: 300, bytes: 379 * MIB, one: { ratio: 0.05, median: 30 }, none: { ratio: 0.03, median: 20 } },
+  { name: "many", files: 46_104, bytes: 115 * MIB, one: { ratio: 0.15 }, none: { ratio: 0.1 } },
 ];
-// What a full build does, one after the other. It syncs from "digesting" on, beside the rest.
-const PHASES = [
-  ["planMs", "scanning and planning"],
-  ["layoutMs", "laying out"],
-  ["writeMs", "reading, digesting and writing files"],
-  ["digestMs", "digesting the image"],
-  ["finishMs", "list, record, waiting for the disk"],
-];
+const MEMORY_MIB = 64;
+// Where the time of a build goes, one after the other. The disk writes beside all of it; what comes before is the start of the
+// process.
+const PHASES = {
+  full: [
+    ["planMs", "scanning and planning"],
+    ["layoutMs", "laying out"],
+    ["writeMs", "reading, digesting and writing files"],
+    ["digestMs", "digesting the image, record, looking at the files once more"],
+    ["finishMs", "waiting for the disk"],
+  ],
+  one: [
+    ["planMs", "scanning and planning"],
+    ["layoutMs", "comparing with the record, reading what differs"],
+    ["writeMs", "writing to free space"],
+    ["digestMs", "digesting what was touched"],
+    ["finishMs", "record, journal, waiting for the disk"],
+  ],
+  none: [
+    ["planMs", "scanning and planning"],
+    ["layoutMs", "comparing with the record"],
+  ],
+};
 const KINDS = [
   { kind: "rofs", title: "OSv, ROFS" },
   { kind: "linux-ext4", title: "Linux, ext4" },
@@ -104,6 +121,72 @@ async function together(count, build) {
   return performance.now() - begun;
 }
 
+/** Removes an image with what lies beside it. */
+function forget(image, digests) {
+  for (const name of [image, `${image}.record`, `${image}.changes`, digests]) rmSync(name, { force: true });
+}
+
+/** An aim as people say it. */
+function words({ ratio, median }) {
+  const share = ratio >= 1 ? `≤ ${ratio} ×` : `${Math.round(ratio * 100)} %`;
+  return median ? `${share} or ${median} ms` : share;
+}
+
+function addPeak(figures, name, builds) {
+  const samples = builds.map(({ peakKib }) => peakKib / 1024);
+  figures.add({ name, unit: "MiB", samples, aim: `≤ ${MEMORY_MIB} MiB`, within: { median: MEMORY_MIB } });
+}
+
+/** A package with one file of 20 GiB, all of it a hole. */
+function makeHuge(root) {
+  mkdirSync(join(root, "meta"), { recursive: true });
+  writeFileSync(join(root, "meta/package.yaml"), "name: huge\ntitle: huge\nauthor: Windlass\n");
+  writeFileSync(join(root, "data"), "");
+  truncateSync(join(root, "data"), 20 * 1024 * MIB);
+  writeFileSync(join(root, "changes"), "");
+}
+
+/** A package with a million small files; names of a few, since it is the names that are counted. */
+function makeMillion(root) {
+  mkdirSync(join(root, "meta"), { recursive: true });
+  writeFileSync(join(root, "meta/package.yaml"), "name: million\ntitle: million\nauthor: Windlass\n");
+  let source;
+  for (let file = 0; file < 1_000_000; file++) {
+    const place = join(root, `d${Math.floor(file / 100_000)}`, `d${Math.floor(file / 1000) % 100}`);
+    if (file % 1000 === 0) mkdirSync(place, { recursive: true });
+    const path = join(place, `file-${file}`);
+    // A file system takes some ten thousand names of one file.
+    if (file % 20_000 === 0) writeFileSync((source = path), `content of ${file}`);
+    else linkSync(source, path);
+  }
+  writeFileSync(join(root, "changes"), "");
+}
+
+/** Builds and updates once, and says how much memory it took. */
+function tryMemory(figures, program, name, title, make) {
+  const root = join(folder, name);
+  progress(`${name}: making the tree`);
+  make(root);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
+  for (const { kind, title: guest } of KINDS) {
+    const [image, digests] = ["image", "digests"].map((end) => join(folder, `${name}.${kind}.${end}`));
+    const compose = () => {
+      const { time, stdout } = timed(program, [root, image, kind, digests]);
+      return { time, ...JSON.parse(stdout) };
+    };
+    for (const step of ["full", "one file changed", "nothing changed"]) {
+      progress(`${name}, ${guest}: ${step}`);
+      if (step === "one file changed") appendFileSync(join(root, "changes"), "changed");
+      const build = compose();
+      figures.add({ name: `${title}, ${guest}: ${step}`, samples: [build.time] });
+      addPeak(figures, "  memory at its peak", [build]);
+    }
+    forget(image, digests);
+  }
+  progress("");
+  rmSync(root, { recursive: true, force: true });
+}
+
 function timed(program, args) {
   const begun = performance.now();
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
@@ -134,18 +217,15 @@ try {
         if (build.manner !== manner) throw new Error(`${wanted.name}, ${title}: ${build.manner} instead of ${manner}: ${build.reason}`);
         return build;
       };
-      const [tars, copies, full, one, none, peaks, updatePeaks] = [[], [], [], [], [], [], []];
+      const [tars, copies] = [[], []];
+      const builds = { full: [], one: [], none: [] };
       let written = 0;
-      const phases = new Map(PHASES.map(([name]) => [name, []]));
       for (let round = 1; round <= ROUNDS; round++) {
         progress(`${wanted.name}, ${title}: round ${round} of ${ROUNDS}`);
         tars.push(timed("tar", ["-cf", out, "-C", root, "."]).time);
         rmSync(out);
-        for (const name of [image, `${image}.record`, `${image}.files.json`, digests]) rmSync(name, { force: true });
-        const first = expect(compose(), "Anew");
-        full.push(first.time);
-        peaks.push(first.peakKib / 1024);
-        for (const [name, samples] of phases) samples.push(first[name]);
+        forget(image, digests);
+        builds.full.push(expect(compose(), "Anew"));
         copies.push(timed("cp", ["--sparse=auto", "--reflink=never", image, out]).time);
         rmSync(out);
         // A file of another size, and of the same size.
@@ -153,35 +233,45 @@ try {
         if (round % 2) appendFileSync(path, "changed");
         else writeFileSync(path, Buffer.alloc(statSync(path).size, ++fill));
         const updated = expect(compose(), "Updated");
-        one.push(updated.time);
-        updatePeaks.push(updated.peakKib / 1024);
+        builds.one.push(updated);
         written = Math.max(written, updated.bytesWritten);
-        none.push(expect(compose(), "Unchanged").time);
+        builds.none.push(expect(compose(), "Unchanged"));
       }
       progress("");
+      const [full, one, none] = [builds.full, builds.one, builds.none].map((all) => all.map(({ time }) => time));
       const whole = { name: "full", samples: full };
-      figures.add({ name: `${wanted.name}, ${title}: full`, samples: full, limit: { name: "tar", samples: tars }, aim: wanted.full });
-      figures.add({ name: "  against a copy of the image", samples: full, limit: { name: "cp", samples: copies } });
-      for (const [name, title] of PHASES) figures.add({ name: `    ${title}`, samples: phases.get(name) });
-      figures.add({ name: `  one file changed (${(written / 1024).toFixed(0)} KiB written at most)`, samples: one, limit: whole, aim: wanted.one });
-      figures.add({ name: "  nothing changed", samples: none, limit: whole, aim: wanted.none });
-      figures.add({ name: "  memory at its peak, full", unit: "MiB", samples: peaks, aim: "≤ 64 MiB" });
-      figures.add({ name: "  memory at its peak, one file", unit: "MiB", samples: updatePeaks, aim: "≤ 64 MiB" });
+      const samples = { full, one, none };
+      const rows = {
+        full: { name: `${wanted.name}, ${title}: full`, limit: { name: "tar", samples: tars }, within: { ratio: 1 } },
+        one: { name: `  one file changed (${(written / 1024).toFixed(0)} KiB written at most)`, limit: whole, within: wanted.one },
+        none: { name: "  nothing changed", limit: whole, within: wanted.none },
+      };
+      for (const [kind, row] of Object.entries(rows)) {
+        figures.add({ ...row, samples: samples[kind], aim: words(row.within) });
+        if (kind === "full") figures.add({ name: "  against a copy of the image", samples: full, limit: { name: "cp", samples: copies } });
+        for (const [phase, title] of PHASES[kind]) figures.add({ name: `    ${title}`, samples: builds[kind].map((build) => build[phase]) });
+        figures.add({ name: "    processor time", samples: builds[kind].map(({ cpuMs }) => cpuMs) });
+        addPeak(figures, "    memory at its peak", builds[kind]);
+      }
       rmSync(image);
       const many = availableParallelism();
       const at = (index) => join(folder, `${wanted.name}.${kind}.${index}`);
       const build = (index) => [program, [root, at(index), kind, `${at(index)}.digests`]];
-      const forget = (count) => {
-        for (let index = 0; index < count; index++) for (const end of ["", ".record", ".files.json", ".digests"]) rmSync(`${at(index)}${end}`, { force: true });
+      const forgetAll = (count) => {
+        for (let index = 0; index < count; index++) forget(at(index), `${at(index)}.digests`);
       };
       const alone = await together(1, build);
-      forget(1);
+      forgetAll(1);
       const all = await together(many, build);
-      forget(many);
+      forgetAll(many);
       figures.add({ name: `  ${many} images at once`, samples: [all], limit: { name: "one after the other", samples: [many * alone] } });
       console.error(`${wanted.name}, ${title}: full ${median(full).toFixed(0)} ms, tar ${median(tars).toFixed(0)} ms, one ${median(one).toFixed(1)} ms, nothing ${median(none).toFixed(1)} ms`);
     }
     rmSync(root, { recursive: true, force: true });
+  }
+  if (process.env.WINDLASS_BENCH_MEMORY) {
+    tryMemory(figures, program, "huge", "a file of 20 GiB", makeHuge);
+    tryMemory(figures, program, "million", "1,000,000 files", makeMillion);
   }
   figures.finish();
 } finally {

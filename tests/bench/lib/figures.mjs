@@ -37,8 +37,11 @@ export class Figures {
     this.load = loadavg()[0];
   }
 
-  /** A figure from its samples; `limit` has a name and samples, too. `difference` compares by distance, not by ratio. */
-  add({ name, samples, unit = "ms", limit = null, aim = null, difference = false }) {
+  /**
+   * A figure from its samples; `limit` has a name and samples, too. `difference` compares by distance, not by ratio. `within`
+   * says the aim in numbers: it is met by a `ratio` to the limit, or by a `median`, that is no more than that.
+   */
+  add({ name, samples, unit = "ms", limit = null, aim = null, within = null, difference = false }) {
     const row = { name, unit, median: median(samples), samples, aim };
     if (limit) {
       row.limit = { name: limit.name, median: median(limit.samples), samples: limit.samples };
@@ -46,20 +49,21 @@ export class Figures {
       row.overhead = row.median - row.limit.median;
       row.compare = difference ? "overhead" : "ratio";
     }
+    if (within) row.met = row.ratio <= within.ratio || row.median <= within.median;
     this.#rows.push(row);
     return row;
   }
 
   /** Prints the table, and writes the JSON where WINDLASS_BENCH_JSON says. */
   finish() {
-    const cells = this.#rows.map(({ name, unit, median, samples, limit, ratio, overhead, compare, aim }) => {
+    const cells = this.#rows.map(({ name, unit, median, samples, limit, ratio, overhead, compare, aim, met }) => {
       const show = UNITS[unit];
       const range = `${show(Math.min(...samples))} – ${show(Math.max(...samples))}`;
       let against = "";
       if (limit) against = compare === "overhead" ? `${overhead < 0 ? "−" : "+"} ${show(Math.abs(overhead))}` : `${ratio.toFixed(2)} ×`;
-      return [name, show(median), range, limit ? `${limit.name}: ${show(limit.median)}` : "", against, aim ?? ""];
+      return [name, show(median), range, limit ? `${limit.name}: ${show(limit.median)}` : "", against, aim ?? "", met === undefined ? "" : met ? "met" : "missed"];
     });
-    const head = ["", "median", "least – most", "limit", "against it", "aim"];
+    const head = ["", "median", "least – most", "limit", "against it", "aim", ""];
     const widths = head.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column].length)));
     const line = (row) => row.map((cell, column) => cell.padEnd(widths[column])).join("  ").trimEnd();
     const { processor, cores, memoryGib, system } = machine();

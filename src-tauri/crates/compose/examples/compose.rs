@@ -60,8 +60,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .and_then(|peak| peak.trim().strip_suffix(" kB"))
         .unwrap_or("0")
         .trim();
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let cpu = Duration::try_from(cpu)?;
     println!(
-        r#"{{"manner":"{:?}","reason":{:?},"added":{},"changed":{},"removed":{},"bytesWritten":{},"sizeBytes":{},"planMs":{:.2},"layoutMs":{:.2},"writeMs":{:.2},"digestMs":{:.2},"finishMs":{:.2},"wholeMs":{:.2},"peakKib":{peak}}}"#,
+        r#"{{"manner":"{:?}","reason":{:?},"added":{},"changed":{},"removed":{},"bytesWritten":{},"sizeBytes":{},"planMs":{:.2},"layoutMs":{:.2},"writeMs":{:.2},"digestMs":{:.2},"finishMs":{:.2},"wholeMs":{:.2},"cpuMs":{:.2},"peakKib":{peak}}}"#,
         build.changes.manner,
         build.changes.reason.unwrap_or_default(),
         build.changes.added,
@@ -75,6 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ms(digest, finish),
         ms(finish, whole),
         whole.as_secs_f64() * 1e3,
+        cpu.as_secs_f64() * 1e3,
     );
     Ok(())
 }

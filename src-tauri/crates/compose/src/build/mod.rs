@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
@@ -242,6 +243,9 @@ fn build_anew(
     })
 }
 
+/// So many entries are worth a thread.
+const LARGE: usize = 256;
+
 /// An image that is made anew.
 struct Anew<'a> {
     plan: &'a Plan,
@@ -266,11 +270,13 @@ impl Anew<'_> {
         let (output, image) = (self.output, self.output.file());
         let known = digests::remembered(self.plan, self.digests);
         std::thread::scope(|scope| {
-            // The disk begins while there is still something to be read.
-            let (due, syncs) = sync_channel::<()>(1);
-            let early = scope.spawn(move || syncs.iter().try_for_each(|()| image.sync_data()));
             let mut writing = write::Writing::new(self.plan, Some(known), report, self.cancel);
-            writing.syncs = Some(due);
+            // The disk begins while there is still something to be read.
+            let early = (tree.total_bytes() >= write::SYNC_BYTES).then(|| {
+                let (due, syncs) = sync_channel::<()>(1);
+                writing.syncs = Some(due);
+                scope.spawn(move || syncs.iter().try_for_each(|()| image.sync_data()))
+            });
             let line = &self.command_line;
             write::write(self.plan, self.recipe, line, &tree, output, &mut writing)?;
             let mut known = writing.digests.take().unwrap_or_default();
@@ -280,7 +286,10 @@ impl Anew<'_> {
             // Some are not digested on the way; few, and large.
             digests::complete(self.plan, self.digests, &mut known, self.cancel)?;
             report.at(Step::Digest, content_bytes);
-            let sync = move || joined(early).and_then(|()| image.sync_data());
+            let sync = move || {
+                early.map_or(Ok(()), joined)?;
+                image.sync_data()
+            };
             self.complete(record, &known, sync, |step, bytes| {
                 report.at(step, content_bytes + bytes);
             })
@@ -303,11 +312,13 @@ impl Anew<'_> {
         let head = update::head(plan, recipe, line, self.digests, image, cancel)?;
         let (digest, mut changes) = std::thread::scope(|scope| {
             let sync = scope.spawn(sync);
-            let entries = scope.spawn(|| {
+            // Few are not worth a thread.
+            let is_large = plan.entries().len() >= LARGE;
+            let entries = Beside::start(scope, is_large, || {
                 let (previous, started) = (self.previous, self.started);
                 write_entries(record, &head, &self.wanted, known, previous, started)
             });
-            let check = scope.spawn(|| {
+            let check = Beside::start(scope, is_large, || {
                 digests::check_unchanged(plan, Files::All, cancel)?;
                 remember(plan, known, self.digests, self.started);
                 if let Err(error) = self.digests.save() {
@@ -318,12 +329,12 @@ impl Anew<'_> {
             });
             let digested = |bytes| report(Step::Digest, bytes);
             let parts = parts::of_file(image, size_bytes, digested, cancel).map_err(failed)?;
-            let (writer, changes) = joined(entries).map_err(failed)?;
+            let (writer, changes) = entries.end().map_err(failed)?;
             writer
                 .finish(&parts)
                 .and_then(|()| record.sync_data())
                 .map_err(failed)?;
-            joined(check)?;
+            check.end()?;
             report(Step::Finish, size_bytes);
             joined(sync).map_err(failed)?;
             Ok::<_, Error>((subtree::whole(&parts, size_bytes), changes))
@@ -358,7 +369,34 @@ fn write_entries<'a>(
     Ok((writer, tally.finish()))
 }
 
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+/// Work that is done by another thread, or was done at once.
+enum Beside<'scope, T> {
+    Thread(ScopedJoinHandle<'scope, T>),
+    Done(T),
+}
+
+impl<'scope, T: Send + 'scope> Beside<'scope, T> {
+    fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        has_thread: bool,
+        work: impl FnOnce() -> T + Send + 'scope,
+    ) -> Self {
+        if has_thread {
+            Self::Thread(scope.spawn(work))
+        } else {
+            Self::Done(work())
+        }
+    }
+
+    fn end(self) -> T {
+        match self {
+            Self::Thread(thread) => joined(thread),
+            Self::Done(done) => done,
+        }
+    }
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -31,7 +31,7 @@ const EXT4_BYTES: u64 = 8 << 20;
 const DISK_START_BYTES: u64 = 2 << 20;
 
 /// After so many bytes the disk begins to write.
-const SYNC_BYTES: u64 = 32 << 20;
+pub(super) const SYNC_BYTES: u64 = 32 << 20;
 
 /// How large an image will be, about.
 #[derive(Debug, Clone, Copy)]
