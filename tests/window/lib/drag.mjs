@@ -94,7 +94,7 @@ export async function dragOut(window, element, folder) {
         break;
       } catch (error) {
         await pointer("mouseup", 1);
-        if (attempt === 3) throw error;
+        if (attempt === 5) throw error;
         await sleep(500);
       }
     }
