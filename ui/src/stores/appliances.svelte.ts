@@ -4,6 +4,7 @@ import { m } from "../messages/messages.js";
 import { Collection } from "./collection.svelte";
 import { dialogs } from "./dialogs.svelte";
 import { jobs } from "./jobs.svelte";
+import { machines } from "./machines.svelte";
 import { navigation } from "./navigation.svelte";
 import { toasts } from "./toasts.svelte";
 
@@ -26,10 +27,20 @@ class Appliances extends Collection<Appliance> {
     });
   }
 
+  /** Builds when needed, starts several machines of one image, and leads to the list of machines. */
+  runSeveral(appliance: Appliance, count: number, group: string | null): Promise<boolean> {
+    return dialogs.attempt(m.error_running({ name: appliance.title }), async () => {
+      if (!(await machines.enoughMemory([], appliance.id, count))) return;
+      jobs.follow(await backend.applianceRunSeveral(appliance.id, count, group));
+      navigation.go({ at: "machines" });
+    });
+  }
+
   /** Builds when needed, starts, and leads to the console as soon as there is a machine. */
   run(appliance: Appliance): Promise<boolean> {
     return dialogs.attempt(m.error_running({ name: appliance.title }), async () => {
       const from = navigation.place;
+      if (!(await machines.enoughMemory([], appliance.id))) return;
       const machine = await jobs.produced(await backend.applianceRun(appliance.id));
       // Whoever has gone elsewhere meanwhile is not dragged away.
       const stayed =

@@ -1,12 +1,21 @@
 /** The machines of this computer, and what can be done with them. */
-import { backend, on, type Machine } from "../backend";
+import { backend, on, type GroupPlace, type Machine } from "../backend";
+import { formatBytes } from "../format";
 import { m } from "../messages/messages.js";
 import { hasEnded, isAlive } from "../words";
 import { Collection } from "./collection.svelte";
 import { dialogs } from "./dialogs.svelte";
 import { navigation } from "./navigation.svelte";
+import { toasts } from "./toasts.svelte";
 
-export type MachineAction = "start" | "pause" | "resume" | "stop" | "kill" | "delete";
+export type MachineAction = "start" | "pause" | "resume" | "stop" | "restart" | "kill" | "delete";
+
+/** Machines that start and stop as one. */
+export interface Group {
+  name: string;
+  /** In the order in which they start. */
+  machines: Machine[];
+}
 
 /** Whether an action makes sense in the state that the machine is in. */
 export function canDo(machine: Machine, action: MachineAction): boolean {
@@ -14,6 +23,7 @@ export function canDo(machine: Machine, action: MachineAction): boolean {
     case "start":
       return machine.state === "created" || hasEnded(machine.state);
     case "pause":
+    case "restart":
       return machine.state === "running";
     case "resume":
       return machine.state === "paused";
@@ -36,6 +46,20 @@ class Machines extends Collection<Machine> {
     super(() => backend.machineList());
   }
 
+  /** All groups, by name. */
+  readonly groups = $derived.by(() => {
+    const groups = new Map<string, Machine[]>();
+    for (const machine of this.items)
+      if (machine.group)
+        groups.set(machine.group.name, [...(groups.get(machine.group.name) ?? []), machine]);
+    return [...groups]
+      .map(([name, machines]): Group => ({
+        name,
+        machines: machines.toSorted((a, b) => (a.group?.order ?? 0) - (b.group?.order ?? 0)),
+      }))
+      .toSorted((a, b) => a.name.localeCompare(b.name));
+  });
+
   readonly alive = $derived(this.items.filter((machine) => isAlive(machine.state)).length);
 
   listen(): () => void {
@@ -49,7 +73,85 @@ class Machines extends Collection<Machine> {
   async act(targets: Machine[], action: MachineAction): Promise<void> {
     const able = targets.filter((machine) => canDo(machine, action));
     if (able.length === 0 || !(await this.#confirmed(able, action))) return;
+    if (action === "start" && !(await this.enoughMemory(able))) return;
     await Promise.all(able.map((machine) => this.#actOnOne(machine, action)));
+  }
+
+  /** Whether there is the memory to start machines, or the user wants it all the same. */
+  async enoughMemory(targets: Machine[], appliance?: string, count = 1): Promise<boolean> {
+    const ids = targets.map(({ id }) => id);
+    const short = await backend
+      .machineMemoryShortage(ids, appliance ?? null, count)
+      .catch(() => null);
+    if (!short) return true;
+    const size = (mib: number) => formatBytes(mib * 1024 * 1024);
+    return dialogs.confirm(
+      m.memory_short_title(),
+      m.memory_short_body({
+        wanted: size(short.wantedMib),
+        running: size(short.runningMib),
+        total: size(short.totalMib),
+        available: size(short.availableMib),
+      }),
+      m.start_anyway(),
+    );
+  }
+
+  /** Starts, stops or deletes a group as one. */
+  async actOnGroup(group: Group, action: "start" | "stop" | "delete"): Promise<void> {
+    const name = group.name;
+    const count = group.machines.length;
+    if (action === "delete") {
+      const body = m.delete_machine_body({ count });
+      if (!(await dialogs.confirm(m.delete_group_title({ name, count }), body, m.delete()))) return;
+    }
+    if (action === "start") {
+      const resting = group.machines.filter((machine) => canDo(machine, "start"));
+      if (!(await this.enoughMemory(resting))) return;
+    }
+    const ids = group.machines.map(({ id }) => id);
+    this.busy = new Set([...this.busy, ...ids]);
+    const failed = {
+      start: m.error_starting,
+      stop: m.error_stopping,
+      delete: m.error_deleting,
+    }[action]({ name });
+    const call = {
+      start: backend.groupStart,
+      stop: backend.groupStop,
+      delete: backend.groupDelete,
+    }[action];
+    await dialogs.attempt(failed, () => call(name));
+    this.busy = new Set([...this.busy].filter((id) => !ids.includes(id)));
+  }
+
+  /** Puts machines into a group, or takes them out of theirs. */
+  setGroup(targets: Machine[], place: GroupPlace | null): Promise<boolean> {
+    return dialogs.attempt(m.error_grouping(), async () => {
+      for (const machine of targets) {
+        await backend.machineGroup(machine.id, place);
+        this.put({ ...(this.get(machine.id) ?? machine), group: place });
+      }
+    });
+  }
+
+  /** Makes a machine that is as this one, and leads to it. */
+  clone(machine: Machine, name: string, withChanges: boolean): Promise<boolean> {
+    return dialogs.attempt(m.error_cloning({ name: machine.name }), async () => {
+      const clone = await backend.machineClone(machine.id, name, withChanges);
+      this.put(clone);
+      navigation.go({ at: "machine", id: clone.id, tab: "console" });
+    });
+  }
+
+  /** Saves what a report of trouble needs. */
+  saveDebugBundle(machine: Machine): Promise<boolean> {
+    return dialogs.attempt(m.error_saving_bundle(), async () => {
+      const path = await backend.pickSavePath(`${machine.name}-debug.zip`);
+      if (path === null) return;
+      await backend.machineDebugBundle(machine.id, path);
+      toasts.show(m.bundle_saved());
+    });
   }
 
   rename(machine: Machine, name: string): Promise<boolean> {
@@ -66,6 +168,7 @@ class Machines extends Collection<Machine> {
       pause: backend.machinePause,
       resume: backend.machineResume,
       stop: backend.machineStop,
+      restart: backend.machineRestart,
       kill: backend.machineKill,
       delete: backend.machineDelete,
     }[action];
@@ -103,6 +206,7 @@ class Machines extends Collection<Machine> {
       pause: m.error_pausing,
       resume: m.error_resuming,
       stop: m.error_stopping,
+      restart: m.error_restarting,
       kill: m.error_killing,
       delete: m.error_deleting,
     }[action]({ name });

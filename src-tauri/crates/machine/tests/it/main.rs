@@ -15,6 +15,7 @@ mod console;
 mod display;
 mod ending;
 mod lifecycle;
+mod many;
 mod networks;
 mod osv;
 mod ports;

@@ -9,7 +9,7 @@ use windlass_machine::{MachineState, Machines};
 use crate::{Home, IDLE, POWER_OFF, guest, host, kill, state_when, status_when, story};
 
 /// Names the home that a process started by these tests works on.
-const HOME: &str = "WINDLASS_TEST_OWNER_HOME";
+pub(crate) const HOME: &str = "WINDLASS_TEST_OWNER_HOME";
 
 /// Not a test of its own: the body of the process that the tests below start and kill.
 #[tokio::test]
