@@ -170,7 +170,7 @@ async fn slow_whoever_dies_at_whatever_moment_the_machine_is_found_as_it_is() {
         let chance = RandomState::new().hash_one(round);
         let (owner_dies, qemu_dies) = [(true, false), (true, true), (false, true)][round % 3];
         let mut owner = start_owner(&home);
-        sleep(Duration::from_millis(chance % 900)).await;
+        sleep(Duration::from_millis(100 + chance % 1100)).await;
         if qemu_dies {
             for pid in qemus(&home) {
                 kill(pid, Signal::KILL);
