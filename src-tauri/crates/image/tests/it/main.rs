@@ -12,6 +12,7 @@
 )]
 
 mod convert;
+mod convert_ends;
 mod corrupt;
 mod export;
 mod ext4;
