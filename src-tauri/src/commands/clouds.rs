@@ -7,7 +7,7 @@ use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::clouds::{
     Cloud, CloudCheck, CloudForm, CloudImage, CloudImageFilter, CloudImported, CloudQuota,
-    PushOptions,
+    CloudServer, CloudServerAction, CloudThing, DeployChoices, DeployOptions, PushOptions,
 };
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
@@ -157,4 +157,98 @@ pub async fn cloud_image_push(
     options: PushOptions,
 ) -> Result<Job> {
     workshop.inner().start_push_image(id, &image, options)
+}
+
+/// What can be chosen to deploy an image; with `remote`, the image is one of the cloud.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_deploy_choices(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    image: String,
+    remote: bool,
+) -> Result<DeployChoices> {
+    workshop.deploy_choices(id, &image, remote).await
+}
+
+/// Deploys an image, as a job.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_deploy(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    image: String,
+    options: DeployOptions,
+) -> Result<Job> {
+    workshop.inner().start_deploy(id, &image, options)
+}
+
+/// The servers of a cloud; those that Windlass made, with `ours`.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_servers(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    ours: bool,
+) -> Result<Vec<CloudServer>> {
+    workshop.cloud_servers(id, ours).await
+}
+
+/// The end of what a server said on its console.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_log(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    server: String,
+    lines: Option<u32>,
+) -> Result<String> {
+    workshop.cloud_server_log(id, &server, lines).await
+}
+
+/// Does something with a server.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_act(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    server: String,
+    action: CloudServerAction,
+) -> Result<()> {
+    workshop.act_on_cloud_server(id, &server, action).await
+}
+
+/// Deletes a server, and with the last of a deployment what was made for it.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_delete(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    server: String,
+) -> Result<()> {
+    workshop.delete_cloud_server(id, &server).await
+}
+
+/// What Windlass made in a cloud.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_leftovers(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+) -> Result<Vec<CloudThing>> {
+    workshop.cloud_leftovers(id, None).await
+}
+
+/// Takes away what Windlass made in a cloud, as a job.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_cleanup(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    deployment: Option<String>,
+    with_images: bool,
+) -> Result<Job> {
+    workshop
+        .inner()
+        .start_cloud_cleanup(id, deployment, with_images)
 }

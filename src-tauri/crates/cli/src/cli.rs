@@ -9,9 +9,9 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, cloud, collect, compose, config, doctor, fetch, graph, image, images, info, job,
-    kernel, library, machine, manifest, network, pack, package, packages, registry, remote, run,
-    runtime, sample, search, settings, study, volume,
+    appliance, cloud, collect, compose, config, deploy, doctor, fetch, graph, image, images, info,
+    job, kernel, library, machine, manifest, network, pack, package, packages, registry, remote,
+    run, runtime, sample, search, server, settings, study, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -75,6 +75,16 @@ pub(crate) enum Verb {
     /// Clouds (OpenStack): profiles, what is there, what is wrong
     #[command(subcommand)]
     Cloud(cloud::Verb),
+    /// Deploy an image to a cloud: send it, and make servers of it
+    Deploy(Box<deploy::Deploy>),
+    /// Servers of clouds
+    #[command(subcommand)]
+    Server(server::Verb),
+    /// Take away what Windlass made in a cloud; images stay, unless they are asked for
+    Cleanup(deploy::Cleanup),
+    /// OpenStack as Capstan has it
+    #[command(subcommand, visible_alias = "openstack")]
+    Stack(deploy::Stack),
     /// The library: what is held on this computer
     #[command(subcommand)]
     Library(library::Verb),
@@ -265,6 +275,10 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Import(verb) => verb.run(context).await,
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Cloud(verb) => verb.run(context).await,
+        Verb::Deploy(verb) => verb.run(context).await,
+        Verb::Server(verb) => verb.run(context).await,
+        Verb::Cleanup(verb) => verb.run(context).await,
+        Verb::Stack(verb) => verb.run(context).await,
         Verb::Library(verb) => verb.run(context).await,
         Verb::Capstan(verb) => verb.run(context).await,
         Verb::Runtime(verb) => verb.run(context),

@@ -18,7 +18,11 @@
 //! This crate knows no database and no window, and keeps no secret longer than a session lives.
 
 pub mod check;
+pub mod compute;
+pub mod deploy;
 pub mod images;
+pub mod leftovers;
+pub mod network;
 pub mod profile;
 pub mod quota;
 pub mod session;

@@ -62,6 +62,7 @@ impl Push {
             visibility: self.visibility,
             tags: self.tag,
             min_memory_mib: self.memory,
+            min_disk_gib: None,
             properties: self
                 .property
                 .into_iter()

@@ -10,6 +10,7 @@
     reason = "a test says what it expects by failing, and what it skips by printing"
 )]
 
+mod deploy;
 mod images;
 mod lab;
 mod profiles;

@@ -37,6 +37,8 @@ pub struct PushOptions {
     pub tags: Vec<String>,
     /// The least memory that it runs in, in MiB.
     pub min_memory_mib: Option<u32>,
+    /// The smallest disk of a server, in GiB; that of the image, where nothing is said.
+    pub min_disk_gib: Option<u32>,
     /// Properties, beside and instead of those for its guest.
     pub properties: BTreeMap<String, String>,
 }
@@ -305,7 +307,10 @@ impl Workshop {
             path: prepared.path.clone(),
             name: name.clone(),
             disk_format: word(format)?.to_owned(),
-            min_disk_gib: prepared.disk_bytes.div_ceil(GIB),
+            min_disk_gib: prepared
+                .disk_bytes
+                .div_ceil(GIB)
+                .max(options.min_disk_gib.unwrap_or(0).into()),
             min_ram_mib: options.min_memory_mib.unwrap_or(0).into(),
             visibility: options.visibility.clone(),
             tags: options.tags.clone(),

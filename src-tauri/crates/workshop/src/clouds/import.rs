@@ -74,6 +74,20 @@ impl Workshop {
         self.take_over(vec![found]).await
     }
 
+    /// Takes over the cloud that variables like `OS_AUTH_URL` name, from wherever they come.
+    ///
+    /// # Errors
+    /// `NotFound` where they name none.
+    pub async fn import_cloud_words(&self, words: Vec<(String, String)>) -> Result<Vec<Cloud>> {
+        let Some(found) = read_environment(words)? else {
+            return Err(
+                AppError::new(ErrorKind::NotFound, "It is not said which cloud is meant")
+                    .hinted("Name one with --cloud, or set OS_AUTH_URL and what goes with it"),
+            );
+        };
+        self.take_over(vec![found]).await
+    }
+
     async fn take_over(&self, found: Vec<Imported>) -> Result<Vec<Cloud>> {
         let mut clouds = Vec::new();
         for Imported { profile, secrets } in found {

@@ -5,14 +5,16 @@
 //!        └───────────┬───────────────┘
 //!                 session, kept while the profile stays as it is
 //!                    │
-//!     check, quotas, images ◄┴► cloud_item: written before anything is made there
+//!     check, quotas, images, servers ◄┴► cloud_item: written before anything is made there
 //! ```
 
 mod check;
+mod deploy;
 mod images;
 mod import;
 mod model;
 mod secrets;
+mod servers;
 mod store;
 
 use std::collections::HashMap;
@@ -21,11 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use windlass_cloud::profile::AuthType;
 use windlass_cloud::{Error as CloudError, Profile, Secrets, Session, quota};
 
+pub use deploy::{CloudFlavor, CloudThing, DeployChoices, DeployOptions};
 pub use images::{CloudImageFilter, PushOptions};
 pub use model::{
     Cloud, CloudAuth, CloudCheck, CloudCheckStep, CloudForm, CloudImage, CloudImported, CloudQuota,
     CloudSecret,
 };
+pub use servers::{CloudServer, CloudServerAction};
 
 use self::store::Record;
 use crate::Workshop;

@@ -135,6 +135,15 @@ pub(crate) struct Item {
     pub(crate) remote_id: Option<String>,
 }
 
+/// The same, with when it was written down (RFC 3339).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) id: String,
+    pub(crate) deployment: Option<String>,
+    pub(crate) remote_id: Option<String>,
+    pub(crate) made_at: String,
+}
+
 /// Writes that something is about to be made.
 pub(crate) fn intend(database: &Database, item: &Item) -> Result<()> {
     database.lock().execute(
@@ -159,4 +168,47 @@ pub(crate) fn forget(database: &Database, id: &str) -> Result<()> {
         .lock()
         .execute("DELETE FROM cloud_item WHERE id = ?1", [id])?;
     Ok(())
+}
+
+/// Writes the id that something has there.
+pub(crate) fn made(database: &Database, id: &str, remote_id: &str) -> Result<()> {
+    database.lock().execute(
+        "UPDATE cloud_item SET remote_id = ?2 WHERE id = ?1",
+        (id, remote_id),
+    )?;
+    Ok(())
+}
+
+/// Forgets what has this id there.
+pub(crate) fn forget_remote(database: &Database, cloud_id: u32, remote_id: &str) -> Result<()> {
+    database.lock().execute(
+        "DELETE FROM cloud_item WHERE cloud_id = ?1 AND remote_id = ?2",
+        (cloud_id, remote_id),
+    )?;
+    Ok(())
+}
+
+/// Forgets all of a deployment.
+pub(crate) fn forget_deployment(database: &Database, deployment: &str) -> Result<()> {
+    database
+        .lock()
+        .execute("DELETE FROM cloud_item WHERE deployment = ?1", [deployment])?;
+    Ok(())
+}
+
+/// What was made, or may have been, in a cloud.
+pub(crate) fn items(database: &Database, cloud_id: u32) -> Result<Vec<Known>> {
+    let connection = database.lock();
+    let mut statement = connection.prepare_cached(
+        "SELECT id, deployment, remote_id, made_at FROM cloud_item WHERE cloud_id = ?1 ORDER BY made_at, id",
+    )?;
+    let items = statement.query_map([cloud_id], |row| {
+        Ok(Known {
+            id: row.get(0)?,
+            deployment: row.get(1)?,
+            remote_id: row.get(2)?,
+            made_at: row.get(3)?,
+        })
+    })?;
+    Ok(items.collect::<rusqlite::Result<_>>()?)
 }

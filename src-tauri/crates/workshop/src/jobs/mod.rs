@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use reporter::Reporter;
 
 use crate::Workshop;
-use crate::clouds::PushOptions;
+use crate::clouds::{DeployOptions, PushOptions};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
 use crate::images::{ConvertOptions, ImageFormat, ListKind};
@@ -103,6 +103,10 @@ pub enum JobKind {
     PushImage,
     /// Fetches an image from a cloud.
     FetchImage,
+    /// Makes servers of an image in a cloud.
+    Deploy,
+    /// Takes away what was made in a cloud.
+    CleanUp,
 }
 
 /// Where a job stands.
@@ -297,6 +301,15 @@ pub enum Request {
         image: String,
         /// How it is sent.
         options: PushOptions,
+    },
+    /// Make servers of an image in a cloud.
+    Deploy {
+        /// The cloud's id.
+        cloud: u32,
+        /// The image.
+        image: String,
+        /// How it is deployed.
+        options: Box<DeployOptions>,
     },
     /// Write lists of what is in a build.
     ExportLists {
@@ -568,6 +581,11 @@ impl Workshop {
                 image,
                 options,
             }) => self.start_push_image(cloud, &image, options),
+            Some(Request::Deploy {
+                cloud,
+                image,
+                options,
+            }) => self.start_deploy(cloud, &image, *options),
             Some(Request::ExportLists {
                 build,
                 folder,
