@@ -179,6 +179,22 @@ export const commands = {
 	cloudImageFetch: (id: number, image: string, path: string) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_image_fetch", { id, image, path })),
 	/**  Sends an image to a cloud, as a job. */
 	cloudImagePush: (id: number, image: string, options: PushOptions) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_image_push", { id, image, options })),
+	/**  What can be chosen to deploy an image; with `remote`, the image is one of the cloud. */
+	cloudDeployChoices: (id: number, image: string, remote: boolean) => typedError<DeployChoices, AppError>(__TAURI_INVOKE("cloud_deploy_choices", { id, image, remote })),
+	/**  Deploys an image, as a job. */
+	cloudDeploy: (id: number, image: string, options: DeployOptions) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_deploy", { id, image, options })),
+	/**  The servers of a cloud; those that Windlass made, with `ours`. */
+	cloudServers: (id: number, ours: boolean) => typedError<CloudServer[], AppError>(__TAURI_INVOKE("cloud_servers", { id, ours })),
+	/**  The end of what a server said on its console. */
+	cloudServerLog: (id: number, server: string, lines: number | null) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_log", { id, server, lines })),
+	/**  Does something with a server. */
+	cloudServerAct: (id: number, server: string, action: CloudServerAction) => typedError<null, AppError>(__TAURI_INVOKE("cloud_server_act", { id, server, action })),
+	/**  Deletes a server, and with the last of a deployment what was made for it. */
+	cloudServerDelete: (id: number, server: string) => typedError<null, AppError>(__TAURI_INVOKE("cloud_server_delete", { id, server })),
+	/**  What Windlass made in a cloud. */
+	cloudLeftovers: (id: number) => typedError<CloudThing[], AppError>(__TAURI_INVOKE("cloud_leftovers", { id })),
+	/**  Takes away what Windlass made in a cloud, as a job. */
+	cloudCleanup: (id: number, deployment: string | null, withImages: boolean) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_cleanup", { id, deployment, withImages })),
 	/**  What keeps passwords and keys here, and whether it wants a passphrase. */
 	secretsBackend: () => typedError<Backend, AppError>(__TAURI_INVOKE("secrets_backend")),
 	/**  Opens the file of secrets with its passphrase; the first one makes it. */
@@ -704,6 +720,22 @@ export type CloudCheckStep = {
 	hint: string | null,
 };
 
+/**  A flavor, and whether it is large enough. */
+export type CloudFlavor = {
+	/**  Its name. */
+	name: string,
+	/**  Virtual processors. */
+	vcpus: number,
+	/**  Memory in MiB. */
+	memoryMib: number,
+	/**  Its disk in GiB; with 0, as large as the image. */
+	diskGib: number,
+	/**  What is too small of it, in words. */
+	lacks: string | null,
+	/**  Whether it is the smallest that fits. */
+	proposed: boolean,
+};
+
 /**  What the user says of a cloud. */
 export type CloudForm = {
 	/**  Its name for people. */
@@ -817,6 +849,67 @@ export type CloudSecret =
 /**  The secret. */
 secret: string };
 
+/**  A server of a cloud. */
+export type CloudServer = {
+	/**  Its id. */
+	id: string,
+	/**  Its name. */
+	name: string,
+	/**  Where it stands, in Nova's word: `ACTIVE`, `BUILD`, `SHUTOFF`, `ERROR`, … */
+	status: string,
+	/**  What is being done with it. */
+	task: string | null,
+	/**  Addresses in its networks. */
+	fixed: string[],
+	/**  Addresses by which it is reached from outside. */
+	floating: string[],
+	/**  The id of its image. */
+	image: string | null,
+	/**  The name of its flavor. */
+	flavor: string | null,
+	/**  When it was made (RFC 3339). */
+	made: string,
+	/**  The deployment that it belongs to, where Windlass made it. */
+	deployment: string | null,
+	/**  Why it failed, in Nova's words. */
+	fault: string | null,
+};
+
+/**  What can be done with a server. */
+export type CloudServerAction = 
+/**  Starts it. */
+"start" | 
+/**  Asks its guest to stop. */
+"stop" | 
+/**  Asks its guest to start anew. */
+"reboot" | 
+/**  Starts it anew, as if by its button. */
+"hardReboot" | 
+/**  Holds it in memory. */
+"pause" | 
+/**  Lets it go on. */
+"unpause" | 
+/**  Puts it to disk. */
+"suspend" | 
+/**  Brings it back. */
+"resume" | 
+/**  Frees what it takes, and keeps what it is. */
+"shelve" | 
+/**  Brings it back. */
+"unshelve";
+
+/**  Something that Windlass made in a cloud. */
+export type CloudThing = {
+	/**  What sort of thing. */
+	kind: string,
+	/**  Its id there. */
+	id: string,
+	/**  Its name, or its address. */
+	name: string,
+	/**  The deployment that it belongs to. */
+	deployment: string | null,
+};
+
 /**  A cloud appeared, changed, or was tried. */
 export type CloudsChanged = null;
 
@@ -916,6 +1009,64 @@ accessKey: string;
 secretKey: string; 
 /**  The region that requests are signed for. */
 region: string };
+
+/**  What can be chosen for a deployment. */
+export type DeployChoices = {
+	/**  What the servers would be called. */
+	name: string,
+	/**  The least memory of the appliance, in MiB. */
+	memoryMib: number,
+	/**  Flavors, the smallest first. */
+	flavors: CloudFlavor[],
+	/**  Networks that servers can be in. */
+	networks: string[],
+	/**  Networks that floating addresses come from. */
+	external: string[],
+	/**  Names of key pairs. */
+	keys: string[],
+	/**  Availability zones. */
+	zones: string[],
+	/**  Ports of the appliance. */
+	ports: Port[],
+	/**  The project's shares. */
+	quotas: CloudQuota[],
+};
+
+/**  How an image is deployed. */
+export type DeployOptions = {
+	/**  The servers' name; that of the image, where nothing is said. */
+	name?: string | null,
+	/**  How many servers. */
+	count?: number,
+	/**  Whether the image is one of the cloud, by name or id, and nothing is sent. */
+	remote?: boolean,
+	/**  The flavor; the smallest that fits, where nothing is said. */
+	flavor?: string | null,
+	/**  The least memory, in MiB; that of the appliance, where nothing is said. */
+	memoryMib?: number | null,
+	/**  The network; the only one, where nothing is said. */
+	network?: string | null,
+	/**  Whether a new network is made, with subnet and router. */
+	newNetwork?: boolean,
+	/**  Whether each server gets an address by which it is reached from outside. */
+	floating?: boolean,
+	/**  Where such addresses come from; the only network outside, where nothing is said. */
+	external?: string | null,
+	/**  Ports that are let through; those of the appliance, where nothing is said. */
+	ports?: Port[] | null,
+	/**  The name of a key pair of the cloud. */
+	key?: string | null,
+	/**  The public half of a key of this computer. */
+	publicKey?: string | null,
+	/**  What the guests are told. */
+	userData?: string | null,
+	/**  The availability zone. */
+	zone?: string | null,
+	/**  Whether what was made stays where it fails. */
+	keep?: boolean,
+	/**  How the image is sent. */
+	push?: PushOptions,
+};
 
 /**  How dragging files out of the window ended. */
 export type DragEnd = 
@@ -1468,7 +1619,11 @@ export type JobKind =
 /**  Sends an image to a cloud. */
 "pushImage" | 
 /**  Fetches an image from a cloud. */
-"fetchImage";
+"fetchImage" | 
+/**  Makes servers of an image in a cloud. */
+"deploy" | 
+/**  Takes away what was made in a cloud. */
+"cleanUp";
 
 /**  Where a job stands. */
 export type JobState = 
@@ -2248,6 +2403,8 @@ export type PushOptions = {
 	tags?: string[],
 	/**  The least memory that it runs in, in MiB. */
 	minMemoryMib?: number | null,
+	/**  The smallest disk of a server, in GiB; that of the image, where nothing is said. */
+	minDiskGib?: number | null,
 	/**  Properties, beside and instead of those for its guest. */
 	properties?: { [key in string]: string },
 };
