@@ -302,6 +302,42 @@ proptest! {
     }
 }
 
+/// Names that isoinfo prints as they are, on a line of their own.
+fn plain_name() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof!["[a-c]{1,2}", "[a-zA-Z0-9_+-]([a-zA-Z0-9 ._+-]{0,60}[a-z])?"]
+        .prop_map(String::into_bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_tree_is_what_isoinfo_finds(tree in any_tree(plain_name(), plain_name())) {
+        let fits = tree.iter().all(|(path, node)| iso::check_entry(path, node).is_ok());
+        prop_assume!(fits);
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("any.iso");
+        fs::write(&image, written(&tree)).unwrap();
+        let list = said("isoinfo", &["-R", "-f", "-i"], &image);
+        let mut lines: Vec<&str> = list.lines().collect();
+        lines.sort_unstable();
+        let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_string()).collect();
+        let mut expected: Vec<&str> = paths.iter().map(String::as_str).collect();
+        expected.sort_unstable();
+        prop_assert_eq!(lines, expected);
+        for (path, content) in crate::trees::contents_of_tree(&tree) {
+            if let crate::trees::Content::File(bytes) = content {
+                let path = path.to_string();
+                let output = Command::new("isoinfo")
+                    .args(["-R", "-x", &path, "-i"])
+                    .arg(&image)
+                    .output()
+                    .unwrap();
+                prop_assert_eq!(output.stdout, bytes, "{}", path);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_iso_is_no_larger_than_it_must_be() {
     let mut tree = Tree::new();
