@@ -2,7 +2,7 @@
 
 use windlass_workshop::appliances::{EnvValue, Port};
 use windlass_workshop::guests::{GuestOs, Protocol, RootFs};
-use windlass_workshop::volumes::VolumeMount;
+use windlass_workshop::volumes::{SharedFolder, VolumeMount};
 
 /// A guest, as flags spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -120,6 +120,17 @@ pub(crate) fn volume_mount(text: &str) -> Result<VolumeMount, String> {
         volume: volume.to_owned(),
         path: path.map(str::to_owned),
     })
+}
+
+/// `FOLDER:/PATH`; the folder may have colons.
+pub(crate) fn share(text: &str) -> Result<SharedFolder, String> {
+    match text.rsplit_once(":/") {
+        Some((folder, path)) if !folder.is_empty() && !path.is_empty() => Ok(SharedFolder {
+            folder: folder.into(),
+            path: format!("/{path}"),
+        }),
+        _ => Err("a share is FOLDER:/PATH, such as data:/data".to_owned()),
+    }
 }
 
 /// `HOST:GUEST`, `:GUEST` or `GUEST` (a free port is chosen), each with `/udp` or `/tcp`.

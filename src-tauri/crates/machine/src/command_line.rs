@@ -65,6 +65,7 @@ impl CommandLine {
             line.disk(index, disk, launch);
         }
         line.network(launch);
+        line.shares(launch);
         line.monitors_and_console(launch);
         line.display(launch);
         line.agent(launch);
@@ -94,7 +95,17 @@ impl CommandLine {
         if probe.sandbox {
             self.option("-sandbox", SANDBOX);
         }
-        self.option("-machine", "pc");
+        if spec.shares.is_empty() {
+            self.option("-machine", "pc");
+        } else {
+            // What virtiofsd reads and writes.
+            let memory = format!(
+                "memory-backend-memfd,id=memory,size={}M,share=on",
+                spec.memory_mib
+            );
+            self.option("-object", memory);
+            self.option("-machine", "pc,memory-backend=memory");
+        }
         for argument in accelerator_arguments(probe.accelerator) {
             self.arguments.push(argument.into());
         }
@@ -199,6 +210,16 @@ impl CommandLine {
                 "virtio-net-pci,netdev=private{index},mac={},romfile=",
                 mac.join(":")
             );
+            self.option("-device", card);
+        }
+    }
+
+    fn shares(&mut self, Launch { spec, sockets, .. }: Launch<'_>) {
+        for index in 0..spec.shares.len() {
+            let chardev = format!("socket,id=fs{index},path=");
+            let socket = sockets.share(index);
+            self.option("-chardev", option_with_path(&chardev, &socket, ""));
+            let card = format!("vhost-user-fs-pci,chardev=fs{index},tag=share{index}");
             self.option("-device", card);
         }
     }

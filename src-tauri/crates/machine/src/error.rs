@@ -59,6 +59,17 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// Nothing here shares folders.
+    #[error("sharing a folder needs the program virtiofsd")]
+    NoVirtiofsd,
+    /// A folder cannot be shared.
+    #[error("{} cannot be shared: {problem}", path.display())]
+    Share {
+        /// The folder.
+        path: PathBuf,
+        /// What virtiofsd says.
+        problem: String,
+    },
     /// The guest takes no disk while it runs.
     #[error("OSv looks for disks only as it boots")]
     NoHotplug,
@@ -237,6 +248,10 @@ impl Error {
             Self::Spec { .. } => "Change it in the run settings.",
             Self::Network { .. } => {
                 "Start the machine again, or take it off this network in its settings."
+            }
+            Self::NoVirtiofsd => "Install it (Debian and Ubuntu: `apt install virtiofsd`).",
+            Self::Share { .. } => {
+                "QEMU's own virtiofsd works for root alone; install the package `virtiofsd`."
             }
             Self::NoHotplug => "Stop the machine, change its disks, and start it again.",
             Self::NotFound { .. } => "It may have been deleted from another window or terminal.",

@@ -46,6 +46,7 @@ mod qmp;
 mod readiness;
 mod record;
 mod resources;
+mod shares;
 mod snapshots;
 mod spec;
 mod status;

@@ -23,6 +23,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::spec::SHARES_MAX;
 
 /// `sizeof(sockaddr_un.sun_path)` on Linux, less the NUL (macOS has four bytes fewer).
 const SOCKET_PATH_MAX_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
@@ -66,6 +67,9 @@ impl MachineFolder {
     }
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.0.join("snapshots")
+    }
+    pub(crate) fn share_log(&self, index: usize) -> PathBuf {
+        self.0.join(format!("share{index}.log"))
     }
     pub(crate) fn capture(&self, number: u32) -> PathBuf {
         self.attached().join(format!("capture-{number}.pcap"))
@@ -139,6 +143,9 @@ impl Sockets {
         self.0.join("agent.lock")
     }
 
+    pub(crate) fn share(&self, index: usize) -> PathBuf {
+        self.0.join(format!("fs{index}"))
+    }
     pub(crate) fn memory(&self) -> PathBuf {
         self.0.join("memory")
     }
@@ -166,7 +173,13 @@ impl Sockets {
         let unfinished = unfinished
             .filter(|entry| MachineFolder::is_unfinished(&entry.file_name().to_string_lossy()))
             .map(|entry| entry.path());
-        for socket in all.into_iter().chain(unfinished) {
+        let shares = (0..SHARES_MAX).flat_map(|index| {
+            let socket = self.share(index);
+            // Some virtiofsd leave their process id beside.
+            let beside = self.0.join(format!("fs{index}.pid"));
+            [socket, beside]
+        });
+        for socket in all.into_iter().chain(unfinished).chain(shares) {
             let _not_there = fs::remove_file(socket);
         }
         if let Err(error) = fs::remove_dir(&self.0)

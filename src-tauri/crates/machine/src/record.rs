@@ -94,6 +94,7 @@ impl Record {
             networks: Vec::new(),
             display: false,
             agent: false,
+            shares: Vec::new(),
             disposable: false,
             patience: crate::spec::Patience::default(),
             console_max_mib: crate::spec::console_max_mib(),

@@ -263,6 +263,11 @@ fn refuse(problem: &str) -> Error {
 
 /// What the guest has in memory of a volume would contradict what is on it later.
 fn check_memory(spec: &MachineSpec) -> Result<()> {
+    if !spec.shares.is_empty() {
+        return Err(refuse(
+            "a guest that sees a folder of this computer cannot have its memory kept",
+        ));
+    }
     let writes = |disk: &&crate::spec::Disk| spec.access(disk) == DiskAccess::Writable;
     match spec.disks.iter().find(writes) {
         None => Ok(()),

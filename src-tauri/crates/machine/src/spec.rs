@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use windlass_guest::GuestOs;
 
 use crate::error::{Error, Result};
-use crate::network;
+use crate::{network, shares};
 
 /// The least memory that a machine may have.
 const MEMORY_MIN_MIB: u32 = 16;
 /// The most virtual processors of QEMU's `pc` machine.
 const VCPUS_MAX: u32 = 255;
+/// Each is a card and a process.
+pub(crate) const SHARES_MAX: usize = 4;
 /// A machine's id names its folder; the limit keeps paths short.
 const ID_MAX_BYTES: usize = 64;
 /// A virtio disk's serial number has at most this many bytes.
@@ -51,6 +53,10 @@ pub struct MachineSpec {
     /// Linux: whether files of the guest can be changed while it runs ([`crate::Agent`]); off unless asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agent: bool,
+    /// Folders of this computer that the guest sees by virtiofs: absolute paths. Linux finds them by the tags `share0` and
+    /// so on, OSv as `/dev/virtiofs0` and so on (and reads only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<PathBuf>,
     /// Whether everything that the guest writes is forgotten when it ends, to volumes as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disposable: bool,
@@ -341,6 +347,7 @@ impl MachineSpec {
             Boot::Disk => {}
         }
         network::validate(self)?;
+        shares::validate(self)?;
         let ports = self.network.iter().flat_map(|network| &network.ports);
         let mut taken = Vec::new();
         for port in ports {

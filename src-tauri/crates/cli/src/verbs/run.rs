@@ -6,7 +6,7 @@ use windlass_workshop::builds::RunOptions;
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::guests::Protocol;
 use windlass_workshop::machines::{GroupPlace, Machine};
-use windlass_workshop::volumes::VolumeMount;
+use windlass_workshop::volumes::{SharedFolder, VolumeMount};
 
 use super::findings;
 use super::machine::{is_live, warn_of_memory};
@@ -66,6 +66,9 @@ pub(crate) struct Run {
     /// A volume that the machine has, and where the guest mounts it; without a path it is only attached
     #[arg(long = "volume", value_name = "NAME:/PATH", value_parser = values::volume_mount)]
     volumes: Vec<VolumeMount>,
+    /// A folder of this computer that the guest sees, and where; OSv reads it only
+    #[arg(long = "share", value_name = "FOLDER:/PATH", value_parser = values::share)]
+    shares: Vec<SharedFolder>,
     /// Forget all that the guest writes when it ends, to volumes as well
     #[arg(long)]
     disposable: bool,
@@ -114,6 +117,7 @@ impl Run {
             name: machine_name,
             volumes: self.volumes.clone(),
             networks: Vec::new(),
+            shares: self.shares.clone(),
             is_disposable: self.disposable,
             count: self.count,
             group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
@@ -191,6 +195,7 @@ impl Run {
             && self.machine == MachineFlags::default()
             && self.execute.is_none()
             && self.volumes.is_empty()
+            && self.shares.is_empty()
             && !self.disposable
             && self.count == 1
             && self.group.is_none()

@@ -20,6 +20,7 @@ fn spec(guest: GuestOs) -> MachineSpec {
         networks: Vec::new(),
         display: false,
         agent: false,
+        shares: Vec::new(),
         disposable: false,
         patience: Patience::default(),
         resources: Resources::default(),

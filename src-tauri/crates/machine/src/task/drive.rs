@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::process::Child;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,8 @@ pub(crate) struct Driver {
     probe: Option<Probe>,
     attempts: u32,
     sockets: Option<Sockets>,
+    /// What shares folders with the guest.
+    helpers: Vec<Child>,
     process: Option<Process>,
     connecting: Option<AbortOnDropHandle<io::Result<Connection>>>,
     qmp: Option<Qmp>,
@@ -99,6 +102,7 @@ impl Driver {
             probe: None,
             attempts: 0,
             sockets: None,
+            helpers: Vec::new(),
             process: None,
             connecting: None,
             qmp: None,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use tokio::process::Child;
 use windlass_guest::GuestOs;
 
 use crate::command_line::{CommandLine, Launch};
@@ -16,7 +17,7 @@ use crate::process::Process;
 use crate::record::{Durability, Run};
 use crate::spec::{Boot, DiskAccess, ForwardedPort, MachineSpec};
 use crate::task::Shared;
-use crate::{initramfs, network, overlay, snapshots};
+use crate::{initramfs, network, overlay, shares, snapshots};
 
 /// A QEMU that was started.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Launched {
     pub(super) ports: Vec<ForwardedPort>,
     pub(super) sockets: Sockets,
     pub(super) networks: Vec<NetworkAddress>,
+    /// What shares folders with it.
+    pub(super) helpers: Vec<Child>,
 }
 
 /// Starts QEMU for a machine whose lock is held.
@@ -71,7 +74,9 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
     shared.save(Durability::Process).await?;
     let ports = reservation.hand_over();
     let confinement = Confinement::of(&spec, &shared.folder, &sockets);
-    let process = Process::spawn(&command_line, &shared.folder.qemu_log(), &confinement)?;
+    let mut helpers = shares::start(&spec, &shared.folder, &sockets).await?;
+    let process = Process::spawn(&command_line, &shared.folder.qemu_log(), &confinement)
+        .inspect_err(|_| shares::stop(&mut helpers))?;
     shared.change_record(|record| {
         if let Some(run) = &mut record.run {
             run.process = process.key().cloned();
@@ -81,6 +86,7 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
         process,
         ports,
         sockets,
+        helpers,
         networks: joined
             .into_iter()
             .map(|joined| NetworkAddress {

@@ -103,6 +103,7 @@ impl Home {
             networks: Vec::new(),
             display: false,
             agent: false,
+            shares: Vec::new(),
             disposable: false,
             patience: Patience {
                 stop_ms: 400,

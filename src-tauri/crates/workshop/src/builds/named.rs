@@ -169,6 +169,7 @@ impl Workshop {
             name: options.name.or_else(|| Some(name.to_owned())),
             volumes: options.volumes,
             networks: options.networks,
+            shares: options.shares,
             is_disposable: options.is_disposable,
             count: options.count,
             group: options.group,

@@ -17,7 +17,7 @@ use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
 use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
 use crate::machines::{GroupPlace, Labels, is_live, labels};
-use crate::volumes::VolumeMount;
+use crate::volumes::{SharedFolder, VolumeMount};
 
 /// What a run changes of an appliance's settings, for this once.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub volumes: Vec<VolumeMount>,
     /// Private networks that the machine is on beside those of its settings, with what it is called there.
     pub networks: Vec<NetworkJoin>,
+    /// Folders of this computer that the guest sees.
+    pub shares: Vec<SharedFolder>,
     /// Whether all that the guest writes is forgotten when it ends.
     pub is_disposable: bool,
     /// How many machines there shall be, all of one image; 0 is one.
@@ -146,6 +148,7 @@ impl Workshop {
                 spec.networks.retain(|kept| kept.network != join.network);
                 spec.networks.push(join.clone());
             }
+            crate::volumes::share_folders(&mut spec, &options.shares)?;
             spec.disposable = options.is_disposable;
             spec.group = options.group.clone().map(Into::into);
             if number > 1 {
@@ -261,6 +264,7 @@ impl Workshop {
                 .collect(),
             display: true,
             agent: settings.allow_changes,
+            shares: Vec::new(),
             disposable: false,
             patience: self.patience()?,
             console_max_mib: windlass_machine::console_max_mib(),

@@ -1,6 +1,6 @@
 //! Volumes at a machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -9,7 +9,7 @@ use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec};
 
 use super::VolumeFormat;
 use crate::Workshop;
-use crate::error::{AppError, ErrorKind, Result};
+use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
 use crate::machines::is_live;
 
@@ -24,6 +24,34 @@ pub struct VolumeMount {
     pub volume: String,
     /// Where the guest mounts it; none: it is attached, and the guest does what it likes with it.
     pub path: Option<String>,
+}
+
+/// A folder of this computer that a guest sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Where the guest mounts it.
+    pub path: String,
+}
+
+/// Lets a machine that is about to be made see folders. OSv reads them only.
+pub(crate) fn share_folders(spec: &mut MachineSpec, shares: &[SharedFolder]) -> Result<()> {
+    for share in shares {
+        let folder = share
+            .folder
+            .canonicalize()
+            .doing("look at", &share.folder)?;
+        let number = spec.shares.len();
+        let device = match spec.guest {
+            windlass_guest::GuestOs::Osv => format!("/dev/virtiofs{number}"),
+            windlass_guest::GuestOs::Linux => format!("share{number}"),
+        };
+        let option = format!("virtiofs,{device},{}", share.path);
+        mount(&mut spec.boot, &option, &share.path)?;
+        spec.shares.push(folder);
+    }
+    Ok(())
 }
 
 impl Workshop {

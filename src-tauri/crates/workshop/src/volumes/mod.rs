@@ -12,7 +12,8 @@
 mod attach;
 mod make;
 
-pub use attach::VolumeMount;
+pub(crate) use attach::share_folders;
+pub use attach::{SharedFolder, VolumeMount};
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

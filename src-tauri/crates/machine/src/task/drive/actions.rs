@@ -136,6 +136,7 @@ impl Driver {
             Ok(launched) => {
                 self.status.ports = launched.ports;
                 self.status.networks = launched.networks;
+                self.helpers = launched.helpers;
                 self.process = Some(launched.process);
                 self.connecting = Some(keep_connecting(&launched.sockets));
                 let start = self.shared.record().run.map_or(0, |run| run.console_start);

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::failure;
 use crate::lifecycle::{Event, Exit, Wish};
 use crate::record::Durability;
+use crate::shares;
 use crate::status::MachineState;
 use crate::task::answer;
 
@@ -149,6 +150,7 @@ impl Driver {
             sockets.remove();
         }
         let _not_there = std::fs::remove_file(self.shared.folder.initramfs());
+        shares::stop(&mut self.helpers);
         let spec = self.shared.record().spec;
         if spec.disposable {
             for index in 0..spec.disks.len() {
