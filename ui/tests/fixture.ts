@@ -532,6 +532,11 @@ export function busyWorld(count = 3): World {
     const state = states[index % states.length] ?? "running";
     const ended = ["stopped", "failed", "crashed", "lost"].includes(state);
     return machine(index, state, {
+      group: index % 3 === 0 ? { name: index % 2 === 0 ? "shop" : "hdfs", order: index } : null,
+      stopping:
+        state === "stopping"
+          ? { stage: "powerButton", until: new Date(Date.now() + 4000).toISOString() }
+          : null,
       endedAt: ended ? ago(30 + index) : null,
       exitStatus: state === "failed" ? 3 : state === "stopped" ? 0 : null,
       message:
@@ -654,6 +659,16 @@ export function install(world: World) {
     machine_resume: setState("running"),
     machine_stop: setState("stopping"),
     machine_kill: setState("stopped"),
+    machine_restart: setState("running"),
+    machine_memory_shortage: () => null,
+    machine_resources: () => ({
+      vcpus: 2,
+      memoryMib: 512,
+      nice: 0,
+      pinned: [],
+      diskMib: 0,
+      diskRequests: 0,
+    }),
     machine_delete: (args) => {
       world.machines = world.machines.filter(({ id }) => id !== args["id"]);
       return null;
