@@ -318,10 +318,11 @@ pub fn results_csv(records: &[Record]) -> Result<String, StudyError> {
     let failed =
         |error: csv::Error| io_error("write", Path::new("results.csv"), io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let head = ["run"]
-        .into_iter()
-        .chain(columns.iter().copied())
-        .chain(["outcome", "steps", "time"]);
+    let head =
+        ["run"]
+            .into_iter()
+            .chain(columns.iter().copied())
+            .chain(["outcome", "iterations", "time"]);
     writer
         .write_record(head.chain(results.iter().copied()))
         .map_err(failed)?;
@@ -467,7 +468,7 @@ mod tests {
         ];
         assert_eq!(
             results_csv(&records).unwrap(),
-            "run,nu,outcome,steps,time,Cl\n001,0.01,completed,0,,0.5\n002,0.02,lost,0,,\n003,0.03,waiting,0,,\n"
+            "run,nu,outcome,iterations,time,Cl\n001,0.01,completed,0,,0.5\n002,0.02,lost,0,,\n003,0.03,waiting,0,,\n"
         );
     }
 

@@ -14,13 +14,17 @@ use crate::study::{ResultPart, ResultSource};
 const WHOLE_BYTES: usize = 1000;
 
 impl ResultSource {
-    /// Reads it from the folder of a run that is done. None where the run did not write it.
+    /// Reads it from the files of a run that is done, or from what its programs said. None where the run did not write it.
     ///
     /// # Errors
     ///
     /// The path leads out of the folder, or the file cannot be read.
-    pub fn read(&self, folder: &Path) -> Result<Option<String>, StudyError> {
-        let Some(path) = find(folder, &self.file)? else {
+    pub fn read(&self, files: &Path, console: &Path) -> Result<Option<String>, StudyError> {
+        let path = match &self.file {
+            Some(file) => find(files, file)?,
+            None => Some(console.to_owned()).filter(|console| console.is_file()),
+        };
+        let Some(path) = path else {
             return Ok(None);
         };
         let (text, _) = read_text(&path).map_err(|source| StudyError::Io {
@@ -39,7 +43,14 @@ impl ResultSource {
                 .map(|value| value.to_string()),
             ResultPart::Pattern(expression) => pattern(expression).ok().and_then(|pattern| {
                 let found = pattern.captures_iter(&text).last()?;
-                Some(found.get(1).or_else(|| found.get(0))?.as_str().to_owned())
+                Some(
+                    found
+                        .get(1)
+                        .or_else(|| found.get(0))?
+                        .as_str()
+                        .trim()
+                        .to_owned(),
+                )
             }),
         })
     }

@@ -9,4 +9,5 @@ mod guest;
 mod images;
 mod registries;
 mod session;
+mod studies;
 mod transcripts;

@@ -25,7 +25,7 @@
 //!   stop_when_diverged: true
 //! results:
 //! - {name: Cl, file: postProcessing/forceCoeffs1/*/coefficient.dat, column: Cl}
-//! - {name: answer, file: out.txt, pattern: 'answer = (\S+)'}
+//! - {name: answer, pattern: 'answer = (\S+)'}   # no file: in what the programs say
 //! ```
 
 mod read;
@@ -137,8 +137,9 @@ pub struct Limits {
 pub struct ResultSource {
     /// What it is called.
     pub name: String,
-    /// The file within the case; `*` stands for one part of the path, the last in order of numbers.
-    pub file: String,
+    /// The file within the case; `*` stands for one part of the path, the last in order of numbers. None: what the
+    /// programs said.
+    pub file: Option<String>,
     /// What of the file.
     pub of: ResultPart,
 }

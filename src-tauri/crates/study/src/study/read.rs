@@ -245,14 +245,20 @@ fn result(node: Node, source: Source<'_>, notes: &mut Vec<Finding>) -> Result<Re
     let place = node.place;
     let mut fields = Fields::new(node, "a result", source.text, source.file)?;
     let name = fields.required_text("name")?;
-    let file = fields.required_text("file")?;
+    let file = fields.text("file")?;
     let of = match (fields.text("column")?, fields.text_node("pattern")?) {
         (Some(column), None) => ResultPart::Column(column),
         (None, Some((pattern, place))) => {
             check_pattern(&pattern, place, source)?;
             ResultPart::Pattern(pattern)
         }
-        (None, None) => ResultPart::Whole,
+        (None, None) if file.is_some() => ResultPart::Whole,
+        (None, None) => {
+            return Err(source.mistake(
+                place,
+                "a result is read from a `file`, or found by a `pattern`",
+            ));
+        }
         _ => return Err(source.mistake(place, "a result is a `column` or a `pattern`, not both")),
     };
     fields.finish(notes);

@@ -105,7 +105,9 @@ impl Serialize for ResultSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &self.name)?;
-        map.serialize_entry("file", &self.file)?;
+        if let Some(file) = &self.file {
+            map.serialize_entry("file", file)?;
+        }
         match &self.of {
             ResultPart::Column(column) => map.serialize_entry("column", column)?,
             ResultPart::Pattern(pattern) => map.serialize_entry("pattern", pattern)?,

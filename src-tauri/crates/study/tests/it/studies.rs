@@ -216,10 +216,10 @@ fn a_case_is_not_left() {
         assert!(matches!(refused, Err(StudyError::Outside { .. })), "{file}");
         let source = ResultSource {
             name: "r".into(),
-            file: file.into(),
+            file: Some(file.into()),
             of: ResultPart::Whole,
         };
-        assert!(source.read(&case).is_err(), "{file}");
+        assert!(source.read(&case, &case).is_err(), "{file}");
     }
 }
 
@@ -239,14 +239,14 @@ fn results_are_the_last_of_a_column_and_what_a_pattern_finds() {
     let read: Vec<_> = parse(POLAR)
         .results
         .iter()
-        .map(|result| result.read(folder.path()).unwrap())
+        .map(|result| result.read(folder.path(), folder.path()).unwrap())
         .collect();
     assert_eq!(read, [Some("0.3".into()), Some("42".into())]);
     let empty = tempfile::tempdir().unwrap();
     let none: Vec<_> = parse(POLAR)
         .results
         .iter()
-        .map(|result| result.read(empty.path()).unwrap())
+        .map(|result| result.read(empty.path(), empty.path()).unwrap())
         .collect();
     assert_eq!(none, [None, None]);
 }

@@ -302,7 +302,7 @@ impl Workshop {
         match crate::blocking(move || disk::read_back(&place)).await? {
             Ok(()) => {
                 for result in &shared.study.results {
-                    if let Some(value) = result.read(&folder.join(disk::BACK))? {
+                    if let Some(value) = result.read(&folder.join(disk::BACK), &console)? {
                         record.results.insert(result.name.clone(), value);
                     }
                 }

@@ -31,4 +31,5 @@ mod registries;
 mod slow_bootable;
 mod slow_packed;
 mod slow_readback;
+mod slow_studies;
 mod volumes;
