@@ -36,6 +36,7 @@ use crate::progress::{Progress, Step};
 mod boot;
 mod changes;
 mod clone;
+mod compare;
 mod digests;
 mod files;
 mod output;

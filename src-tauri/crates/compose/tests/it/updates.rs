@@ -117,6 +117,57 @@ fn the_build_says_what_changed() {
     }
 }
 
+/// The record of many files is not written anew for one of them.
+#[test]
+fn one_file_of_many_costs_a_line_in_the_record() {
+    for layout in [OSV, LAYOUTS[2]] {
+        let mut bench = Bench::new(layout);
+        let root = bench.workshop.layer("service", &["a = 1"]);
+        for file in 0..700 {
+            fs::write(root.join(format!("f{file}")), format!("{file}")).unwrap();
+        }
+        // From then on they are known by their times.
+        std::thread::sleep(Duration::from_millis(2100));
+        bench.update("/a").unwrap();
+        let record = fs::read(record_path(&bench.image())).unwrap();
+        let changes = bench.workshop.path("disk.img.changes");
+        for turn in 1..4 {
+            fs::write(root.join(format!("f{turn}00")), format!("turn {turn}")).unwrap();
+            fs::remove_file(root.join(format!("f{turn}01"))).unwrap();
+            fs::write(root.join(format!("new{turn}")), "new").unwrap();
+            let built = bench.update("/a").unwrap();
+            assert_eq!(built.changes.manner, Manner::Updated);
+            assert_eq!(fs::read(record_path(&bench.image())).unwrap(), record);
+            assert!(fs::metadata(&changes).unwrap().len() < 5000);
+            bench.check(&root, "/a", &built);
+            assert_eq!(
+                bench.update("/a").unwrap().changes.manner,
+                Manner::Unchanged
+            );
+        }
+        // Changes that are lost are seen: the record is that of an image that was.
+        let lost = fs::read(&changes).unwrap();
+        fs::remove_file(&changes).unwrap();
+        let built = bench.update("/a").unwrap();
+        assert_eq!(built.changes.manner, Manner::Anew);
+        bench.check(&root, "/a", &built);
+        // Those of another record are none.
+        fs::write(&changes, lost).unwrap();
+        fs::write(root.join("f5"), "five").unwrap();
+        let built = bench.update("/a").unwrap();
+        assert_eq!(built.changes.manner, Manner::Updated);
+        bench.check(&root, "/a", &built);
+        // Where much differs, the record is written anew.
+        for file in 100..300 {
+            fs::write(root.join(format!("f{file}")), format!("{file} again")).unwrap();
+        }
+        let built = bench.update("/a").unwrap();
+        assert_eq!(built.changes.manner, Manner::Updated);
+        bench.check(&root, "/a", &built);
+        bench.check_names("service");
+    }
+}
+
 #[test]
 fn a_file_that_was_only_touched_is_not_written() {
     let mut bench = Bench::new(OSV);

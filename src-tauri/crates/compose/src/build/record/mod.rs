@@ -30,7 +30,10 @@ use windlass_image::{GuestPath, journal};
 use crate::stamp::Stamp;
 use encode::{Line, Reader, Slot, Writer, damaged};
 
+mod cursor;
 mod encode;
+
+pub(super) use cursor::Cursor;
 
 const MAGIC: &[u8] = b"windlass record 2\n";
 const CHANGES_MAGIC: &[u8] = b"windlass changes 2\n";
@@ -272,25 +275,6 @@ impl Record {
         self.head.layers.get(number).map(String::as_str)
     }
 
-    /// Goes through the entries, in the order of paths.
-    pub(super) fn cursor(&self) -> io::Result<Cursor<'_>> {
-        let mut reader = Reader::new(&self.base)?;
-        read_head(&mut reader, MAGIC, None)?;
-        let mut cursor = Cursor {
-            reader: Some(reader),
-            record: self,
-            base: Slot::default(),
-            has_base: false,
-            base_count: 0,
-            changes: self.changes.iter(),
-            change: None,
-            at: At::End,
-        };
-        cursor.change = cursor.changes.next();
-        cursor.read_base()?;
-        Ok(cursor)
-    }
-
     /// What differs from the base, once this has become different as well; `None` where that is so much that the record is
     /// better written anew.
     pub(super) fn changes_with(&self, new: &[Changed]) -> Option<Vec<Changed>> {
@@ -425,113 +409,6 @@ impl<W: Write> RecordWriter<W> {
         self.writer.bytes(&(parts.len() as u64).to_le_bytes())?;
         self.writer.finish()?;
         Ok(())
-    }
-}
-
-/// Goes through the entries of a record, with what has changed since.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    /// Until its end is reached.
-    reader: Option<Reader<'a>>,
-    record: &'a Record,
-    base: Slot,
-    has_base: bool,
-    base_count: u64,
-    changes: std::slice::Iter<'a, Changed>,
-    change: Option<&'a Changed>,
-    at: At<'a>,
-}
-
-/// Where a cursor stands.
-#[derive(Debug, Clone, Copy)]
-enum At<'a> {
-    Base,
-    Change(&'a Changed),
-    End,
-}
-
-impl Cursor<'_> {
-    /// Goes to the next entry; `false` behind the last, by when all that was read is known to be sound.
-    pub(super) fn advance(&mut self) -> io::Result<bool> {
-        if matches!(self.at, At::Base) {
-            self.read_base()?;
-        }
-        loop {
-            let order = match (self.has_base, self.change) {
-                (false, None) => {
-                    self.at = At::End;
-                    return Ok(false);
-                }
-                (true, None) => Ordering::Less,
-                (false, Some(_)) => Ordering::Greater,
-                (true, Some(change)) => GuestPath::compare(&self.base.path, change.path.as_bytes()),
-            };
-            if order == Ordering::Less {
-                self.at = At::Base;
-                return Ok(true);
-            }
-            if order == Ordering::Equal {
-                self.read_base()?;
-            }
-            let change = std::mem::replace(&mut self.change, self.changes.next());
-            if let Some(change) = change.filter(|change| change.what.is_some()) {
-                self.at = At::Change(change);
-                return Ok(true);
-            }
-        }
-    }
-
-    fn read_base(&mut self) -> io::Result<()> {
-        let Some(reader) = &mut self.reader else {
-            self.has_base = false;
-            return Ok(());
-        };
-        self.has_base = reader.line(&mut self.base)?;
-        if self.has_base {
-            self.base_count += 1;
-            return Ok(());
-        }
-        if let Some(mut reader) = self.reader.take() {
-            // The parts and the numbers, which are known.
-            for _ in 0..self.record.part_count {
-                reader.take::<32>()?;
-            }
-            reader.take::<16>()?;
-            let digest = reader.finish()?;
-            if digest != self.record.base_digest || self.base_count != self.record.count {
-                return Err(damaged());
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn path(&self) -> &[u8] {
-        match self.at {
-            At::Base => &self.base.path,
-            At::Change(change) => change.path.as_bytes(),
-            At::End => &[],
-        }
-    }
-
-    pub(super) fn layer(&self) -> Option<u32> {
-        match self.at {
-            At::Base => self.base.layer,
-            At::Change(change) => change.layer,
-            At::End => None,
-        }
-    }
-
-    pub(super) fn what(&self) -> Option<&What> {
-        match self.at {
-            At::Base => self.base.what.as_ref(),
-            At::Change(change) => change.what.as_ref(),
-            At::End => None,
-        }
-    }
-
-    /// How where it stands compares with a path.
-    pub(super) fn compare(&self, path: &GuestPath) -> Ordering {
-        GuestPath::compare(self.path(), path.as_bytes())
     }
 }
 
