@@ -2,6 +2,7 @@
 //
 // In the real window, over WebDriver. The guest is a service of our own, which prints when it is asked over HTTP: what it prints
 // goes to the serial console and to the screen. Its answer is the limit of all delays: that much is the guest's own.
+import { execFileSync } from "node:child_process";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { join } from "node:path";
@@ -10,7 +11,7 @@ import { giveLinuxKernel } from "../window/lib/kernels.mjs";
 import { until } from "../window/lib/processes.mjs";
 import { Surroundings } from "../window/lib/surroundings.mjs";
 import { Window, machines } from "../window/lib/window.mjs";
-import { Figures, progress } from "./lib/figures.mjs";
+import { Figures, ROOT, progress } from "./lib/figures.mjs";
 
 const ROUNDS = 10;
 const ASKED = 20;
@@ -46,6 +47,23 @@ function cpu(pid) {
   const [, rest] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ");
   const fields = rest.split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Memory of processes, in MiB; what they share is counted with each. */
+function memory(pids) {
+  const kib = (pid) => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
+  return pids.reduce((sum, pid) => sum + kib(pid), 0) / 1024;
+}
+
+/**
+ * What forty machines cost that do nothing, in percent of a processor: to drive, and to watch each second. They are of a few
+ * bytes and have no kernel, so that any computer runs forty.
+ */
+function fortyIdle() {
+  const words = ["test", "--release", "-q", "-p", "windlass-machine", "--test", "it", "--", "--ignored", "--nocapture", "bench::forty_idle_machines_watched"];
+  const said = execFileSync("cargo", words, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  const [, drive, watch] = /machines: ([\d.]+) % .* drive, ([\d.]+) % /.exec(said);
+  return { drive: Number(drive), watch: Number(watch) };
 }
 
 const surroundings = await Surroundings.open({ windowManager: true });
@@ -86,6 +104,7 @@ try {
   const after = async (what, begun) =>
     until("a change", () => window.script(`return window[arguments[0]].find((one) => one > arguments[1]) ?? null`, what, begun), { every: 5 });
 
+  const before = memory(window.processes);
   const rates = [];
   for (let round = 1; round <= ROUNDS; round++) {
     progress(`Console: round ${round} of ${ROUNDS}`);
@@ -96,6 +115,7 @@ try {
     rates.push((LINES * LINE.length) / 1e3 / (performance.now() - begun));
   }
   figures.add({ name: "Console to the screen, nothing left out", unit: "MB/s", samples: rates });
+  figures.add({ name: "Memory of the window after all of that", unit: "MiB", samples: [memory(window.processes)], limit: { name: "before", samples: [before] }, difference: true });
 
   const delays = async (what) => {
     const [seen, answered] = [[], []];
@@ -138,6 +158,15 @@ try {
   }
   figures.add({ name: "A small picture: processor time of Windlass", samples: cost.core });
   figures.add({ name: "A small picture: processor time of QEMU, the guest's own included", samples: cost.qemu });
+  progress("Forty idle machines");
+  const idle = { drive: [], watch: [] };
+  for (let round = 1; round <= 3; round++) {
+    const { drive, watch } = fortyIdle();
+    idle.drive.push(drive);
+    idle.watch.push(watch);
+  }
+  figures.add({ name: "Forty idle machines driven, of one processor", unit: "%", samples: idle.drive });
+  figures.add({ name: "Forty idle machines watched each second", unit: "%", samples: idle.watch, aim: "under 2 % of one processor", within: { median: 2 } });
   progress("");
   figures.finish();
 } finally {

@@ -22,6 +22,7 @@ const UNITS = {
   ms: (value) => (value < 10 ? `${value.toFixed(1)} ms` : value < 2000 ? `${value.toFixed(0)} ms` : `${(value / 1000).toFixed(2)} s`),
   "MB/s": (value) => `${value.toFixed(1)} MB/s`,
   "/s": (value) => `${value.toFixed(1)} a second`,
+  "%": (value) => `${value.toFixed(2)} %`,
   MiB: (value) => `${value.toFixed(0)} MiB`,
 };
 

@@ -290,3 +290,53 @@ async fn a_qemu_that_does_not_answer_is_found_all_the_same_and_comes_back() {
     state_when(&machine, MachineState::Paused).await;
     machine.kill().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_machine_that_ran_when_the_computer_was_restarted_is_lost_and_starts_again() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("", IDLE)).await;
+    let details = machine.details();
+    machines.close().await;
+    kill(details.pid.unwrap(), rustix::process::Signal::KILL);
+    until_gone(details.pid.unwrap()).await;
+    // What a restart leaves: no sockets, and a record of another boot, whose process id is somebody else's by now.
+    std::fs::remove_dir_all(home.runtime()).unwrap();
+    let path = details.folder.join("machine.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    record["run"]["process"]["bootId"] = "another".into();
+    record["run"]["process"]["pid"] = std::process::id().into();
+    std::fs::write(&path, record.to_string()).unwrap();
+
+    let machines = home.open().await;
+    let machine = machines.get("guest").unwrap();
+    insta::assert_snapshot!(story(&machine.ended().await), @r"
+    Lost, status None: It ended while nobody was looking.
+      -> Start it again; its console has what it said until then.
+    ");
+    machine.start(host().await).await.unwrap();
+    state_when(&machine, MachineState::Running).await;
+    machine.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_whose_disk_was_unplugged_says_so_and_starts_again_when_it_is_back() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("", IDLE)).await;
+    machine.kill().await.unwrap();
+    let disk = machine.spec().disks[0].path.clone();
+    let away = home.path().join("away.img");
+    std::fs::rename(&disk, &away).unwrap();
+    machine.start(host().await).await.unwrap_err();
+    let status = state_when(&machine, MachineState::Failed).await;
+    insta::assert_snapshot!(story(&status).replace(home.path().to_str().unwrap(), "HOME"), @r"
+    Failed, status None: The disk image is not there: HOME/guest.img.
+      -> Build the appliance again.
+    ");
+    std::fs::rename(&away, &disk).unwrap();
+    machine.start(host().await).await.unwrap();
+    state_when(&machine, MachineState::Running).await;
+    machine.kill().await.unwrap();
+}
