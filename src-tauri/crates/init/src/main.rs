@@ -17,7 +17,7 @@
 //! # What the kernel's parameters can say
 //! `windlass.network=required` (the default: no address is an error, the guest powers off), `optional` (go on without
 //! one) or `off` (nothing but loopback); `windlass.dhcp-seconds=N` (12); `windlass.hostname=NAME`; `windlass.root=/dev/NAME`, or
-//! `windlass.root=PARTLABEL=NAME` for a partition by its name.
+//! `windlass.root=PARTLABEL=NAME` for a partition by its name, or `windlass.root=virtiofs:TAG` for a folder of the host's.
 //!
 //! `windlass.agent=on` lets the host change files while the commands run ([`agent`]).
 //!
@@ -119,9 +119,15 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
     modules::load_all(console);
     let machine_command_line = read_text(COMMAND_LINE_OF_MACHINE);
 
-    let root = root::find(settings.root.as_deref())
-        .map_err(|reason| Failure(Report::NoRoot { reason }))?;
-    let is_writable = root::mount(&root).map_err(|reason| Failure(Report::NoRoot { reason }))?;
+    let no_root = |reason| Failure(Report::NoRoot { reason });
+    let shared = settings.root.as_deref();
+    let is_writable = if let Some(tag) = shared.and_then(|root| root.strip_prefix(root::SHARED)) {
+        root::mount_shared(tag).map_err(no_root)?;
+        true
+    } else {
+        let root = root::find(settings.root.as_deref()).map_err(no_root)?;
+        root::mount(&root).map_err(no_root)?
+    };
     mounts::switch_root().map_err(failed)?;
     mounts::in_root(console);
     if is_writable {

@@ -15,6 +15,9 @@ pub(crate) const NEW_ROOT: &str = "/windlass-root";
 /// A wanted root that begins so is a partition by its name in the disk's table.
 const BY_NAME: &str = "PARTLABEL=";
 
+/// A wanted root that begins so is a folder of the host's, by its tag.
+pub(crate) const SHARED: &str = "virtiofs:";
+
 /// Disks appear a moment after their driver.
 const DISK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -130,6 +133,29 @@ fn describe(looked_at: &[PathBuf]) -> String {
         .map(|device| device.display().to_string())
         .collect();
     format!("no ext4 file system on {}", names.join(", "))
+}
+
+/// Mounts a folder of the host's, which is only read, with a layer in memory above it that takes what is written.
+pub(crate) fn mount_shared(tag: &str) -> Result<(), String> {
+    const LOWER: &str = "/windlass-lower";
+    const UPPER: &str = "/windlass-upper";
+    let context = |error: &dyn std::fmt::Display| {
+        format!("the host's folder {tag} cannot be mounted as the root: {error}")
+    };
+    for folder in [LOWER, UPPER, NEW_ROOT] {
+        fs::create_dir_all(folder).map_err(|error| context(&error))?;
+    }
+    mount_file_system(tag, LOWER, "virtiofs", MountFlags::RDONLY, None)
+        .map_err(|error| context(&error))?;
+    mount_file_system("tmpfs", UPPER, "tmpfs", MountFlags::empty(), None)
+        .map_err(|error| context(&error))?;
+    for folder in ["upper", "work"] {
+        fs::create_dir_all(Path::new(UPPER).join(folder)).map_err(|error| context(&error))?;
+    }
+    let layers =
+        c"lowerdir=/windlass-lower,upperdir=/windlass-upper/upper,workdir=/windlass-upper/work";
+    mount_file_system("overlay", NEW_ROOT, "overlay", MountFlags::empty(), layers)
+        .map_err(|error| context(&error))
 }
 
 /// Mounts the root; says whether it can be written.

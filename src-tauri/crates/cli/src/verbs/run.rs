@@ -69,6 +69,9 @@ pub(crate) struct Run {
     /// A folder of this computer that the guest sees, and where; OSv reads it only
     #[arg(long = "share", value_name = "FOLDER:/PATH", value_parser = values::share)]
     shares: Vec<SharedFolder>,
+    /// Run straight from the appliance's folders, with no image made; what the guest writes is forgotten
+    #[arg(long)]
+    live: bool,
     /// Forget all that the guest writes when it ends, to volumes as well
     #[arg(long)]
     disposable: bool,
@@ -118,6 +121,7 @@ impl Run {
             volumes: self.volumes.clone(),
             networks: Vec::new(),
             shares: self.shares.clone(),
+            is_live: self.live,
             is_disposable: self.disposable,
             count: self.count,
             group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
@@ -196,6 +200,7 @@ impl Run {
             && self.execute.is_none()
             && self.volumes.is_empty()
             && self.shares.is_empty()
+            && !self.live
             && !self.disposable
             && self.count == 1
             && self.group.is_none()

@@ -24,6 +24,7 @@ use crate::layer::{Layer, LayerKind};
 use crate::scan::ScannedLayer;
 use crate::stamp::Stamp;
 
+mod layout;
 mod list;
 mod merge;
 

@@ -38,7 +38,9 @@ pub(crate) struct Making {
 pub(crate) struct Provided {
     pub(crate) build: Build,
     pub(crate) composition: Arc<Composition>,
-    _lease: Lease,
+    _lease: Option<Lease>,
+    /// None of its packages is pruned until its machine has them.
+    _packages: Option<windlass_library::Lease>,
 }
 
 /// What an image is made out of.
@@ -80,7 +82,8 @@ impl Workshop {
             return Ok(Provided {
                 build,
                 composition: prepared.composition,
-                _lease: lease,
+                _lease: Some(lease),
+                _packages: None,
             });
         }
         reporter.check()?;
@@ -98,7 +101,8 @@ impl Workshop {
             Some(lease) => Ok(Provided {
                 build,
                 composition: prepared.composition,
-                _lease: lease,
+                _lease: Some(lease),
+                _packages: None,
             }),
             None => Err(AppError::new(
                 ErrorKind::Conflict,
@@ -106,6 +110,40 @@ impl Workshop {
             )
             .hinted("Try again")),
         }
+    }
+
+    /// What a machine needs that runs an appliance with no image made: a build that was never written.
+    pub(crate) async fn provide_live(
+        self: &Arc<Self>,
+        record: &Record,
+        making: &Making,
+        reporter: &Reporter,
+    ) -> Result<Provided> {
+        let prepared = self.prepare(record, making, reporter).await?;
+        let composition = prepared.composition;
+        let build = Build {
+            id: String::new(),
+            appliance_id: record.id.clone(),
+            guest: composition.guest,
+            root_fs: composition.root_fs,
+            kernel_id: String::new(),
+            path: String::new(),
+            size_bytes: 0,
+            content_bytes: 0,
+            file_count: 0,
+            digest: String::new(),
+            started_at: String::new(),
+            duration_ms: 0,
+            changes: None,
+            has_image: false,
+            replaced_by: None,
+        };
+        Ok(Provided {
+            build,
+            composition,
+            _lease: None,
+            _packages: Some(prepared._lease),
+        })
     }
 
     /// One build as it is, with what its appliance says now of how it is run.
@@ -131,7 +169,8 @@ impl Workshop {
             Some(lease) => Ok(Provided {
                 build,
                 composition,
-                _lease: lease,
+                _lease: Some(lease),
+                _packages: None,
             }),
             None => Err(
                 AppError::new(ErrorKind::Conflict, "The build has no image any more")

@@ -11,6 +11,7 @@
 //! image is the same, and nothing is written.
 
 mod lease;
+mod live;
 mod make;
 mod named;
 mod provide;

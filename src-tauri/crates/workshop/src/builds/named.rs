@@ -170,6 +170,7 @@ impl Workshop {
             volumes: options.volumes,
             networks: options.networks,
             shares: options.shares,
+            is_live: false,
             is_disposable: options.is_disposable,
             count: options.count,
             group: options.group,

@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub networks: Vec<NetworkJoin>,
     /// Folders of this computer that the guest sees.
     pub shares: Vec<SharedFolder>,
+    /// Whether it runs from the appliance's folders, with no image made.
+    pub is_live: bool,
     /// Whether all that the guest writes is forgotten when it ends.
     pub is_disposable: bool,
     /// How many machines there shall be, all of one image; 0 is one.
@@ -77,7 +79,11 @@ impl Workshop {
                         .map(ApplianceSettings::to_build_settings),
                     ..Making::default()
                 };
-                let provided = workshop.provide_build(&record, &making, &reporter).await?;
+                let provided = if options.is_live {
+                    workshop.provide_live(&record, &making, &reporter).await?
+                } else {
+                    workshop.provide_build(&record, &making, &reporter).await?
+                };
                 reporter.check()?;
                 let id = workshop.run_build(&provided, options, &reporter).await?;
                 Ok(Some(id))
@@ -147,6 +153,9 @@ impl Workshop {
             for join in &options.networks {
                 spec.networks.retain(|kept| kept.network != join.network);
                 spec.networks.push(join.clone());
+            }
+            if options.is_live {
+                self.make_live(&mut spec, composition).await?;
             }
             crate::volumes::share_folders(&mut spec, &options.shares)?;
             spec.disposable = options.is_disposable;
@@ -234,7 +243,7 @@ impl Workshop {
         });
         let labels = Labels {
             appliance_id: Some(build.appliance_id.clone()),
-            build_id: Some(build.id.clone()),
+            build_id: Some(build.id.clone()).filter(|id| !id.is_empty()),
             settings: for_once,
         };
         Ok(MachineSpec {
