@@ -371,8 +371,16 @@ test("images", { timeout: 1_200_000 }, async (t) => {
     });
 
     await scene("a job is cancelled and tried again from Activity", async (window) => {
-      const path = place("random.img.gz");
-      execFileSync("sh", ["-c", 'head -c 400M /dev/urandom | gzip -1 > "$0"', path]);
+      // A small file that is a large disk: eight gigabytes, nearly all of them zeros, take a while to be read.
+      const disk = place("large.img");
+      execFileSync("sh", [
+        "-c",
+        `truncate -s 64M "$0" && mkfs.ext4 -q -F "$0" && gzip -1 "$0"
+         head -c 64M /dev/zero | gzip -1 > "$0.zeros"
+         for _ in $(seq 127); do cat "$0.zeros"; done >> "$0.gz"`,
+        disk,
+      ]);
+      const path = `${disk}.gz`;
       await window.drop(path);
       await window.press("Import it");
       await window.go("Activity");
