@@ -61,12 +61,13 @@ impl Workshop {
                 ErrorKind::Input,
                 "The study does not say which appliance it runs",
             );
-            return Err(match names.as_slice() {
-                [] => error.hinted("Add a line `appliance: NAME` to study.yaml"),
-                names => error.hinted(format!(
-                    "Add a line `appliance: NAME` to study.yaml; its case needs {}",
-                    names.join(", ")
-                )),
+            let error = error.hinted("Add a line `appliance: NAME` to study.yaml");
+            return Err(if names.is_empty() {
+                error
+            } else {
+                error
+                    .hinted(format!("Its case needs {}", names.join(", ")))
+                    .hinted("`windlassctl package pack openfoam --as debian` makes a package that has all of them")
             });
         };
         let appliance = self.find_appliance(&name)?;
