@@ -160,7 +160,7 @@ fn until_it_fits(layout: Layout, disk: &SmallDisk, step: Step, is_update: bool) 
             }
         }
         // With the room back, it goes on, and nothing is left lying about.
-        let mut again = || layout.update(&workshop, &recipe, &cache, &mut |_| ());
+        let again = || layout.update(&workshop, &recipe, &cache, &mut |_| ());
         let mut built = again();
         // A process that another test is just starting has our files open for a moment, also those that are no more.
         for _ in 0..50 {
