@@ -115,7 +115,7 @@ try {
     rates.push((LINES * LINE.length) / 1e3 / (performance.now() - begun));
   }
   figures.add({ name: "Console to the screen, nothing left out", unit: "MB/s", samples: rates });
-  figures.add({ name: "Memory of the window after all of that", unit: "MiB", samples: [memory(window.processes)], limit: { name: "before", samples: [before] }, difference: true });
+  figures.add({ name: "Memory of Windlass after all of that, WebKit apart", unit: "MiB", samples: [memory(window.processes)], limit: { name: "before", samples: [before] }, difference: true });
 
   const delays = async (what) => {
     const [seen, answered] = [[], []];

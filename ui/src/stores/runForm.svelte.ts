@@ -10,11 +10,20 @@ import {
   type BootPreview,
   type EnvironmentVariable,
   type RunConfiguration,
+  type Runtime,
 } from "../backend";
 import { m } from "../messages/messages.js";
 
 const SETTLE_MS = 400;
 const PREVIEW_MS = 150;
+
+/** Memory that a small program of each runtime is happy with, its kernel included, in MiB. */
+export const MEMORY_WANTED_MIB: Record<Runtime, number> = {
+  native: 96,
+  python: 128,
+  node: 256,
+  java: 512,
+};
 
 export class RunForm {
   settings = $state<ApplianceSettings | null>(null);
@@ -36,6 +45,16 @@ export class RunForm {
   /** What is wrong with the values, by field; a form with problems is not saved. */
   readonly problems = $derived.by(() => problemsOf(this.settings));
   readonly valid = $derived(Object.keys(this.problems).length === 0);
+
+  /** What runs: the chosen configuration's runtime, or the default one's; a boot command of its own is native. */
+  readonly runtime = $derived.by((): Runtime | null => {
+    if (this.settings?.command) return "native";
+    const wanted = this.settings?.configuration?.split(",")[0];
+    const chosen = this.configurations.find((one) =>
+      wanted ? one.name === wanted : one.isDefault,
+    );
+    return chosen?.runtime ?? null;
+  });
 
   constructor(id: string) {
     this.id = id;
