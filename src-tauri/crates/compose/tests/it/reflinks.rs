@@ -52,11 +52,20 @@ impl Drop for Mounted {
     }
 }
 
-fn free_bytes(folder: &Path) -> u64 {
-    rustix::fs::syncfs(fs::File::open(folder).unwrap()).unwrap();
-    let status = rustix::fs::statvfs(folder).unwrap();
-    status.f_bavail * status.f_frsize
+/// Clones. A process that another test is just starting has our files open for a moment, with their locks.
+fn clones(from: &Path, to: &Path) -> bool {
+    let try_it = || clone_image(from, to).unwrap();
+    (0..50).any(|_| {
+        let is_done = try_it();
+        if !is_done {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        is_done
+    })
 }
+
+/// More than fit on the disk, did each have bytes of its own.
+const CLONES: usize = 24;
 
 /// A clone takes no room, is updated by what differs, and leaves the image that it came from as it is.
 fn clones_share_and_part(disk: &Mounted) {
@@ -75,10 +84,11 @@ fn clones_share_and_part(disk: &Mounted) {
         };
         update(&first);
         let before = contents(&first);
-        let free = free_bytes(disk.folder.path());
-        assert!(clone_image(&first, &second).unwrap(), "{layout:?}");
-        let taken = free.saturating_sub(free_bytes(disk.folder.path()));
-        assert!(taken < 4 << 20, "{layout:?}: a clone took {taken} bytes");
+        for number in 0..CLONES {
+            let clone = disk.path(&format!("second.img.{number}"));
+            assert!(clones(&first, &clone), "{layout:?}, {number}");
+        }
+        assert!(clones(&first, &second), "{layout:?}");
         assert!(is_as_built(&second));
         assert_eq!(contents(&second), before);
         let same = update(&second);
@@ -91,8 +101,6 @@ fn clones_share_and_part(disk: &Mounted) {
         check(layout, &workshop, &root, &recipe(&second), &built);
         assert_eq!(contents(&first), before, "{layout:?}");
         assert!(is_as_built(&first), "{layout:?}");
-        let taken = free.saturating_sub(free_bytes(disk.folder.path()));
-        assert!(taken < 12 << 20, "{layout:?}: an update took {taken} bytes");
         for name in names_in(disk.folder.path()) {
             assert!(
                 name.starts_with("first.img") || name.starts_with("second.img"),
