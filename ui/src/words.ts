@@ -1,5 +1,6 @@
 /** The words for what the core says in identifiers. */
 import type {
+  CloudAuth,
   Finding,
   Build,
   BuildManner,
@@ -72,6 +73,18 @@ export function isAlive(state: MachineState): boolean {
 /** Whether the machine ran and has ended, for whatever reason. */
 export function hasEnded(state: MachineState): boolean {
   return state === "stopped" || state === "failed" || state === "crashed" || state === "lost";
+}
+
+export function cloudAuthName(auth: CloudAuth): string {
+  return {
+    password: m.cloud_auth_password,
+    applicationCredential: m.cloud_auth_credential,
+    token: m.cloud_auth_token,
+    totp: m.cloud_auth_totp,
+    oidcAccessToken: m.cloud_auth_access_token,
+    oidcClientCredentials: m.cloud_auth_client,
+    webSso: m.cloud_auth_websso,
+  }[auth]();
 }
 
 export function registryKindName(kind: RegistryKind): string {

@@ -27,6 +27,7 @@ import type {
 } from "../src/backend";
 
 import { diskHandlers, someDisks, type Disks } from "./disks";
+import { emptySky, fullSky, skyHandlers, type Sky } from "./skies";
 import { emptyShelf, fullShelf, requirements, shelfHandlers, type Shelf } from "./shelf";
 
 type Handler = (args: Record<string, unknown>) => unknown;
@@ -50,6 +51,8 @@ export interface World {
   shelf: Shelf;
   /** Images and volumes. */
   disks: Disks;
+  /** Clouds. */
+  sky: Sky;
   snapshots: MachineSnapshot[];
   /** Replaces the answer to a command. */
   override: Record<string, Handler>;
@@ -502,6 +505,7 @@ export function emptyWorld(): World {
     dropped: { [proposal.path]: proposal },
     shelf: emptyShelf(),
     disks: { ...someDisks(), images: [], volumes: [] },
+    sky: emptySky(),
     snapshots: [],
     override: {},
   };
@@ -522,6 +526,7 @@ export function busyWorld(count = 3): World {
     "created",
   ];
   world.kernels = [kernel, osvKernel];
+  world.sky = fullSky();
   world.checks = world.checks.map((check) =>
     check.id === "linuxKernel" || check.id === "osvKernel"
       ? { ...check, status: "good", detail: "in the library", remedy: null, fix: null }
@@ -763,6 +768,7 @@ export function install(world: World) {
     window_close_answer: () => null,
     ...shelfHandlers(world.shelf, job),
     ...diskHandlers(world.disks, job),
+    ...skyHandlers(world.sky),
   };
   mockIPC(
     (command, payload) => {

@@ -6,6 +6,7 @@ import { backend, on, onDrag, toAppError, type Appliance, type Dropped } from ".
 import { fileName } from "../format";
 import { m } from "../messages/messages.js";
 import { appliances } from "./appliances.svelte";
+import { clouds, isCloudFile } from "./clouds.svelte";
 import { dialogs } from "./dialogs.svelte";
 import { images, isImageFile } from "./images.svelte";
 import { kernels } from "./kernels.svelte";
@@ -89,7 +90,9 @@ class Drop {
 
   async drop(all: string[]): Promise<void> {
     this.dragged = null;
-    const paths = this.#packs ? await this.#pack(all) : all;
+    for (const path of all.filter(isCloudFile)) await clouds.look(path);
+    const others = all.filter((path) => !isCloudFile(path));
+    const paths = this.#packs ? await this.#pack(others) : others;
     if (paths.length === 0) return;
     this.inspecting = [...this.inspecting, ...paths];
     const found: Dropped[] = [];

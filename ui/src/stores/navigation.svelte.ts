@@ -21,6 +21,7 @@ export type Place =
   | { at: "machine"; id: string; tab: MachineTab }
   | { at: "consoles"; machines: readonly string[]; layout: ConsoleLayout }
   | { at: "volumes" }
+  | { at: "clouds" }
   | { at: "images" }
   /** A build's id, an imported image's, or the path of an image file. */
   | { at: "image"; image: string; tab: ImageTab }
@@ -45,6 +46,7 @@ const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean>
     layout: (value) => value === "tiles" || value === "tabs",
   },
   volumes: {},
+  clouds: {},
   images: {},
   image: { image: isText },
   comparison: { left: isText, right: isText, job: isTextOrNull },

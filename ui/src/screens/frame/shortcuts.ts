@@ -5,6 +5,7 @@ export type Shortcut =
   | "appliances"
   | "packages"
   | "machines"
+  | "clouds"
   | "activity"
   | "settings"
   | "addFolder"
@@ -17,6 +18,7 @@ const WITH_CONTROL: Record<string, Shortcut> = {
   "1": "appliances",
   "2": "packages",
   "3": "machines",
+  "4": "clouds",
   j: "activity",
   ",": "settings",
   o: "addFolder",

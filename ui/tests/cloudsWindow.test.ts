@@ -1,0 +1,110 @@
+import { cleanup, render, screen, waitFor, within } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import axe from "axe-core";
+import { afterEach, describe, expect, test } from "vitest";
+import App from "../src/App.svelte";
+import { clouds, isCloudFile } from "../src/stores/clouds.svelte";
+import { dialogs } from "../src/stores/dialogs.svelte";
+import { drop } from "../src/stores/drop.svelte";
+import { navigation } from "../src/stores/navigation.svelte";
+import { busyWorld, emptyWorld, install, type World } from "./fixture";
+
+function open(world: World) {
+  localStorage.setItem("windlass.place", JSON.stringify({ at: "clouds" }));
+  const core = install(world);
+  render(App);
+  return {
+    ...core,
+    user: userEvent.setup(),
+    called: (command: string) => core.calls.filter((call) => call.command === command),
+  };
+}
+
+afterEach(() => {
+  cleanup();
+  clouds.items = [];
+  clouds.loaded = false;
+  clouds.checks = new Map();
+  clouds.files = [];
+  dialogs.question = null;
+  dialogs.failure = null;
+  navigation.place = { at: "appliances" };
+});
+
+const button = (name: string | RegExp) => screen.findByRole("button", { name });
+
+describe("clouds", () => {
+  test("say where to begin when there are none", async () => {
+    open(emptyWorld());
+    expect(await screen.findByText("No clouds yet")).toBeVisible();
+    expect((await screen.findAllByRole("button", { name: "Import…" })).length).toBe(2);
+  });
+
+  test("are tested with one button, which says what is wrong and what to do", async () => {
+    const { user } = open(busyWorld());
+    const campus = (await screen.findByText("campus")).closest("li")!;
+    await user.click(within(campus).getByRole("button", { name: "Test" }));
+    const steps = await screen.findByRole("list", { name: /campus/ });
+    expect(steps).toHaveTextContent("port 5000 answers");
+    expect(steps).toHaveTextContent("Ask the cloud's keeper for the certificate");
+  });
+
+  test("are added by a form, and the secret goes with it once", async () => {
+    const { user, called } = open(emptyWorld());
+    await user.click(await button("Add cloud…"));
+    const save = await button("Save and test");
+    expect(save).toBeDisabled();
+    await user.type(screen.getByLabelText("Name"), "work");
+    await user.type(screen.getByLabelText("Address of Keystone"), "https://k.example/v3");
+    await user.type(screen.getByLabelText("User"), "ada");
+    await user.type(screen.getByLabelText("Password"), "pa ss");
+    await user.type(screen.getByLabelText("Project"), "science");
+    await user.click(save);
+    await waitFor(() => expect(called("cloud_add")).toHaveLength(1));
+    expect(called("cloud_add")[0]?.args["form"]).toMatchObject({
+      name: "work",
+      auth: "password",
+      authUrl: "https://k.example/v3",
+      user: "ada",
+      userDomain: "Default",
+      project: "science",
+      secret: { kind: "given", secret: "pa ss" },
+    });
+    await waitFor(() => expect(called("cloud_check")).toHaveLength(1));
+    expect(document.body.textContent).not.toContain("pa ss");
+  });
+
+  test("of a dropped file are shown before they are taken over", async () => {
+    const { user, called } = open(busyWorld());
+    await screen.findByText("campus");
+    await drop.drop(["/home/user/.config/openstack/clouds.yaml"]);
+    const dialog = await screen.findByRole("dialog", { name: /clouds\.yaml/ });
+    // What would replace one that is there is left out until it is asked for.
+    expect(within(dialog).getByRole("checkbox", { name: "campus" })).not.toBeChecked();
+    await user.click(within(dialog).getByRole("button", { name: "Take over" }));
+    await waitFor(() => expect(called("cloud_import")[0]?.args["names"]).toEqual(["lab"]));
+  });
+
+  test("show their quotas and servers, and faults in words", async () => {
+    const { user, called } = open(busyWorld());
+    const campus = (await screen.findByText("campus")).closest("li")!;
+    await user.click(within(campus).getByRole("button", { name: "Show what is there" }));
+    expect(await screen.findByText("3 of 10")).toBeVisible();
+    expect(screen.getByText(/No valid host was found/)).toBeVisible();
+    await user.click(screen.getByRole("button", { name: "Actions for web-1" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Stop" }));
+    expect(called("cloud_server_act")[0]?.args).toMatchObject({
+      server: "server-web-1",
+      action: "stop",
+    });
+    const found = await axe.run(document.body, { rules: { "color-contrast": { enabled: false } } });
+    expect(found.violations.map((one) => one.id)).toEqual([]);
+  });
+
+  test("are told from other files by name", () => {
+    expect(isCloudFile("/x/clouds.yaml")).toBe(true);
+    expect(isCloudFile("/x/demo-openrc.sh")).toBe(true);
+    expect(isCloudFile("/x/meta/package.yaml")).toBe(false);
+    expect(isCloudFile("/x/clouds/app.jar")).toBe(false);
+  });
+});
