@@ -73,6 +73,11 @@ export const commands = {
 	applianceBuild: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_build", { id })),
 	/**  Builds where needed and starts a machine; the job's id. */
 	applianceRun: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run", { id })),
+	/**
+	 *  Starts a machine in another way, for this once: from the appliance's folders with no image made, or so that all that its
+	 *  guest writes is forgotten; the job's id.
+	 */
+	applianceRunOtherwise: (id: string, isLive: boolean, isDisposable: boolean) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run_otherwise", { id, isLive, isDisposable })),
 	/**  Builds where needed and starts several machines of one image, as a group where it has a name; the job's id. */
 	applianceRunSeveral: (id: string, count: number, group: string | null) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run_several", { id, count, group })),
 	/**  What an image is. */

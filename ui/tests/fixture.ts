@@ -657,6 +657,7 @@ export function install(world: World) {
     build_list: () => world.builds,
     appliance_build: () => "job-build",
     appliance_run: () => "job-run",
+    appliance_run_otherwise: () => "job-run",
     build_delete: () => null,
     machine_list: () => world.machines,
     machine_start: setState("starting"),

@@ -46,6 +46,24 @@ pub async fn appliance_run(workshop: State<'_, Arc<Workshop>>, id: String) -> Re
     Ok(workshop.inner().start_run(&id)?.id)
 }
 
+/// Starts a machine in another way, for this once: from the appliance's folders with no image made, or so that all that its
+/// guest writes is forgotten; the job's id.
+#[tauri::command]
+#[specta::specta]
+pub async fn appliance_run_otherwise(
+    workshop: State<'_, Arc<Workshop>>,
+    id: String,
+    is_live: bool,
+    is_disposable: bool,
+) -> Result<String> {
+    let options = RunOptions {
+        is_live,
+        is_disposable,
+        ..RunOptions::default()
+    };
+    Ok(workshop.inner().start_run_with(&id, options)?.id)
+}
+
 /// Builds where needed and starts several machines of one image, as a group where it has a name; the job's id.
 #[tauri::command]
 #[specta::specta]

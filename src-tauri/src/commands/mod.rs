@@ -67,6 +67,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             builds::build_run,
             builds::appliance_build,
             builds::appliance_run,
+            builds::appliance_run_otherwise,
             builds::appliance_run_several,
             images::image_info,
             images::image_list,

@@ -37,11 +37,14 @@ class Appliances extends Collection<Appliance> {
   }
 
   /** Builds when needed, starts, and leads to the console as soon as there is a machine. */
-  run(appliance: Appliance): Promise<boolean> {
+  run(appliance: Appliance, otherwise?: { isLive: boolean }): Promise<boolean> {
     return dialogs.attempt(m.error_running({ name: appliance.title }), async () => {
       const from = navigation.place;
       if (!(await machines.enoughMemory([], appliance.id))) return;
-      const machine = await jobs.produced(await backend.applianceRun(appliance.id));
+      const job = otherwise
+        ? await backend.applianceRunOtherwise(appliance.id, otherwise.isLive, !otherwise.isLive)
+        : await backend.applianceRun(appliance.id);
+      const machine = await jobs.produced(job);
       // Whoever has gone elsewhere meanwhile is not dragged away.
       const stayed =
         navigation.place.at === from.at &&

@@ -43,6 +43,7 @@ pub const VERBS: &[Verb] = &[
         With("package compose NAME --path FOLDER"),
     ),
     verb("appliance_run", With("run NAME")),
+    verb("appliance_run_otherwise", With("run NAME --live")),
     verb("appliance_run_several", With("run NAME --count 5")),
     verb("sample_list", With("sample list")),
     verb("sample_create", With("sample create hello")),
