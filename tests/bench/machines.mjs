@@ -152,7 +152,7 @@ try {
     progress(`Small pictures: round ${round} of 3`);
     const before = [cpu(qemu), cpu(core)];
     for (let picture = 0; picture < PICTURES; picture++)
-      await window.script(`return window.__TAURI_INTERNALS__.invoke("machine_thumbnail", { id: arguments[0], width: 128, height: 80 }).then(() => true)`, id);
+      await window.invoke("machine_thumbnail", { id, width: 128, height: 80 });
     cost.qemu.push((cpu(qemu) - before[0]) / PICTURES);
     cost.core.push((cpu(core) - before[1]) / PICTURES);
   }
