@@ -1,4 +1,4 @@
-// What guests say and show, and how soon it is seen: the console to the screen, the display, the small pictures of the list.
+// What guests say and show, and how soon it is seen: the console to the screen, and the display.
 //
 // In the real window, over WebDriver. The guest is a service of our own, which prints when it is asked over HTTP: what it prints
 // goes to the serial console and to the screen. Its answer is the limit of all delays: that much is the guest's own.
@@ -10,13 +10,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { giveLinuxKernel } from "../window/lib/kernels.mjs";
 import { until } from "../window/lib/processes.mjs";
 import { Surroundings } from "../window/lib/surroundings.mjs";
-import { Window, machines } from "../window/lib/window.mjs";
+import { Window } from "../window/lib/window.mjs";
 import { Figures, ROOT, progress } from "./lib/figures.mjs";
 
 const ROUNDS = 10;
 const ASKED = 20;
 const SECONDS = 5;
-const PICTURES = 40;
 /** Less than a screen may be behind: nothing is left out. */
 const LINE = `${".".repeat(98)}\r\n`;
 const LINES = 70_000;
@@ -41,30 +40,6 @@ const ask = (port, path) =>
     const begun = Date.now();
     get({ host: "127.0.0.1", port, path, agent: false }, (answer) => answer.resume().on("end", () => resolve({ begun, took: Date.now() - begun }))).on("error", reject);
   });
-
-/** Processor time of a process so far, in milliseconds. */
-function cpu(pid) {
-  const [, rest] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ");
-  const fields = rest.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-/** Memory of processes, in MiB; what they share is counted with each. */
-function memory(pids) {
-  const kib = (pid) => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
-  return pids.reduce((sum, pid) => sum + kib(pid), 0) / 1024;
-}
-
-/**
- * What forty machines cost that do nothing, in percent of a processor: to drive, and to watch each second. They are of a few
- * bytes and have no kernel, so that any computer runs forty.
- */
-function fortyIdle() {
-  const words = ["test", "--release", "-q", "-p", "windlass-machine", "--test", "it", "--", "--ignored", "--nocapture", "bench::forty_idle_machines_watched"];
-  const said = execFileSync("cargo", words, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
-  const [, drive, watch] = /machines: ([\d.]+) % .* drive, ([\d.]+) % /.exec(said);
-  return { drive: Number(drive), watch: Number(watch) };
-}
 
 const surroundings = await Surroundings.open({ windowManager: true });
 let window;
@@ -145,28 +120,6 @@ try {
   }
   figures.add({ name: "Display while 200 lines a second come", unit: "/s", samples: frames });
 
-  const [qemu] = machines(surroundings);
-  const [core] = window.processes;
-  const cost = { qemu: [], core: [] };
-  for (let round = 1; round <= 3; round++) {
-    progress(`Small pictures: round ${round} of 3`);
-    const before = [cpu(qemu), cpu(core)];
-    for (let picture = 0; picture < PICTURES; picture++)
-      await window.invoke("machine_thumbnail", { id, width: 128, height: 80 });
-    cost.qemu.push((cpu(qemu) - before[0]) / PICTURES);
-    cost.core.push((cpu(core) - before[1]) / PICTURES);
-  }
-  figures.add({ name: "A small picture: processor time of Windlass", samples: cost.core });
-  figures.add({ name: "A small picture: processor time of QEMU, the guest's own included", samples: cost.qemu });
-  progress("Forty idle machines");
-  const idle = { drive: [], watch: [] };
-  for (let round = 1; round <= 3; round++) {
-    const { drive, watch } = fortyIdle();
-    idle.drive.push(drive);
-    idle.watch.push(watch);
-  }
-  figures.add({ name: "Forty idle machines driven, of one processor", unit: "%", samples: idle.drive });
-  figures.add({ name: "Forty idle machines watched each second", unit: "%", samples: idle.watch, aim: "under 2 % of one processor", within: { median: 2 } });
   progress("");
   figures.finish();
 } finally {
