@@ -132,6 +132,13 @@ pub async fn machine_debug_bundle(
     workshop.inner().debug_bundle(&id, &path).await
 }
 
+/// Starts the machines of a group's file.
+#[tauri::command]
+#[specta::specta]
+pub async fn group_up(workshop: State<'_, Arc<Workshop>>, path: PathBuf) -> Result<Job> {
+    workshop.start_group_up(&path)
+}
+
 /// Starts the machines of a group in their order.
 #[tauri::command]
 #[specta::specta]

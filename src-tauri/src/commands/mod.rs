@@ -176,6 +176,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             machines::machine_resources_set,
             machines::machine_memory_shortage,
             machines::machine_debug_bundle,
+            machines::group_up,
             machines::group_start,
             machines::group_stop,
             machines::group_delete,

@@ -9,9 +9,9 @@ use windlass_workshop::error::AppError;
 use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
-    appliance, cloud, collect, compose, config, deploy, doctor, fetch, graph, image, images, info,
-    job, kernel, library, machine, manifest, network, pack, package, packages, registry, remote,
-    run, runtime, sample, search, server, settings, study, volume,
+    appliance, cloud, collect, compose, config, deploy, doctor, fetch, graph, group, image, images,
+    info, job, kernel, library, machine, manifest, network, pack, package, packages, registry,
+    remote, run, runtime, sample, search, server, settings, study, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -118,6 +118,9 @@ pub(crate) enum Verb {
     /// Machines
     #[command(subcommand)]
     Machine(machine::Verb),
+    /// Groups: several machines as one, by the file that names them
+    #[command(subcommand)]
+    Group(group::Verb),
     /// Builds and other long work, with their logs
     #[command(subcommand)]
     Job(job::Verb),
@@ -297,6 +300,7 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Study(verb) => verb.run(context).await,
         Verb::Sample(verb) => verb.run(context).await,
         Verb::Machine(verb) => verb.run(context).await,
+        Verb::Group(verb) => verb.run(context).await,
         Verb::Job(verb) => verb.run(context).await,
         Verb::Doctor => doctor::run(context).await,
         Verb::Settings(verb) => verb.run(context),

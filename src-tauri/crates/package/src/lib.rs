@@ -43,6 +43,7 @@ pub mod deb;
 pub mod edit;
 mod error;
 mod finding;
+pub mod group_file;
 pub mod helper;
 pub mod ignore;
 pub mod index;

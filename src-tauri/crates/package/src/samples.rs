@@ -52,6 +52,33 @@ const NODE_MICROSERVICE: [SampleFile; 5] = [
     ),
 ];
 
+const NODE_MICROSERVICES: [SampleFile; 6] = [
+    (
+        "meta/package.yaml",
+        include_str!("../samples/node-microservices/meta/package.yaml"),
+    ),
+    (
+        "meta/run.yaml",
+        include_str!("../samples/node-microservices/meta/run.yaml"),
+    ),
+    (
+        "meta/windlass.yaml",
+        include_str!("../samples/node-microservices/meta/windlass.yaml"),
+    ),
+    (
+        "meta/README.md",
+        include_str!("../samples/node-microservices/meta/README.md"),
+    ),
+    (
+        "meta/windlass-group.yaml",
+        include_str!("../samples/node-microservices/meta/windlass-group.yaml"),
+    ),
+    (
+        "service.js",
+        include_str!("../samples/node-microservices/service.js"),
+    ),
+];
+
 const PYTHON: [SampleFile; 5] = [
     (
         "meta/package.yaml",
@@ -94,6 +121,16 @@ pub fn hello(into: &Path, program: &[u8]) -> Result<PathBuf, Error> {
 /// When the folder is there already or cannot be written.
 pub fn node_microservice(into: &Path, node_package: &str) -> Result<PathBuf, Error> {
     with_runtime(into, &NODE_MICROSERVICE, node_package)
+}
+
+/// Writes the appliance *node-microservices*, with the file of a group of five services that it is all of, as the new
+/// folder `into`, and returns its absolute path. `node_package` is the package that runs it, such as `node-20`.
+///
+/// # Errors
+///
+/// When the folder is there already or cannot be written.
+pub fn node_microservices(into: &Path, node_package: &str) -> Result<PathBuf, Error> {
+    with_runtime(into, &NODE_MICROSERVICES, node_package)
 }
 
 /// Writes the appliance *python* as the new folder `into`, and returns its absolute path.

@@ -224,27 +224,83 @@ pub(crate) fn write_beside(file: &Path, content: &[u8]) -> io::Result<()> {
 fn parse(text: &str, file: &str) -> Result<Parsed<BuildSettings>, Box<Mistake>> {
     let mut fields = Fields::new(yaml::parse(text, file)?, "the build settings", text, file)?;
     let mut notes = Vec::new();
-    let settings = BuildSettings {
-        guest: one_of(&mut fields, "guest", &["osv", "linux"])?,
-        root_fs: one_of(&mut fields, "root_fs", &["rofs", "ext4"])?,
-        disk: one_of(&mut fields, "disk", &["direct", "bootable"])?,
-        size_mib: fields.number("size_mib", SIZE_MIB.0, SIZE_MIB.1)?,
-        memory_mib: fields.number("memory_mib", MEMORY_MIB.0, MEMORY_MIB.1)?,
-        vcpus: fields.number("vcpus", VCPUS.0, VCPUS.1)?,
-        network: fields.boolean("network")?,
-        ports: ports(&mut fields, (text, file), &mut notes)?,
-        networks: fields.texts("networks")?,
-        volumes: volumes(&mut fields, (text, file), &mut notes)?,
-        configuration: fields.text("configuration")?,
-        env: fields.text_map("env")?,
-        command: fields.text("command")?,
-        allow_changes: fields.boolean("allow_changes")?,
-    };
+    let settings = BuildSettings::take(&mut fields, (text, file), &mut notes)?;
     fields.finish(&mut notes);
     Ok(Parsed {
         value: settings,
         notes,
     })
+}
+
+impl BuildSettings {
+    /// Takes the keys that are settings out of a mapping.
+    pub(crate) fn take(
+        fields: &mut Fields<'_>,
+        (text, file): (&str, &str),
+        notes: &mut Vec<crate::Finding>,
+    ) -> Result<Self, Box<Mistake>> {
+        Ok(Self {
+            guest: one_of(fields, "guest", &["osv", "linux"])?,
+            root_fs: one_of(fields, "root_fs", &["rofs", "ext4"])?,
+            disk: one_of(fields, "disk", &["direct", "bootable"])?,
+            size_mib: fields.number("size_mib", SIZE_MIB.0, SIZE_MIB.1)?,
+            memory_mib: fields.number("memory_mib", MEMORY_MIB.0, MEMORY_MIB.1)?,
+            vcpus: fields.number("vcpus", VCPUS.0, VCPUS.1)?,
+            network: fields.boolean("network")?,
+            ports: ports(fields, (text, file), notes)?,
+            networks: fields.texts("networks")?,
+            volumes: volumes(fields, (text, file), notes)?,
+            configuration: fields.text("configuration")?,
+            env: fields.text_map("env")?,
+            command: fields.text("command")?,
+            allow_changes: fields.boolean("allow_changes")?,
+        })
+    }
+
+    /// These settings, and `over` where it says something: lists and the environment of `over` are added to those here.
+    #[must_use]
+    pub fn overlaid(mut self, over: &Self) -> Self {
+        fn or<T: Clone>(over: Option<&T>, kept: Option<T>) -> Option<T> {
+            over.cloned().or(kept)
+        }
+        self.ports.retain(|kept| {
+            let same =
+                |port: &PortForward| (port.guest, port.protocol) == (kept.guest, kept.protocol);
+            !over.ports.iter().any(same)
+        });
+        self.ports.extend_from_slice(&over.ports);
+        self.networks.retain(|kept| !over.networks.contains(kept));
+        self.networks.extend_from_slice(&over.networks);
+        self.volumes.retain(|kept| {
+            over.volumes
+                .iter()
+                .all(|it| it.path != kept.path || it.name != kept.name)
+        });
+        self.volumes.extend_from_slice(&over.volumes);
+        self.env
+            .retain(|(kept, _)| over.env.iter().all(|(name, _)| name != kept));
+        self.env.extend_from_slice(&over.env);
+        Self {
+            guest: over.guest.or(self.guest),
+            root_fs: over.root_fs.or(self.root_fs),
+            disk: over.disk.or(self.disk),
+            size_mib: over.size_mib.or(self.size_mib),
+            memory_mib: over.memory_mib.or(self.memory_mib),
+            vcpus: over.vcpus.or(self.vcpus),
+            network: over.network.or(self.network),
+            // A command and a configuration are each instead of the other.
+            configuration: match (&over.configuration, &over.command) {
+                (None, Some(_)) => None,
+                (said, _) => or(said.as_ref(), self.configuration),
+            },
+            command: match (&over.command, &over.configuration) {
+                (None, Some(_)) => None,
+                (said, _) => or(said.as_ref(), self.command),
+            },
+            allow_changes: over.allow_changes.or(self.allow_changes),
+            ..self
+        }
+    }
 }
 
 fn one_of<T: FromStr>(

@@ -24,6 +24,7 @@ pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod files;
+pub mod group_files;
 pub mod guests;
 pub mod home;
 pub mod images;

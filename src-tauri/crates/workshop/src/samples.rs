@@ -33,10 +33,11 @@ pub struct Sample {
 enum Kind {
     Hello,
     Node,
+    Shop,
     Python,
 }
 
-const KINDS: [(&str, Kind, &str, &str); 3] = [
+const KINDS: [(&str, Kind, &str, &str); 4] = [
     (
         "hello",
         Kind::Hello,
@@ -48,6 +49,12 @@ const KINDS: [(&str, Kind, &str, &str); 3] = [
         Kind::Node,
         "Node microservice",
         "A small HTTP service, with this computer's Node.js packed beside it",
+    ),
+    (
+        "node-microservices",
+        Kind::Shop,
+        "Node microservices",
+        "Five services on a network of their own, all of one image: a group",
     ),
     (
         "python",
@@ -66,7 +73,7 @@ impl Workshop {
             .map(|(id, kind, title, description)| {
                 let missing = match kind {
                     Kind::Hello => None,
-                    Kind::Node => (!pack::has_node()).then_some("Node.js"),
+                    Kind::Node | Kind::Shop => (!pack::has_node()).then_some("Node.js"),
                     Kind::Python => (!pack::has_python()).then_some("Python 3"),
                 };
                 Sample {
@@ -103,7 +110,9 @@ impl Workshop {
                 if !is_appliance(&folder) {
                     let package = match kind {
                         Kind::Hello => String::new(),
-                        Kind::Node => interpreter(pack::find_node(), "Node.js", "nodejs")?,
+                        Kind::Node | Kind::Shop => {
+                            interpreter(pack::find_node(), "Node.js", "nodejs")?
+                        }
                         Kind::Python => interpreter(pack::find_python(), "Python 3", "python3")?,
                     };
                     if !package.is_empty() && workshop.library.package(&package).is_err() {
@@ -114,6 +123,7 @@ impl Workshop {
                     let written = crate::blocking(move || match kind {
                         Kind::Hello => samples::hello(&into, windlass_library::HELLO),
                         Kind::Node => samples::node_microservice(&into, &package),
+                        Kind::Shop => samples::node_microservices(&into, &package),
                         Kind::Python => samples::python(&into, &package),
                     });
                     match written.await? {

@@ -324,7 +324,7 @@ pub(crate) fn list(context: &Context) -> Outcome {
 }
 
 /// Lists the machines of a group.
-fn list_of(context: &Context, group: &str) -> Outcome {
+pub(crate) fn list_of(context: &Context, group: &str) -> Outcome {
     let mut machines = context.workshop.machines()?;
     machines.retain(|machine| {
         let place = machine.group.as_ref();

@@ -10,6 +10,7 @@ pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod graph;
+pub(crate) mod group;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod info;

@@ -10,7 +10,7 @@ use crate::session::Session;
 /// How long a guest may take to answer; emulation on a busy computer is slow.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-fn session() -> Session {
+pub(crate) fn session() -> Session {
     Session::new().with_linux_kernel()
 }
 
@@ -23,7 +23,7 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -34,7 +34,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn get(port: u16) -> Option<String> {
+pub(crate) fn get(port: u16) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;

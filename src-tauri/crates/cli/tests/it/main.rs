@@ -10,6 +10,7 @@
 )]
 
 mod clouds;
+mod groups;
 mod guest;
 mod images;
 mod registries;

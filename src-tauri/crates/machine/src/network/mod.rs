@@ -39,8 +39,8 @@ use crate::error::{Error, Result};
 use crate::paths::short_hash;
 use crate::spec::{MachineSpec, NetworkJoin};
 
-/// The first argument of a process that is a network's switch.
-const SWITCH_ARGUMENT: &str = "network-switch";
+/// The first argument of a process that is a network's switch: no program that does not know it takes it for something else.
+const SWITCH_ARGUMENT: &str = "--network-switch";
 
 /// The netmask of every private network, in bits.
 pub(crate) const PREFIX_LENGTH: u8 = 24;

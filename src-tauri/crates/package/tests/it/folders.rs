@@ -114,6 +114,7 @@ prop_compose! {
         vcpus in prop::option::of(1_u32..64),
         network in prop::option::of(any::<bool>()),
         ports in prop::collection::vec((prop::option::of(1_u16..), 1_u16.., any::<bool>()), 0..4),
+        networks in prop::collection::vec("[a-z][a-z0-9-]{0,8}", 0..3),
         volumes in prop::collection::vec(("[a-z]{1,8}", prop::option::of("/[a-z/]{0,20}")), 0..3),
         configuration in prop::option::of("[a-z]{1,8}"),
         env in prop::collection::btree_map("[A-Z]{1,8}", text(), 0..4),
@@ -129,8 +130,8 @@ prop_compose! {
         let volumes = volumes.into_iter().map(|(name, path)| VolumeSetting { name, path }).collect();
         let env = env.into_iter().rev().collect();
         BuildSettings {
-            guest, root_fs, disk, size_mib, memory_mib, vcpus, network, ports, volumes, configuration, env,
-            command, allow_changes,
+            guest, root_fs, disk, size_mib, memory_mib, vcpus, network, ports, networks, volumes, configuration,
+            env, command, allow_changes,
         }
     }
 }

@@ -146,6 +146,40 @@ impl Workshop {
         })
     }
 
+    /// The image of an appliance as `own` has it, to be run as `settings` say: one image serves many configurations,
+    /// because the kernel is told its command line from outside. Where the disk boots by itself it is told by the disk,
+    /// and where `own` has nothing to run there is no such image: then one is made of `settings`.
+    pub(crate) async fn provide_configured(
+        self: &Arc<Self>,
+        record: &Record,
+        own: BuildSettings,
+        settings: BuildSettings,
+        reporter: &Reporter,
+    ) -> Result<Provided> {
+        let making = |settings| Making {
+            settings: Some(settings),
+            ..Making::default()
+        };
+        let (own, wanted) = (making(own), making(settings));
+        let prepared = self.prepare(record, &wanted, reporter).await?;
+        let is_told = match &prepared.kernel {
+            GuestKernel::Linux(_) => true,
+            GuestKernel::Osv(kernel) => kernel.elf.is_some(),
+        };
+        if is_told {
+            match self.provide_build(record, &own, reporter).await {
+                Err(error) if error.kind == ErrorKind::Input => {}
+                provided => {
+                    return provided.map(|provided| Provided {
+                        composition: prepared.composition,
+                        ..provided
+                    });
+                }
+            }
+        }
+        self.provide_build(record, &wanted, reporter).await
+    }
+
     /// One build as it is, with what its appliance says now of how it is run.
     pub(crate) async fn provide_this_build(
         self: &Arc<Self>,

@@ -115,7 +115,7 @@ impl Workshop {
         )
     }
 
-    pub(super) async fn run_build(
+    pub(crate) async fn run_build(
         self: &Arc<Self>,
         provided: &Provided,
         options: RunOptions,

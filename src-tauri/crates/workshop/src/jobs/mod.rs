@@ -99,6 +99,8 @@ pub enum JobKind {
     ExportLists,
     /// Changes the files of a guest that runs.
     Push,
+    /// Starts the machines of a group's file.
+    GroupUp,
     /// Sends an image to a cloud.
     PushImage,
     /// Fetches an image from a cloud.
@@ -292,6 +294,11 @@ pub enum Request {
         volume: String,
         /// What it is to have.
         size_bytes: u64,
+    },
+    /// Start the machines of a group's file.
+    GroupUp {
+        /// The file, or the folder that it is in.
+        path: PathBuf,
     },
     /// Send an image to a cloud.
     PushImage {
@@ -576,6 +583,7 @@ impl Workshop {
             Some(Request::ResizeVolume { volume, size_bytes }) => {
                 self.start_volume_resize(&volume, size_bytes)
             }
+            Some(Request::GroupUp { path }) => self.start_group_up(&path),
             Some(Request::PushImage {
                 cloud,
                 image,

@@ -68,6 +68,14 @@ impl Workshop {
         )
     }
 
+    /// Makes a volume that somebody names and that is not there.
+    pub(crate) fn make_missing_volume(&self, new: &NewVolume, reporter: &Reporter) -> Result<()> {
+        check_name(&new.name)?;
+        self.make_volume(new, reporter)?;
+        self.events.send(Event::VolumesChanged);
+        Ok(())
+    }
+
     fn refuse_taken(&self, name: &str) -> Result<()> {
         match self.volume_path(name) {
             Some(_) => Err(AppError::new(

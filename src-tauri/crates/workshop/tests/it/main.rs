@@ -18,6 +18,7 @@ mod appliances;
 mod bad_folders;
 mod bad_weather;
 mod builds;
+mod group_files;
 mod groups;
 mod images;
 mod jobs;

@@ -1,0 +1,330 @@
+//! Groups out of a file: several appliances that are run, watched and taken down as one.
+//!
+//! ```text
+//!   windlass-group.yaml ── parsed ──▶ services in the order in which they may start
+//!        for each service:   image (one per appliance, whatever its services are told) ──▶ its machines
+//!             one that runs as the file says is left alone; one that does not is made anew
+//!        for each order:     healthy? ──▶ the next one
+//! ```
+//!
+//! The machines are of a [group](crate::machines::MachineGroup), on a private network where each is found by its service's
+//! name. What they write to their own disks goes with them; what is to stay is on volumes, which are made where they are missing.
+
+mod health;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use windlass_machine::{MachineHandle, NetworkJoin};
+use windlass_package::group_file::{FILE, GroupFile, PLACES, Service};
+use windlass_package::settings::{PortForward, Protocol, VolumeSetting};
+use windlass_package::{BuildSettings, META_DIRECTORY};
+
+use crate::Workshop;
+use crate::builds::RunOptions;
+use crate::error::{AppError, ErrorKind, Result};
+use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
+use crate::machines::{GroupPlace, is_live, labels};
+use crate::volumes::{NewVolume, VolumeContent, VolumeFormat};
+
+/// The size of a volume that a group's file names and that is not there: it takes only what is written to it.
+const VOLUME_BYTES: u64 = 1 << 30;
+
+/// A group's file, read and checked.
+#[derive(Debug)]
+struct Plan {
+    name: String,
+    network: String,
+    /// What the appliances' folders are relative to.
+    folder: PathBuf,
+    services: Vec<Service>,
+    notes: Vec<String>,
+}
+
+/// A machine that belongs to a group's file.
+#[derive(Debug, Clone)]
+struct Wanted {
+    /// The machine's.
+    name: String,
+    /// What the others reach it by, beside the service's name.
+    host: String,
+    settings: BuildSettings,
+}
+
+impl Workshop {
+    /// Starts the machines of a group's file (or of the folder that it is in), as a job that ends with the group's name.
+    /// Those that run as the file says are left alone.
+    ///
+    /// # Errors
+    /// `Input` when the file has a mistake; `NotFound` when it is not there.
+    pub fn start_group_up(self: &Arc<Self>, path: &Path) -> Result<Job> {
+        let plan = plan(path)?;
+        let workshop = Arc::clone(self);
+        let request = Request::GroupUp {
+            path: path.to_path_buf(),
+        };
+        self.start_job(
+            JobKind::GroupUp,
+            format!("Start the group {}", plan.name),
+            None,
+            Some(&request),
+            async move |reporter| {
+                for note in &plan.notes {
+                    reporter.log(note);
+                }
+                workshop.group_up(&plan, &reporter).await?;
+                Ok(Some(plan.name))
+            },
+        )
+    }
+
+    /// The name of the group that a file (or the folder that it is in) makes.
+    ///
+    /// # Errors
+    /// As [`start_group_up`](Self::start_group_up).
+    pub fn group_of_file(&self, path: &Path) -> Result<String> {
+        Ok(plan(path)?.name)
+    }
+
+    async fn group_up(self: &Arc<Self>, plan: &Plan, reporter: &Reporter) -> Result<()> {
+        let last = plan.services.iter().map(|it| it.order).max().unwrap_or(0);
+        let total: usize = plan
+            .services
+            .iter()
+            .map(|it| it.machine_names().len())
+            .sum();
+        let (mut done, total) = (0, u64::try_from(total).unwrap_or(u64::MAX));
+        for order in 0..=last {
+            let step: Vec<_> = plan
+                .services
+                .iter()
+                .filter(|it| it.order == order)
+                .collect();
+            let mut started = Vec::new();
+            for service in step {
+                for handle in self.service_up(plan, service, reporter).await? {
+                    started.push((handle, service));
+                    done += 1;
+                    reporter.progress(done, Some(total), Unit::Items);
+                }
+            }
+            for (handle, service) in started {
+                if let Some(health) = &service.health {
+                    reporter.step(&format!("Waiting until {} is healthy", service.name));
+                    health::wait(self, &handle, health, reporter).await?;
+                    reporter.log(&format!("{} is healthy", handle.spec().name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the machines of a service run as the file says.
+    async fn service_up(
+        self: &Arc<Self>,
+        plan: &Plan,
+        service: &Service,
+        reporter: &Reporter,
+    ) -> Result<Vec<MachineHandle>> {
+        reporter.check()?;
+        reporter.step(&format!("Providing {}", service.name));
+        let appliance = self.service_appliance(plan, service).await?;
+        let record = self.appliance_record(&appliance)?;
+        let kept = windlass_package::Package::open(&record.path)?.settings;
+        let image = BuildSettings {
+            guest: service.settings.guest,
+            root_fs: service.settings.root_fs,
+            disk: service.settings.disk,
+            size_mib: service.settings.size_mib,
+            ..BuildSettings::default()
+        };
+        let own = kept.clone().overlaid(&image);
+        let mut handles = Vec::new();
+        for wanted in wanted(plan, service, &kept) {
+            reporter.check()?;
+            let provided = self
+                .provide_configured(&record, own.clone(), wanted.settings.clone(), reporter)
+                .await?;
+            let settings = self.settings_of(&wanted.settings)?;
+            if let Some(handle) = self.in_group(&plan.name, &wanted.name)? {
+                let labels = labels(&handle);
+                if is_live(&handle)
+                    && labels.settings.as_ref() == Some(&settings)
+                    && labels.build_id.as_ref() == Some(&provided.build.id)
+                {
+                    reporter.log(&format!("{} runs already", wanted.name));
+                    handles.push(handle);
+                    continue;
+                }
+                reporter.step(&format!("Stopping {}", wanted.name));
+                if is_live(&handle) {
+                    handle.stop().await?;
+                    handle.ended().await;
+                }
+                handle.delete().await?;
+            }
+            for volume in &wanted.settings.volumes {
+                self.provide_volume(volume, reporter).await?;
+            }
+            let options = RunOptions {
+                settings: Some(settings),
+                name: Some(wanted.name.clone()),
+                networks: vec![NetworkJoin {
+                    network: plan.network.clone(),
+                    aliases: vec![wanted.host, service.name.clone()],
+                }],
+                group: Some(GroupPlace {
+                    name: plan.name.clone(),
+                    order: service.order,
+                }),
+                ..RunOptions::default()
+            };
+            let id = self.run_build(&provided, options, reporter).await?;
+            reporter.log(&format!("Started {}", wanted.name));
+            handles.push(self.machine_handle(&id)?);
+        }
+        Ok(handles)
+    }
+
+    /// The id of a service's appliance: of a folder from the file's own, which becomes one, or by its name.
+    async fn service_appliance(self: &Arc<Self>, plan: &Plan, service: &Service) -> Result<String> {
+        let folder = plan.folder.join(&service.appliance);
+        if folder.is_dir() {
+            return Ok(self.add_appliance(&folder, None).await?.id);
+        }
+        match self.find_appliance(&service.appliance) {
+            Ok(appliance) => Ok(appliance.id),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(error.hinted(format!(
+                "The service {} names it: give a folder (from {}) or the name of an appliance",
+                service.name,
+                plan.folder.display()
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The machine of this name in the group.
+    fn in_group(&self, group: &str, name: &str) -> Result<Option<MachineHandle>> {
+        let mut named = self.machines.list();
+        named.retain(|handle| handle.spec().name == name);
+        let is_ours =
+            |handle: &MachineHandle| handle.spec().group.is_some_and(|it| it.name == group);
+        match named.iter().position(is_ours) {
+            Some(at) => Ok(Some(named.swap_remove(at))),
+            None if named.iter().any(is_live) => Err(AppError::new(
+                ErrorKind::Conflict,
+                format!("There is a machine {name} already, and it is not of the group {group}"),
+            )
+            .hinted("Rename it, put it into the group, or give the group another name")),
+            None => Ok(None),
+        }
+    }
+
+    async fn provide_volume(
+        self: &Arc<Self>,
+        volume: &VolumeSetting,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        if self.volume(&volume.name).is_ok() {
+            return Ok(());
+        }
+        let workshop = Arc::clone(self);
+        let new = NewVolume {
+            name: volume.name.clone(),
+            format: VolumeFormat::Raw,
+            size_bytes: Some(VOLUME_BYTES),
+            content: VolumeContent::Ext4,
+        };
+        let telling = reporter.clone();
+        crate::blocking(move || workshop.make_missing_volume(&new, &telling)).await??;
+        reporter.log(&format!("Made the volume {}", volume.name));
+        Ok(())
+    }
+}
+
+/// Reads the file, or the one in the folder.
+fn plan(path: &Path) -> Result<Plan> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let (file, folder) = if path.is_dir() {
+        let found = PLACES
+            .iter()
+            .map(|place| path.join(place))
+            .find(|file| file.is_file());
+        (found.unwrap_or_else(|| path.join(FILE)), path)
+    } else {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let is_meta = folder
+            .file_name()
+            .is_some_and(|name| name == META_DIRECTORY);
+        let above = folder.parent().filter(|_| is_meta);
+        (path.clone(), above.unwrap_or(folder).to_path_buf())
+    };
+    if !file.is_file() {
+        return Err(
+            AppError::not_found("group's file", &file.display().to_string())
+                .hinted(format!("Name a {FILE}, or the folder that it is in")),
+        );
+    }
+    let parsed = GroupFile::load(&file)?;
+    let of_folder = || {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        };
+        let name: String = name.chars().take(40).map(plain).collect();
+        let name = name.trim_matches('-');
+        if name.is_empty() { "group" } else { name }.to_owned()
+    };
+    let name = parsed.value.name.unwrap_or_else(of_folder);
+    Ok(Plan {
+        network: parsed.value.network.unwrap_or_else(|| name.clone()),
+        name,
+        folder,
+        services: parsed.value.services,
+        notes: parsed.notes.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// The machines of a service.
+fn wanted(plan: &Plan, service: &Service, kept: &BuildSettings) -> Vec<Wanted> {
+    let settings = kept.clone().overlaid(&service.settings);
+    let machine = |(number, host): (usize, String)| {
+        let mut settings = settings.clone();
+        if let Some(guest) = service.health.as_ref().and_then(|it| it.check.port())
+            && !settings
+                .ports
+                .iter()
+                .any(|port| port.guest == guest && port.protocol == Protocol::Tcp)
+        {
+            settings.ports.push(PortForward {
+                host: None,
+                guest,
+                protocol: Protocol::Tcp,
+            });
+        }
+        if service.count > 1 {
+            // A port here, and a volume, are one machine's.
+            if number > 0 {
+                settings.ports.iter_mut().for_each(|port| port.host = None);
+            }
+            for volume in &mut settings.volumes {
+                volume.name = format!("{}-{}", volume.name, number + 1);
+            }
+        }
+        Wanted {
+            name: format!("{}-{host}", plan.name),
+            host,
+            settings,
+        }
+    };
+    service
+        .machine_names()
+        .into_iter()
+        .enumerate()
+        .map(machine)
+        .collect()
+}
