@@ -297,6 +297,8 @@ export const commands = {
 	machineMemoryShortage: (machines: string[], appliance: string | null, count: number) => typedError<MemoryShortage | null, AppError>(__TAURI_INVOKE("machine_memory_shortage", { machines, appliance, count })),
 	/**  Writes what a report of trouble with a machine needs, without secrets. */
 	machineDebugBundle: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_debug_bundle", { id, path })),
+	/**  Starts the machines of a group's file. */
+	groupUp: (path: string) => typedError<Job, AppError>(__TAURI_INVOKE("group_up", { path })),
 	/**  Starts the machines of a group in their order. */
 	groupStart: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_start", { name })),
 	/**  Stops the machines of a group, the last to start first. */
@@ -1621,6 +1623,8 @@ export type JobKind =
 "exportLists" | 
 /**  Changes the files of a guest that runs. */
 "push" | 
+/**  Starts the machines of a group's file. */
+"groupUp" | 
 /**  Sends an image to a cloud. */
 "pushImage" | 
 /**  Fetches an image from a cloud. */
