@@ -41,7 +41,7 @@ Exit status:
   70   a fault of Windlass or of the system; a guest that crashed
   75   not possible just now: the machine runs, the name is taken
   130  cancelled, by Ctrl+C (143 by SIGTERM)
-  `run` in the foreground passes on the status of what ran in the guest.";
+  `run` in the foreground and `machine exec` pass on the status of what ran in the guest.";
 
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]

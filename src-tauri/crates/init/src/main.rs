@@ -19,7 +19,7 @@
 //! one) or `off` (nothing but loopback); `windlass.dhcp-seconds=N` (12); `windlass.hostname=NAME`; `windlass.root=/dev/NAME`, or
 //! `windlass.root=PARTLABEL=NAME` for a partition by its name, or `windlass.root=virtiofs:TAG` for a folder of the host's.
 //!
-//! `windlass.agent=on` lets the host change files while the commands run ([`agent`]).
+//! `windlass.agent=on` lets the host change files and run programs while the commands run ([`agent`]).
 //!
 //! # Console
 //! Each command has a terminal of its own (a pty) and its own session. What it prints goes to the serial port `ttyS0` and to
@@ -73,11 +73,12 @@ struct Failure(Report);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    if arguments
-        .next()
-        .is_some_and(|name| name == spawn::HELPER_NAME)
-    {
+    let name = arguments.next().unwrap_or_default();
+    if name == spawn::HELPER_NAME {
         return spawn::helper(arguments);
+    }
+    if name == agent::programs::HELPER_NAME {
+        return agent::programs::helper(arguments);
     }
     if std::process::id() != 1 {
         use std::io::Write;
@@ -155,7 +156,10 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
     };
     let planner = |line: &CommandLine| plan::make(line, plan::base_environment(home), &plan::Files);
     let plan = planner(&line).map_err(|reason| Failure(Report::BadCommandLine { reason }))?;
-    let agent = settings.agent.then(|| agent::start(is_writable));
+    let agent = settings.agent.then(|| {
+        let launch = agent::programs::launch(plan.environment.clone());
+        agent::start(is_writable, launch)
+    });
     let agent = agent.transpose().unwrap_or_else(|reason| {
         let message = format!("the host cannot change files here: {reason}");
         console.report(&Report::Warning { message });

@@ -3,12 +3,12 @@
 use std::fs::{File, TryLockError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use windlass_guest::agent::{
-    Answer, DATA_MAX_BYTES, Decoder, Digest, FRAME_MAX_BYTES, LOOK_MAX_PATHS, Request, Seen,
-    VERSION,
+    Answer, DATA_MAX_BYTES, Decoder, Digest, FRAME_MAX_BYTES, LOOK_MAX_PATHS, RUN_MAX_WORDS,
+    Request, Seen, VERSION,
 };
 
 use crate::error::{Error, Result};
@@ -192,6 +192,70 @@ impl Agent {
         }
     }
 
+    /// Runs a program beside the guest's commands; carries what it reads and writes, and gives its exit status.
+    ///
+    /// The program ends with this connection: whoever drops it ends the program.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); [`Error::Io`] where `stdin` cannot be read, or `stdout` or `stderr` not be written;
+    /// [`Error::TooManyWords`].
+    pub async fn run(
+        &mut self,
+        words: &[String],
+        stdin: &mut (impl AsyncRead + Unpin),
+        stdout: &mut (impl AsyncWrite + Unpin),
+        stderr: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<i32> {
+        let bytes: usize = words.iter().map(|word| word.len() + 4).sum();
+        if !(1..=RUN_MAX_WORDS).contains(&words.len()) || bytes > DATA_MAX_BYTES {
+            return Err(Error::TooManyWords);
+        }
+        let words = words.to_vec();
+        self.say(&Request::Run { words }).await?;
+        let program = self.number;
+        // One piece of input is on its way at a time: the program may read slowly, or not at all.
+        let mut input = None;
+        let mut is_reading = true;
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let heard = tokio::select! {
+                heard = self.hear() => heard?,
+                count = stdin.read(&mut buffer), if is_reading && input.is_none() => {
+                    let count = count.map_err(Error::io("read", "the standard input"))?;
+                    let bytes = buffer.get(..count).unwrap_or_default().to_vec();
+                    if bytes.is_empty() {
+                        is_reading = false;
+                        self.say(&Request::InputEnd).await?;
+                    } else {
+                        self.say(&Request::Input { bytes }).await?;
+                        input = Some(self.number);
+                    }
+                    continue;
+                }
+            };
+            match heard {
+                (number, Answer::Output { is_error, bytes }) if number == program => {
+                    if is_error {
+                        write(stderr, &bytes).await
+                    } else {
+                        write(stdout, &bytes).await
+                    }
+                    .map_err(Error::io("write", "what the program wrote"))?;
+                }
+                (number, Answer::Exited { status }) if number == program => return Ok(status),
+                (number, Answer::Refused { reason, message }) if number == program => {
+                    return Err(Error::Refused { reason, message });
+                }
+                (number, answer) if Some(number) == input => {
+                    input = None;
+                    // A program that reads no more goes on all the same.
+                    is_reading = answer == Answer::Done;
+                }
+                _ => {}
+            }
+        }
+    }
+
     async fn say(&mut self, request: &Request) -> Result<()> {
         self.number = self.number.wrapping_add(1);
         let frame = request.to_frame(self.number);
@@ -239,6 +303,11 @@ impl Agent {
             self.decoder.push(buffer.get(..count).unwrap_or_default());
         }
     }
+}
+
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 fn no_answer(what: &str) -> Error {
@@ -341,6 +410,53 @@ mod tests {
         assert!(refused.hint().unwrap().contains("larger"));
         drop(agent);
         guest.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_program_is_fed_one_piece_at_a_time_and_its_words_are_told_apart() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut program, mut fed) = (0, 0);
+        let guest = tokio::spawn(guest(theirs, move |number, request| {
+            let output = |number, is_error, text: &str| {
+                let bytes = text.as_bytes().to_vec();
+                Answer::Output { is_error, bytes }.to_frame(number)
+            };
+            match request {
+                Request::Run { words } => {
+                    program = number;
+                    // What was left over of another program comes before.
+                    let mut bytes = Answer::Exited { status: 99 }.to_frame(number + 50);
+                    bytes.extend(output(number, false, &words.join(" ")));
+                    bytes
+                }
+                Request::Input { bytes } => {
+                    fed += bytes.len();
+                    Answer::Done.to_frame(number)
+                }
+                Request::InputEnd => {
+                    let mut bytes = output(program, true, &fed.to_string());
+                    bytes.extend(Answer::Exited { status: 3 }.to_frame(program));
+                    bytes
+                }
+                request => hello(number, &request).unwrap(),
+            }
+        }));
+        let mut agent = Agent::greet(ours, lock()).await.unwrap();
+        let words = ["cat", "-"].map(str::to_owned);
+        let (mut out, mut error) = (Vec::new(), Vec::new());
+        let input = vec![b'x'; 100_000];
+        let status = agent
+            .run(&words, &mut input.as_slice(), &mut out, &mut error)
+            .await;
+        assert_eq!((status.unwrap(), out.as_slice()), (3, &b"cat -"[..]));
+        assert_eq!(error, b"100000");
+        let words = vec!["x".repeat(99); 2000];
+        let refused = agent
+            .run(&words, &mut &b""[..], &mut out, &mut error)
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, Error::TooManyWords), "{refused}");
+        guest.abort();
     }
 
     #[tokio::test]

@@ -189,6 +189,9 @@ pub enum Error {
         /// The machine.
         id: String,
     },
+    /// A program with more arguments than fit.
+    #[error("a program in a guest has between one word and 1024 words, of 60 KiB together")]
+    TooManyWords,
     /// Somebody else changes the guest right now.
     #[error("machine {id} is being changed by another Windlass process")]
     AgentBusy {
@@ -283,6 +286,9 @@ impl Error {
             }
             Self::NoAgent { .. } => {
                 "Switch on \"Allow changes while it runs\" in the run settings, and run it again."
+            }
+            Self::TooManyWords => {
+                "Put them into a file of the guest, and run a script that reads it."
             }
             Self::AgentBusy { .. } => "Wait until that is done.",
             Self::AgentTalk { .. } => {

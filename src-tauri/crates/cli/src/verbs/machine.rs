@@ -160,6 +160,14 @@ pub(crate) enum Verb {
         #[arg(long = "dry-run")]
         preview: bool,
     },
+    /// Run a program in a Linux guest that may be changed while it runs, and pass its status on
+    Exec {
+        /// Name or id of a machine
+        name: String,
+        /// The program and its arguments, after `--`
+        #[arg(required = true, last = true, value_name = "COMMAND")]
+        words: Vec<String>,
+    },
     /// Keep machines as they are, and go back to what they were
     #[command(subcommand)]
     Snapshot(super::snapshot::Verb),
@@ -266,6 +274,7 @@ impl Verb {
             Self::Logs { name, follow } => foreground::logs(context, &name, follow).await,
             Self::Console(Name { name }) => foreground::console(context, &name).await,
             Self::Push { name, preview } => push(context, &name, preview).await,
+            Self::Exec { name, words } => exec(context, &name, &words).await,
             Self::Snapshot(verb) => verb.run(context).await,
             Self::Capture(verb) => verb.run(context).await,
             Self::Screenshot { name, out } => screenshot(context, &name, out).await,
@@ -282,6 +291,17 @@ pub(crate) fn is_live(state: MachineState) -> bool {
             | MachineState::Paused
             | MachineState::Stopping
     )
+}
+
+async fn exec(context: &Context, name: &str, words: &[String]) -> Outcome {
+    let id = context.workshop.machine(name)?.id;
+    let (mut stdin, mut stdout, mut stderr) =
+        (tokio::io::stdin(), tokio::io::stdout(), tokio::io::stderr());
+    let status = context
+        .workshop
+        .machine_exec(&id, words, &mut stdin, &mut stdout, &mut stderr)
+        .await?;
+    Ok(u8::try_from(status).unwrap_or(u8::MAX))
 }
 
 async fn debug_bundle(context: &Context, name: &str, out: Option<PathBuf>) -> Outcome {

@@ -337,6 +337,15 @@ fn slow_changes_are_pushed_to_a_guest_that_runs() {
     };
     assert_eq!(nothing, sent(0, 0, 0, 0, false));
 
+    // A program beside the commands, with what it reads, writes and ends with.
+    let exec = |words: &[&str]| session.run(&[&["machine", "exec", "open", "--"], words].concat());
+    let said = exec(&["/hello", "from", "exec", "--exit", "7"]);
+    assert_eq!(said.status, 7, "{}", said.stderr);
+    assert!(said.stdout.contains("argument     exec"), "{}", said.stdout);
+    let said = exec(&["/gone"]);
+    assert_eq!(said.status, 127, "{}", said.stderr);
+    assert!(said.stderr.contains("/gone"), "{}", said.stderr);
+
     // Only the bytes of the one file are sent; the command that began again prints the new text.
     script("another");
     std::fs::remove_dir_all(folder.join("old")).unwrap();

@@ -3,7 +3,7 @@
 use super::wire::{Reader, WireError, Writer};
 use super::{
     Answer, DATA_MAX_BYTES, FRAME_MAX_BYTES, LOOK_MAX_PATHS, MESSAGE_MAX_BYTES, PATH_MAX_BYTES,
-    Refusal, Request, Seen, SeenKind,
+    RUN_MAX_WORDS, Refusal, Request, Seen, SeenKind,
 };
 
 const HELLO: u8 = 1;
@@ -20,6 +20,10 @@ const RESTART: u8 = 11;
 /// Tags from 40 on: what concerns disks.
 const MOUNT: u8 = 40;
 const UNMOUNT: u8 = 41;
+/// Tags from 60 on: what concerns programs that run beside the commands.
+const RUN: u8 = 60;
+const INPUT: u8 = 61;
+const INPUT_END: u8 = 62;
 
 // Answers have the highest bit set.
 const HELLO_TOO: u8 = 0x81;
@@ -27,6 +31,8 @@ const LOOKED: u8 = 0x82;
 const DONE: u8 = 0x83;
 const RESTARTED: u8 = 0x84;
 const REFUSED: u8 = 0x85;
+const OUTPUT: u8 = 0xc0;
+const EXITED: u8 = 0xc1;
 
 /// No serial number and no file system has a longer name.
 const NAME_MAX_BYTES: usize = 64;
@@ -79,6 +85,14 @@ impl Request {
                 Some(line) => frame(RESTART).number([1]).bytes(line.as_bytes()),
                 None => frame(RESTART).number([0]),
             },
+            Self::Run { words } => {
+                let count = u16::try_from(words.len()).unwrap_or(u16::MAX);
+                let frame = frame(RUN).number(count.to_le_bytes());
+                let add = |frame: Writer, word: &String| frame.bytes(word.as_bytes());
+                words.iter().fold(frame, add)
+            }
+            Self::Input { bytes } => frame(INPUT).bytes(bytes),
+            Self::InputEnd => frame(INPUT_END),
         }
         .finish()
     }
@@ -147,6 +161,18 @@ impl Request {
                     None
                 },
             },
+            RUN => {
+                let count = usize::from(fields.u16("the number of words")?);
+                if !(1..=RUN_MAX_WORDS).contains(&count) {
+                    return Err(fields.problem("the number of words", "is zero or too high"));
+                }
+                let words: Result<_, _> = (0..count).map(|_| word(&mut fields)).collect();
+                Self::Run { words: words? }
+            }
+            INPUT => Self::Input {
+                bytes: fields.bytes("the input", DATA_MAX_BYTES)?.to_vec(),
+            },
+            INPUT_END => Self::InputEnd,
             tag => return Err(WireError::Tag { tag }),
         };
         fields.end()?;
@@ -179,6 +205,10 @@ impl Answer {
             }
             Self::Done => frame(DONE),
             Self::Restarted { commands } => frame(RESTARTED).number(commands.to_le_bytes()),
+            Self::Output { is_error, bytes } => {
+                frame(OUTPUT).number([u8::from(*is_error)]).bytes(bytes)
+            }
+            Self::Exited { status } => frame(EXITED).number(status.to_le_bytes()),
             Self::Refused { reason, message } => frame(REFUSED)
                 .number([reason_code(*reason)])
                 .bytes(cut(message).as_bytes()),
@@ -211,6 +241,13 @@ impl Answer {
             RESTARTED => Self::Restarted {
                 commands: fields.u32("the number of commands")?,
             },
+            OUTPUT => Self::Output {
+                is_error: fields.flag("whether it is from the standard error")?,
+                bytes: fields.bytes("the output", DATA_MAX_BYTES)?.to_vec(),
+            },
+            EXITED => Self::Exited {
+                status: i32::from_le_bytes(fields.array("the status")?),
+            },
             REFUSED => Self::Refused {
                 reason: reason(fields.u8("the reason")?),
                 message: fields.text("the message", MESSAGE_MAX_BYTES)?,
@@ -237,6 +274,16 @@ fn path(fields: &mut Reader<'_>) -> Result<Vec<u8>, WireError> {
         return Err(fields.problem(FIELD, "has an empty name, `.` or `..` in it"));
     }
     Ok(path.to_vec())
+}
+
+/// A word of a program's arguments.
+fn word(fields: &mut Reader<'_>) -> Result<String, WireError> {
+    const FIELD: &str = "the word";
+    let word = fields.text(FIELD, DATA_MAX_BYTES)?;
+    if word.contains('\0') {
+        return Err(fields.problem(FIELD, "contains a NUL byte"));
+    }
+    Ok(word)
 }
 
 fn mode(fields: &mut Reader<'_>) -> Result<u32, WireError> {

@@ -15,6 +15,10 @@
 //!   MakeDirectory, MakeSymlink, SetMode, Remove, Mount, Unmount, Sync ──> <── Done or Refused
 //!   Restart { command_line }        ────>         programs end, commands begin again
 //!                                   <──── Restarted { commands }
+//!   Run { words }                   ────>         a program starts beside the commands, one for each connection
+//!                                   <──── Output …, then Exited { status }; or Refused
+//!   Input { bytes }, InputEnd       ────>         what the program reads
+//!                                   <──── Done to each Input, when the program's pipe has taken it
 //! ```
 //!
 //! # Frames
@@ -51,6 +55,9 @@ pub const PATH_MAX_BYTES: usize = 4095;
 
 /// The most paths in one [`Request::Look`]; their bytes have to fit in a frame as well.
 pub const LOOK_MAX_PATHS: usize = 512;
+
+/// The most words of a program in [`Request::Run`]; together they may have [`DATA_MAX_BYTES`].
+pub const RUN_MAX_WORDS: usize = 1024;
 
 /// The longest message of a refusal.
 const MESSAGE_MAX_BYTES: usize = 1000;
@@ -140,6 +147,18 @@ pub enum Request {
         /// The boot command line from now on, if it is another.
         command_line: Option<String>,
     },
+    /// A program is to run. It ends with the connection at the latest.
+    Run {
+        /// The program, by its path or its name, and its arguments; at most [`RUN_MAX_WORDS`].
+        words: Vec<String>,
+    },
+    /// The next bytes that the program reads, at most [`DATA_MAX_BYTES`].
+    Input {
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// There is nothing more to read for the program. No answer.
+    InputEnd,
 }
 
 /// What the guest answers.
@@ -167,6 +186,18 @@ pub enum Answer {
     Restarted {
         /// How many commands there are.
         commands: u32,
+    },
+    /// To [`Request::Run`], any number of times: what the program has written.
+    Output {
+        /// Whether it is from the standard error.
+        is_error: bool,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// To [`Request::Run`], the last: the program has ended.
+    Exited {
+        /// Its exit status; 128 plus the signal's number where a signal ended it.
+        status: i32,
     },
     /// It was not done.
     Refused {

@@ -38,6 +38,9 @@ fn request() -> impl Strategy<Value = Request> {
         path().prop_map(|path| Request::Unmount { path }),
         Just(Request::Sync),
         proptest::option::of(".{0,80}").prop_map(|command_line| Request::Restart { command_line }),
+        proptest::collection::vec("[^\0]{0,20}", 1..9).prop_map(|words| Request::Run { words }),
+        proptest::collection::vec(any::<u8>(), 0..3000).prop_map(|bytes| Request::Input { bytes }),
+        Just(Request::InputEnd),
     ]
 }
 
@@ -73,6 +76,12 @@ fn answer() -> impl Strategy<Value = Answer> {
             .prop_map(|entries| Answer::Looked { entries }),
         Just(Answer::Done),
         any::<u32>().prop_map(|commands| Answer::Restarted { commands }),
+        any::<i32>().prop_map(|status| Answer::Exited { status }),
+        (
+            any::<bool>(),
+            proptest::collection::vec(any::<u8>(), 0..3000)
+        )
+            .prop_map(|(is_error, bytes)| Answer::Output { is_error, bytes }),
         (
             prop_oneof![
                 Just(Refusal::NoSpace),

@@ -103,9 +103,10 @@ impl Files {
             Request::Hello { .. }
             | Request::WriteBegin { .. }
             | Request::WriteData { .. }
-            | Request::Restart { .. } => {
-                Err((Refusal::Invalid, "this is answered elsewhere".to_owned()))
-            }
+            | Request::Restart { .. }
+            | Request::Run { .. }
+            | Request::Input { .. }
+            | Request::InputEnd => Err((Refusal::Invalid, "this is answered elsewhere".to_owned())),
         };
         match done {
             Ok(()) => Answer::Done,

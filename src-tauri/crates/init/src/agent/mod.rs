@@ -1,4 +1,4 @@
-//! The agent: changes files while the commands run, and has them begin again.
+//! The agent: changes files while the commands run, has them begin again, and runs programs beside them.
 //!
 //! It is off unless the kernel's parameters say `windlass.agent=on`, and is reached by a virtio-serial port of its own
 //! only ([`windlass_guest::agent`] is what is said there). A thread reads the port, so that nothing of this holds the
@@ -6,16 +6,18 @@
 //!
 //! ```text
 //!   /dev/vportNpM ──> thread: decode ─> files ─────────────> answer
-//!                       ^                └ Restart ─> Wishes ─> supervisor
+//!                       ^                ├ Restart ─> Wishes ─> supervisor
+//!                       |                └ Run ─> programs ─> threads that answer with what the program writes
 //!                       └ nobody at the other end: look again in a moment, forget what was half said
 //! ```
 
 mod disks;
 mod files;
+pub(crate) mod programs;
 mod wishes;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use windlass_guest::agent::{
 };
 
 use self::files::Files;
+use self::programs::{Launch, Output, Programs};
 use self::wishes::Sender;
 pub(crate) use self::wishes::{Wish, Wishes};
 
@@ -38,7 +41,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Starts the agent's thread. Gives where its wishes arrive; says why where there can be none.
-pub(crate) fn start(is_writable: bool) -> Result<Wishes, String> {
+///
+/// `launch` makes the programs that the host wants to run.
+pub(crate) fn start(is_writable: bool, launch: Launch) -> Result<Wishes, String> {
     let path = find_port(Path::new(PORTS))
         .ok_or_else(|| format!("the machine has no port {PORT_NAME}"))?;
     let port = File::options()
@@ -47,7 +52,10 @@ pub(crate) fn start(is_writable: bool) -> Result<Wishes, String> {
         .open(&path)
         .map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
     let (sender, wishes) = wishes::pair().map_err(|error| error.to_string())?;
-    let mut agent = Agent::new(Files::new(PathBuf::from("/")), sender, is_writable);
+    let output = port.try_clone().map_err(|error| error.to_string())?;
+    let programs = Programs::new(launch, Output::new(output));
+    let files = Files::new(PathBuf::from("/"));
+    let mut agent = Agent::new(files, programs, sender, is_writable);
     thread::Builder::new()
         .name("agent".to_owned())
         .spawn(move || {
@@ -74,27 +82,25 @@ fn find_port(ports: &Path) -> Option<PathBuf> {
 /// One agent, whoever it talks to.
 struct Agent {
     files: Files,
+    programs: Programs,
     wishes: Sender,
     is_writable: bool,
 }
 
 impl Agent {
-    fn new(files: Files, wishes: Sender, is_writable: bool) -> Self {
+    fn new(files: Files, programs: Programs, wishes: Sender, is_writable: bool) -> Self {
         Self {
             files,
+            programs,
             wishes,
             is_writable,
         }
     }
 
     /// Answers until the other end is closed.
-    fn converse<T>(&mut self, stream: T) -> io::Result<()>
-    where
-        T: Read + Write + Copy,
-    {
+    fn converse(&mut self, mut input: impl Read) -> io::Result<()> {
         let mut decoder = Decoder::new();
         let mut buffer = vec![0; CHUNK_BYTES];
-        let (mut input, mut output) = (stream, stream);
         let result = loop {
             let count = match input.read(&mut buffer) {
                 Ok(0) => break Ok(()),
@@ -103,20 +109,21 @@ impl Agent {
                 Err(error) => break Err(error),
             };
             decoder.push(&buffer[..count]);
-            if let Err(error) = self.answer_all(&mut decoder, &mut output) {
+            if let Err(error) = self.answer_all(&mut decoder) {
                 break Err(error);
             }
         };
         self.files.forget();
+        self.programs.end();
         result
     }
 
-    fn answer_all(&mut self, decoder: &mut Decoder, output: &mut impl Write) -> io::Result<()> {
+    fn answer_all(&mut self, decoder: &mut Decoder) -> io::Result<()> {
         loop {
             match decoder.next() {
                 Ok(Some(frame)) => {
                     if let Some(answer) = self.answer(&frame) {
-                        output.write_all(&answer.to_frame(frame.number))?;
+                        self.programs.output().say(frame.number, &answer)?;
                     }
                 }
                 Ok(None) => return Ok(()),
@@ -144,6 +151,7 @@ impl Agent {
         Some(match request {
             Request::Hello { version, nonce } => {
                 self.files.forget();
+                self.programs.end();
                 Answer::Hello {
                     version: version.min(VERSION),
                     nonce,
@@ -152,6 +160,12 @@ impl Agent {
                 }
             }
             Request::Restart { command_line } => self.wishes.restart(command_line),
+            Request::Run { words } => return self.programs.run(frame.number, &words),
+            Request::Input { bytes } => return self.programs.input(frame.number, bytes),
+            Request::InputEnd => {
+                self.programs.end_input();
+                return None;
+            }
             Request::WriteBegin {
                 path,
                 mode,

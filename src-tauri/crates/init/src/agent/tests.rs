@@ -1,10 +1,20 @@
+use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use windlass_guest::agent::{Seen, SeenKind};
 
 use super::*;
+
+/// The program itself: no first program of a guest is there to wait for it.
+fn launch(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).process_group(0);
+    command
+}
 
 /// A folder in the place of a guest, and a host's end of the wire.
 struct Guest {
@@ -24,7 +34,8 @@ impl Guest {
         fs::create_dir_all(&root).unwrap();
         let (stream, end) = UnixStream::pair().unwrap();
         let (sender, wishes) = wishes::pair().unwrap();
-        let mut agent = Agent::new(Files::new(root.clone()), sender, true);
+        let programs = Programs::new(Box::new(launch), Output::new(end.try_clone().unwrap()));
+        let mut agent = Agent::new(Files::new(root.clone()), programs, sender, true);
         let thread = thread::spawn(move || agent.converse(&end).unwrap());
         Self {
             root,
@@ -265,4 +276,87 @@ fn the_port_is_told_by_its_name() {
     assert_eq!(find_port(&folder), Some(PathBuf::from("/dev/vport1p2")));
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(find_port(&folder), None);
+}
+
+/// In the place of the supervisor: takes note of what has ended until `is_over`.
+fn reap(is_over: &std::sync::atomic::AtomicBool) {
+    while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+        programs::reap_own();
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Everything that a program wrote, and how it ended.
+fn listen(guest: &mut Guest) -> (Vec<u8>, Vec<u8>, i32) {
+    let (mut out, mut error) = (Vec::new(), Vec::new());
+    loop {
+        match guest.hear() {
+            Answer::Output { is_error, bytes } => {
+                if is_error { &mut error } else { &mut out }.extend(bytes);
+            }
+            Answer::Exited { status } => return (out, error, status),
+            other => panic!("not of a program: {other:?}"),
+        }
+    }
+}
+
+fn shell(script: &str) -> Request {
+    Request::Run {
+        words: ["sh", "-c", script].map(str::to_owned).to_vec(),
+    }
+}
+
+#[test]
+fn a_program_runs_reads_writes_and_ends_with_its_status_or_its_connection() {
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| reap(&is_over));
+        let mut guest = Guest::new("run");
+        guest.say(&shell("echo out; echo error >&2; exit 7"));
+        let said = listen(&mut guest);
+        assert_eq!(said, (b"out\n".to_vec(), b"error\n".to_vec(), 7));
+
+        // More than any pipe holds comes whole and in order.
+        guest.say(&shell("seq 200000; kill -9 $$"));
+        let (out, _, status) = listen(&mut guest);
+        assert_eq!(out.split(|byte| *byte == b'\n').count(), 200_001);
+        assert!(out.ends_with(b"\n200000\n"));
+        assert_eq!(status, 128 + 9);
+
+        // What it reads is answered by itself, under a number of its own.
+        guest.say(&shell("wc -c"));
+        let running = guest.number;
+        for _ in 0..3 {
+            let bytes = vec![b'x'; 50_000];
+            assert_eq!(guest.ask(&Request::Input { bytes }), Answer::Done);
+        }
+        let (reason, _) = message(guest.ask(&shell("true")));
+        assert_eq!(reason, Refusal::Invalid);
+        guest.say(&Request::InputEnd);
+        guest.number = running;
+        let (out, _, status) = listen(&mut guest);
+        assert_eq!(
+            (String::from_utf8(out).unwrap().trim(), status),
+            ("150000", 0)
+        );
+
+        // Whoever comes next finds nothing of it.
+        guest.number += 100;
+        guest.say(&shell("echo $$; exec sleep 1000"));
+        let Answer::Output { bytes, .. } = guest.hear() else {
+            panic!("it said nothing");
+        };
+        let pid = String::from_utf8(bytes).unwrap();
+        let hello = Request::Hello {
+            version: VERSION,
+            nonce: 3,
+        };
+        assert!(matches!(guest.ask(&hello), Answer::Hello { nonce: 3, .. }));
+        assert!(!Path::new("/proc").join(pid.trim()).exists());
+        let (reason, _) = message(guest.ask(&Request::Run {
+            words: vec!["/gone".to_owned()],
+        }));
+        assert_eq!(reason, Refusal::Other);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

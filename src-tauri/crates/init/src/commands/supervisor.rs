@@ -22,7 +22,7 @@ use super::program;
 use super::schedule::{Schedule, Step};
 use super::spawn::{self, Outcome};
 use super::terminal::Terminal;
-use crate::agent::Wish;
+use crate::agent::{Wish, programs};
 use crate::console::Console;
 
 /// How long programs may take to end after SIGTERM.
@@ -220,7 +220,8 @@ impl Supervisor<'_> {
         for (index, outcome) in ended {
             self.end(index, outcome);
         }
-        while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            programs::reaped(pid, status);
             self.helpers.remove(&pid.as_raw_nonzero().get());
         }
     }

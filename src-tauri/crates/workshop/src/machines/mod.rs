@@ -5,6 +5,7 @@
 
 mod bundle;
 mod console;
+mod exec;
 mod groups;
 mod load;
 mod networks;

@@ -282,7 +282,7 @@ fn machine_command_line(handle: &MachineHandle, prepared: &Prepared) -> String {
     line
 }
 
-fn may_be_changed(handle: &MachineHandle) -> Result<()> {
+pub(super) fn may_be_changed(handle: &MachineHandle) -> Result<()> {
     if !handle.spec().agent {
         let id = handle.id().to_owned();
         return Err(windlass_machine::Error::NoAgent { id }.into());
