@@ -59,7 +59,7 @@ pub(super) enum MadeOf {
 pub(super) struct Prepared {
     pub(super) composition: Arc<Composition>,
     /// None of its packages is pruned until it is built.
-    _lease: windlass_library::Lease,
+    packages: windlass_library::Lease,
     kernel: GuestKernel,
     /// Linux: what makes the disk boot by itself, with its digest, where that is wanted.
     boot: Option<(compose::LinuxBoot, String)>,
@@ -142,7 +142,7 @@ impl Workshop {
             build,
             composition,
             _lease: None,
-            _packages: Some(prepared._lease),
+            _packages: Some(prepared.packages),
         })
     }
 
@@ -258,7 +258,7 @@ impl Workshop {
         };
         Ok(Prepared {
             composition,
-            _lease: lease,
+            packages: lease,
             kernel,
             boot,
             size_bytes: making.size_bytes.or(kept_size_bytes),
