@@ -369,6 +369,194 @@ fn slow_changes_are_pushed_to_a_guest_that_runs() {
     );
 
     // A command that cannot be followed is refused before anything ends.
+    std::fs::write(folder.join("commands"), "/hello; ; /hello").unwrap();
+    let said = session.run(&["machine", "push", "open"]);
+    assert_ne!(said.status, 0);
+    assert!(
+        said.stderr.contains("cannot begin again"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(session.json(&["instances"])[1]["state"], "running");
+    script("third");
+    assert_eq!(
+        session.json(&["machine", "push", "open"])["restarted"],
+        true
+    );
+    until("the last words", || {
+        logs().contains("third --sleep").then_some(())
+    });
+
+    // What was pushed is on the guest's disk: it is there after a power cut.
+    session.done(&["machine", "kill", "open"]);
+    session.done(&["machine", "start", "open"]);
+    until("the last words again", || {
+        let said = logs();
+        (said.contains("third --sleep") && !said.contains("restarting")).then_some(())
+    });
+    session.done(&["machine", "kill", "open"]);
+    session.done(&["delete", "open", "closed"]);
+}
+
+#[test]
+fn slow_a_zfs_root_is_written_by_osvs_builder_and_boots() {
+    let file = |variable: &str| {
+        let file = std::env::var(variable).ok();
+        if file.is_none() {
+            println!("skipped: {variable} does not name a file of OSv's");
+        }
+        file
+    };
+    let (Some(builder), Some(loader)) = (
+        file("WINDLASS_OSV_ZFS_BUILDER"),
+        file("WINDLASS_OSV_ZFS_LOADER"),
+    ) else {
+        return;
+    };
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let folder = session.home().join("appliances/hello");
+    std::fs::write(folder.join("large"), vec![7; 9 << 20]).unwrap();
+    let folder = folder.display().to_string();
+    let compose = |builder: &str, size: &str| {
+        session.run(&[
+            "package",
+            "compose",
+            "hello",
+            "--path",
+            &folder,
+            "--out",
+            "zfs.img",
+            "-s",
+            size,
+            "--zfs-builder",
+            builder,
+            "--zfs-loader",
+            &loader,
+            "--run",
+            "/hello from-zfs",
+        ])
+    };
+    // What is no builder is refused, and one that is none of ZFS leaves nothing but its words.
+    assert_ne!(compose(&folder, "256M").status, 0);
+    let said = compose(&builder, "256M");
+    assert_eq!(said.status, 0, "{}{}", said.stdout, said.stderr);
+    let disk = session.folder().join("zfs.img");
+    assert_eq!(std::fs::read_dir(session.folder()).unwrap().count(), 1);
+    let output = std::process::Command::new("qemu-system-x86_64")
+        .args([
+            "-nodefaults",
+            "-machine",
+            "pc",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+        ])
+        .args([
+            "-m",
+            "512",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+            "-drive",
+        ])
+        .arg(format!("if=virtio,format=raw,file={}", disk.display()))
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        console.contains("Hello from a virtual appliance!"),
+        "{console}"
+    );
+    assert!(console.contains("from-zfs"), "{console}");
+}
+
+#[test]
+fn slow_machines_of_a_private_network_find_each_other_by_name() {
+    let session = session();
+    session.done(&["sample", "create", "node-microservice"]);
+    let client = "const ask = () => require('http').get('http://shop:8080/', (answer) => {
+        console.log('answered', String(answer.statusCode));
+        process.exit(0);
+    }).on('error', (error) => {
+        console.log(String(error));
+        setTimeout(ask, 500);
+    });
+    ask();
+    ";
+    let folder = session.home().join("appliances/node-microservice");
+    std::fs::write(folder.join("client.js"), client).unwrap();
+    let run = |more: &[&str]| {
+        let run = ["run", "node-microservice", "--guest", "linux"];
+        session.done(&[&run[..], &["--join", "lab"], more].concat())
+    };
+    run(&["--name", "shop", "-d"]);
+    session.done(&["machine", "capture", "start", "shop", "--network", "lab"]);
+    let command = "/usr/bin/node /client.js";
+    let said = run(&["--name", "customer", "-e", command]).stdout;
+    assert!(said.ends_with("answered 200\n"), "{said}");
+    let networks = session.json(&["network", "ls"]);
+    let shop = &networks[0]["machines"][0];
+    assert_eq!(
+        (&networks[0]["name"], &shop["names"][0]),
+        (&"lab".into(), &"shop".into())
+    );
+    assert!(shop["receivedBytes"].as_u64() > Some(0), "{networks}");
+    let captured = session.json(&["machine", "capture", "stop", "shop"]);
+    let file = captured["files"][0].as_str().unwrap();
+    assert!(std::fs::read(file).unwrap().len() > 1000, "{captured}");
+    session.done(&["machine", "kill", "shop"]);
+    session.done(&["delete", "shop"]);
+}
+
+#[test]
+fn slow_a_volume_comes_and_goes_while_the_guest_runs() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    let run = [
+        "run",
+        "hello",
+        "--guest",
+        "linux",
+        "-e",
+        "/hello --sleep 250",
+    ];
+    session.done(&[&run[..], &["-d", "--allow-changes"]].concat());
+    session.done(&["volume", "create", "data", "--size", "16M"]);
+    session.done(&["volume", "attach", "hello", "data:/data"]);
+    let volumes = session.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["inUseBy"], "hello", "{volumes}");
+    let memory = ["machine", "snapshot", "take", "hello", "with the volume"];
+    let refused = session.run(&[&memory[..], &["--memory"]].concat());
+    assert!(
+        refused.stderr.contains("in no snapshot"),
+        "{}",
+        refused.stderr
+    );
+    session.done(&["volume", "detach", "hello", "data"]);
+    let volumes = session.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["usedBy"], serde_json::json!([]), "{volumes}");
+    // It goes on, and back.
+    session.done(&[
+        "machine", "snapshot", "take", "hello", "without", "--memory",
+    ]);
+    session.done(&["machine", "kill", "hello"]);
+    session.done(&["machine", "snapshot", "revert", "hello", "without"]);
+    let machines = session.json(&["instances"]);
+    assert_eq!(machines[0]["state"], "running", "{machines}");
+    session.done(&["machine", "kill", "hello"]);
+    session.done(&["delete", "hello"]);
+}
+
+#[test]
+fn slow_a_guest_sees_a_folder_and_runs_with_no_image_at_all() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    session.write("shared/note", "from outside\n");
+    let folder = session.folder().join("shared");
     let share = format!("{}:/data", folder.display());
     let run = ["run", "hello", "--guest", "linux", "--live"];
     let said = session.done(&[&run[..], &["--share", &share]].concat());
