@@ -15,15 +15,7 @@
 //!                  stopped │ failed │ crashed │ lost  ◀── the verdict
 //! ```
 //!
-//! - *Stop* goes through four stages, each after a time:
-//!
-//!   ```text
-//!     stop ──▶ the guest is asked ──▶ power button ──▶ power cut (QEMU quits) ──▶ QEMU's process is killed
-//!              Ctrl+Alt+Del; Linux    ACPI; for OSv       ▲
-//!              only                   the first stage     └── kill; a guest that has halted
-//!   ```
-//!
-//!   A paused guest is let go on, to hear it.
+//! - *Stop* goes through stages, each after a time: [`stop`].
 //! - A machine leaves the live states only when its process is gone, never by what it says of itself. What it was told
 //!   and what was seen on the way is evidence ([`Evidence`]); the verdict is drawn from it at the end.
 //! - A guest that says it panicked may be right, or a program may have printed those words. So its processors are looked
@@ -33,6 +25,7 @@
 //! carries out the [`Action`]s. Any order of inputs is allowed; those that make no sense any more change nothing.
 
 mod evidence;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -428,73 +421,6 @@ impl Lifecycle {
             Timer::Halt => vec![Action::LookIfHalted],
             Timer::Connect | Timer::Guest | Timer::Power => Vec::new(),
         }
-    }
-
-    /// Asks the guest to stop, as gently as it understands.
-    fn ask_guest(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
-        if self.guest.hears {
-            actions.push(Action::AskGuest);
-            actions.extend(self.was_asked());
-        } else {
-            self.state = MachineState::Stopping;
-            self.evidence.asked = true;
-            actions.extend(self.press_power());
-        }
-        actions
-    }
-
-    /// The guest was asked, by us or by another process, and gets its time.
-    fn was_asked(&mut self) -> Vec<Action> {
-        self.state = MachineState::Stopping;
-        self.evidence.asked = true;
-        self.advise(
-            About::Stopping,
-            "The guest was asked to stop.".to_owned(),
-            None,
-        );
-        let timer = if self.guest.hears {
-            Timer::Guest
-        } else {
-            Timer::Power
-        };
-        vec![Action::Arm(timer)]
-    }
-
-    fn press_power(&mut self) -> Vec<Action> {
-        self.advise(
-            About::Stopping,
-            "The guest's power button was pressed.".to_owned(),
-            None,
-        );
-        vec![Action::PressPower, Action::Arm(Timer::Power)]
-    }
-
-    fn quit(&mut self, message: &str) -> Vec<Action> {
-        self.state = MachineState::Stopping;
-        self.advise(About::Stopping, message.to_owned(), None);
-        vec![
-            Action::Disarm(Timer::Guest),
-            Action::Disarm(Timer::Power),
-            Action::Quit,
-            Action::Arm(Timer::Quit),
-        ]
-    }
-
-    fn kill_process(&mut self) -> Vec<Action> {
-        self.state = MachineState::Stopping;
-        self.advise(
-            About::Stopping,
-            "QEMU's process is being killed.".to_owned(),
-            None,
-        );
-        vec![
-            Action::Disarm(Timer::Connect),
-            Action::Disarm(Timer::Guest),
-            Action::Disarm(Timer::Power),
-            Action::Disarm(Timer::Quit),
-            Action::KillProcess,
-            Action::Arm(Timer::Kill),
-        ]
     }
 
     fn advise(&mut self, about: About, message: String, remedy: Option<String>) {

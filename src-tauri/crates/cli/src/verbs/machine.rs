@@ -1,48 +1,23 @@
 //! Machines: `instances`, `stop`, `delete`, and all of `machine`.
 
-use std::fmt::Write as _;
+mod each;
+mod list;
+mod one;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use windlass_workshop::error::{AppError, ErrorKind};
-use windlass_workshop::guests::Protocol;
-use windlass_workshop::machines::{GroupPlace, Machine, MachineDetails, MachineState, Pushed};
+use windlass_workshop::machines::{GroupPlace, MachineState};
 
+use self::each::each;
+pub(crate) use self::each::{Names, delete, stop};
+use self::list::said;
+pub(crate) use self::list::{list, list_of};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome, Rendering};
+use crate::failure::Outcome;
 use crate::foreground;
-use crate::output::{Output, fields, lines, table, time, word};
-use crate::progress;
-use crate::signals::Signals;
+use crate::output::Output;
 use crate::values;
-
-/// Machines by name or id.
-#[derive(Debug, Args)]
-pub(crate) struct Names {
-    /// Names or ids of machines
-    #[arg(required_unless_present = "group", value_name = "NAME")]
-    names: Vec<String>,
-    /// All machines of a group; they start in its order, and stop the other way round
-    #[arg(long, value_name = "GROUP", conflicts_with = "names")]
-    group: Option<String>,
-}
-
-impl Names {
-    /// The machines that are meant.
-    fn names(&self, context: &Context) -> Result<Vec<String>, Failure> {
-        let Some(name) = &self.group else {
-            return Ok(self.names.clone());
-        };
-        let mut groups = context.workshop.groups();
-        groups.retain(|group| group.name == *name);
-        match groups.pop() {
-            Some(group) => Ok(group.machines),
-            None => Err(AppError::not_found("group", name)
-                .hinted("`windlassctl machine list` shows the groups")
-                .into()),
-        }
-    }
-}
 
 /// One machine by name or id.
 #[derive(Debug, Args)]
@@ -257,7 +232,7 @@ impl Verb {
                 })
                 .await
             }
-            Self::DebugBundle { name, out } => debug_bundle(context, &name, out).await,
+            Self::DebugBundle { name, out } => one::debug_bundle(context, &name, out).await,
             verb @ Self::Resources { .. } => super::resources::run(context, verb).await,
             Self::Delete(names) => delete(context, &names).await,
             Self::Rename { name, new_name } => {
@@ -267,17 +242,17 @@ impl Verb {
             }
             Self::Details(Name { name }) => {
                 let details = context.workshop.machine_details(&name)?;
-                context.output.show(&details, describe)?;
+                context.output.show(&details, one::describe)?;
                 Ok(0)
             }
             Self::Stats { names } => super::stats::show(context, names).await,
             Self::Logs { name, follow } => foreground::logs(context, &name, follow).await,
             Self::Console(Name { name }) => foreground::console(context, &name).await,
-            Self::Push { name, preview } => push(context, &name, preview).await,
-            Self::Exec { name, words } => exec(context, &name, &words).await,
+            Self::Push { name, preview } => one::push(context, &name, preview).await,
+            Self::Exec { name, words } => one::exec(context, &name, &words).await,
             Self::Snapshot(verb) => verb.run(context).await,
             Self::Capture(verb) => verb.run(context).await,
-            Self::Screenshot { name, out } => screenshot(context, &name, out).await,
+            Self::Screenshot { name, out } => one::screenshot(context, &name, out).await,
         }
     }
 }
@@ -291,30 +266,6 @@ pub(crate) fn is_live(state: MachineState) -> bool {
             | MachineState::Paused
             | MachineState::Stopping
     )
-}
-
-async fn exec(context: &Context, name: &str, words: &[String]) -> Outcome {
-    let id = context.workshop.machine(name)?.id;
-    let (mut stdin, mut stdout, mut stderr) =
-        (tokio::io::stdin(), tokio::io::stdout(), tokio::io::stderr());
-    let status = context
-        .workshop
-        .machine_exec(&id, words, &mut stdin, &mut stdout, &mut stderr)
-        .await?;
-    Ok(u8::try_from(status).unwrap_or(u8::MAX))
-}
-
-async fn debug_bundle(context: &Context, name: &str, out: Option<PathBuf>) -> Outcome {
-    let machine = context.workshop.machine(name)?;
-    let out = out.unwrap_or_else(|| {
-        let name = machine.name.replace(['/', '\0'], "-");
-        PathBuf::from(format!("{name}-debug.zip"))
-    });
-    context.workshop.debug_bundle(&machine.id, &out).await?;
-    let path = out.display().to_string();
-    let shown = serde_json::json!({ "path": path });
-    context.output.show(&shown, |_| path.clone())?;
-    Ok(0)
 }
 
 /// Says before a start that this computer has not the memory for it.
@@ -336,285 +287,4 @@ pub(crate) fn warn_of_memory(
             short.wanted_mib, short.running_mib, short.total_mib, short.available_mib
         ));
     }
-}
-
-/// Lists machines.
-pub(crate) fn list(context: &Context) -> Outcome {
-    show(context, context.workshop.machines()?)
-}
-
-/// Lists the machines of a group.
-pub(crate) fn list_of(context: &Context, group: &str) -> Outcome {
-    let mut machines = context.workshop.machines()?;
-    machines.retain(|machine| {
-        let place = machine.group.as_ref();
-        place.is_some_and(|place| place.name == group)
-    });
-    show(context, machines)
-}
-
-/// Shows machines, those of a group together and in its order.
-fn show(context: &Context, mut machines: Vec<Machine>) -> Outcome {
-    machines.sort_by_key(|machine| {
-        let place = machine.group.clone();
-        place.map(|place| (place.name, place.order))
-    });
-    context.output.show(&machines, |machines| {
-        let rows: Vec<_> = machines.iter().map(row).collect();
-        table(
-            [
-                "NAME", "GROUP", "STATE", "GUEST", "PORTS", "ADDRESS", "STARTED", "ID",
-            ],
-            &rows,
-            "No machines; `windlassctl run` starts one",
-        )
-    })?;
-    Ok(0)
-}
-
-fn row(machine: &Machine) -> [String; 8] {
-    let group = machine.group.as_ref();
-    [
-        machine.name.clone(),
-        group.map(|place| place.name.clone()).unwrap_or_default(),
-        state(machine),
-        machine.guest.title().to_owned(),
-        ports(machine),
-        machine.address.clone().unwrap_or_default(),
-        machine.started_at.as_deref().map(time).unwrap_or_default(),
-        machine.id.clone(),
-    ]
-}
-
-/// The state with the exit status, where it says something.
-fn state(machine: &Machine) -> String {
-    let state = word(&machine.state);
-    match machine.exit_status {
-        Some(status) if !is_live(machine.state) => format!("{state} ({status})"),
-        _ => state,
-    }
-}
-
-fn ports(machine: &Machine) -> String {
-    let ports: Vec<_> = machine
-        .ports
-        .iter()
-        .map(|port| {
-            let suffix = if port.protocol == Protocol::Udp {
-                "/udp"
-            } else {
-                ""
-            };
-            format!("{}:{}{suffix}", port.host, port.guest)
-        })
-        .collect();
-    ports.join(", ")
-}
-
-/// Says how machines are after something was done to them.
-fn said(context: &Context, names: &[String]) -> Outcome {
-    let machines: Vec<_> = names
-        .iter()
-        .map(|name| context.workshop.machine(name))
-        .collect::<Result<_, _>>()?;
-    context.output.show(&machines, |machines| {
-        lines(machines, |machine| {
-            format!("{}: {}", machine.name, state(machine))
-        })
-    })?;
-    Ok(0)
-}
-
-/// What became of doing something to several machines: one that refuses keeps no other from it.
-#[derive(Debug, Default)]
-struct Each {
-    done: Vec<String>,
-    refused: Option<Failure>,
-}
-
-impl Each {
-    /// Takes note of one of them. The first refusal is told at the end, the others at once.
-    fn note(&mut self, context: &Context, name: &str, outcome: Result<(), Failure>) {
-        match outcome {
-            Ok(()) => self.done.push(name.to_owned()),
-            Err(failure) if self.refused.is_none() => self.refused = Some(failure),
-            Err(failure) => {
-                let json = context.output.json;
-                Rendering { json }.show(&failure);
-            }
-        }
-    }
-
-    fn end(self, outcome: Outcome) -> Outcome {
-        match self.refused {
-            Some(failure) => Err(failure),
-            None => outcome,
-        }
-    }
-}
-
-async fn each(
-    context: &Context,
-    names: &Names,
-    act: impl AsyncFn(&str) -> Result<(), Failure>,
-) -> Outcome {
-    let mut each = Each::default();
-    for name in &names.names(context)? {
-        let outcome = act(name).await;
-        each.note(context, name, outcome);
-    }
-    let outcome = if each.done.is_empty() {
-        Ok(0)
-    } else {
-        said(context, &each.done)
-    };
-    each.end(outcome)
-}
-
-/// Asks machines to stop and waits; Ctrl+C cuts their power.
-pub(crate) async fn stop(context: &Context, names: &Names) -> Outcome {
-    let mut signals = Signals::listen()?;
-    let workshop = &context.workshop;
-    if let Some(group) = &names.group {
-        workshop.stop_group(group).await?;
-        return list_of(context, group);
-    }
-    let mut each = Each::default();
-    for name in &names.names {
-        let asked = workshop.stop_machine(name).await;
-        each.note(context, name, asked.map_err(Failure::from));
-    }
-    for name in &each.done {
-        let id = workshop.machine(name)?.id;
-        let mut impatient = false;
-        loop {
-            tokio::select! {
-                ended = workshop.ended_machine(&id) => { ended?; break }
-                status = signals.next() => {
-                    if impatient {
-                        return Ok(status);
-                    }
-                    impatient = true;
-                    context.output.note(&format!("Cutting the power of {name}"));
-                    workshop.kill_machine(&id).await?;
-                }
-            }
-        }
-    }
-    let outcome = if each.done.is_empty() {
-        Ok(0)
-    } else {
-        said(context, &each.done)
-    };
-    each.end(outcome)
-}
-
-/// Deletes machines.
-pub(crate) async fn delete(context: &Context, names: &Names) -> Outcome {
-    let mut deleted = Vec::new();
-    let mut each = Each::default();
-    for name in &names.names(context)? {
-        let outcome = delete_one(context, name).await;
-        each.note(context, name, outcome.map(|machine| deleted.push(machine)));
-    }
-    if !deleted.is_empty() {
-        context.output.show(&deleted, |machines| {
-            lines(machines, |machine| format!("Deleted {}", machine.name))
-        })?;
-    }
-    each.end(Ok(0))
-}
-
-async fn delete_one(context: &Context, name: &str) -> Result<Machine, Failure> {
-    let machine = context.workshop.machine(name)?;
-    if is_live(machine.state) {
-        return Err(AppError::new(
-            ErrorKind::Conflict,
-            format!("The machine `{}` is {}", machine.name, word(&machine.state)),
-        )
-        .hinted(format!("`windlassctl stop {}` ends it first", machine.name))
-        .into());
-    }
-    context.workshop.delete_machine(&machine.id).await?;
-    Ok(machine)
-}
-
-fn describe(details: &MachineDetails) -> String {
-    let mut text = fields(&[
-        ("QEMU", details.qemu_version.clone()),
-        (
-            "Process",
-            details.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-        ),
-        ("Folder", details.folder.clone()),
-        ("Console log", details.console_log.clone()),
-        ("Noticed", details.notices.join("\n")),
-    ]);
-    let words: Vec<_> = details.command.iter().map(|word| quote(word)).collect();
-    let _ = writeln!(text, "\n{}", words.join(" "));
-    text
-}
-
-/// Quotes a word for a POSIX shell where it needs it.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-async fn push(context: &Context, name: &str, preview: bool) -> Outcome {
-    let workshop = &context.workshop;
-    let machine = workshop.machine(name)?;
-    let pushed = if preview {
-        workshop.push_preview(&machine.id).await?
-    } else {
-        let mut signals = Signals::listen()?;
-        let job = workshop.start_push(&machine.id)?;
-        progress::wait(context, &job, &mut signals).await?;
-        workshop.last_push(&machine.id)?.unwrap_or_default()
-    };
-    context.output.show(&pushed, |pushed| {
-        let Pushed {
-            added,
-            changed,
-            removed,
-            bytes,
-            restarted,
-        } = pushed;
-        let end = match (restarted, preview) {
-            (true, false) => "; its commands began again",
-            (true, true) => "; its commands would begin again",
-            (false, _) => "; it has all of it already",
-        };
-        format!("{added} added, {changed} changed, {removed} removed, {bytes} bytes{end}")
-    })?;
-    Ok(0)
-}
-
-async fn screenshot(context: &Context, name: &str, out: Option<PathBuf>) -> Outcome {
-    let machine = context.workshop.machine(name)?;
-    let picture = context.workshop.machine_screenshot(&machine.id).await?;
-    let file = out.unwrap_or_else(|| {
-        // A name is any text; as a file it stays in this folder.
-        PathBuf::from(format!("{}.png", machine.name.replace(['/', '\0'], "-")))
-    });
-    if file.as_os_str() == "-" {
-        Output::raw(&picture)?;
-        return Ok(0);
-    }
-    std::fs::write(&file, &picture).map_err(|error| {
-        let mut shown = AppError::new(
-            ErrorKind::Unavailable,
-            format!("Cannot write `{}`", file.display()),
-        );
-        shown.chain.push(error.to_string());
-        Failure::from(shown)
-    })?;
-    let shown = file.display().to_string();
-    context
-        .output
-        .show(&serde_json::json!({ "path": shown }), |_| shown.clone())?;
-    Ok(0)
 }
