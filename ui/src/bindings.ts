@@ -1767,10 +1767,10 @@ export type LoadPoint = {
 	readRate: number,
 	/**  Bytes written to disks in a second. This computer: not measured. */
 	writeRate: number,
-	/**  Bytes that came by private networks in a second. This computer: not measured. */
-	receiveRate: number,
-	/**  Bytes sent to private networks in a second. This computer: not measured. */
-	sendRate: number,
+	/**  Bytes that came by all network cards in a second, where that is known. This computer: not measured. */
+	receiveRate: number | null,
+	/**  Bytes sent by all network cards in a second, where that is known. This computer: not measured. */
+	sendRate: number | null,
 };
 
 /**  What this computer and its machines do now. */

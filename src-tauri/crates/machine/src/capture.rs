@@ -106,5 +106,6 @@ async fn captures(turn: &Turn) -> Result<Vec<String>> {
         .iter()
         .filter(|object| object["type"] == "child<filter-dump>")
         .filter_map(|object| object["name"].as_str().map(str::to_owned))
+        .filter(|name| name.starts_with("capture-"))
         .collect())
 }

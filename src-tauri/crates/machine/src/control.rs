@@ -2,6 +2,7 @@
 //! time, for as long as it takes to say a few commands.
 
 use std::fs::{File, TryLockError};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -26,6 +27,10 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) async fn execute(&self, command: Command) -> Result<Value> {
         self.qmp.execute(command).await
+    }
+
+    pub(crate) async fn execute_with_file(&self, command: Command, file: OwnedFd) -> Result<Value> {
+        self.qmp.execute_with_file(command, file).await
     }
 }
 

@@ -17,9 +17,11 @@ use crate::lifecycle::Request;
 use crate::machines::Known;
 use crate::network::{self, NetworkAddress};
 use crate::probe::Probe;
+use crate::record::ProcessKey;
 use crate::spec::{MachineSpec, Protocol};
 use crate::status::{MachineState, Status};
 use crate::task::{Edit, Message, Reply, Shared};
+use crate::traffic::{self, Moved};
 use crate::usage::{self, Usage};
 
 /// A machine. Cheap to clone; requests go to the machine's own task.
@@ -247,10 +249,11 @@ impl MachineHandle {
         let process = self.shared.record().run.and_then(|run| run.process);
         let is_live = self.shared.status.borrow().state.is_live();
         let Some(process) = process.filter(|_| is_live) else {
+            self.shared.traffic.forget().await;
             return Ok(None);
         };
         let (read_bytes, written_bytes) = self.ask(|reply| Message::DiskBytes { reply }).await?;
-        let (received_bytes, sent_bytes) = self.network_bytes().await;
+        let moved = self.network_bytes(&process).await;
         // Read at the last moment, so that the time is theirs.
         let of_process = usage::of_process(&process);
         Ok(of_process.map(|(cpu, memory_bytes)| Usage {
@@ -259,24 +262,34 @@ impl MachineHandle {
             memory_bytes,
             read_bytes,
             written_bytes,
-            received_bytes,
-            sent_bytes,
+            received_bytes: moved.map(|moved| moved.received),
+            sent_bytes: moved.map(|moved| moved.sent),
         }))
     }
 
-    /// What its private networks brought it and took from it.
-    async fn network_bytes(&self) -> (u64, u64) {
+    /// What its cards brought it and took from it, where that is known.
+    async fn network_bytes(&self, qemu: &ProcessKey) -> Option<Moved> {
         let networks = self.shared.status.borrow().networks.clone();
-        let (mut received, mut sent) = (0_u64, 0_u64);
+        let mut all = Moved::default();
+        let run = self.shared.record().run?;
+        if traffic::has_card(&run.command) {
+            let sockets = self.shared.sockets().ok()?;
+            let moved = self.shared.traffic.moved(&sockets, qemu).await;
+            all = moved
+                .inspect_err(
+                    |error| tracing::debug!(id = self.id(), %error, "traffic is not counted"),
+                )
+                .ok()??;
+        }
         for NetworkAddress { network, .. } in networks {
             let id = Some(self.id());
             let found = network::who_is_on(&self.shared.runtime, &network, id).await;
             for member in found.unwrap_or_default() {
-                received = received.saturating_add(member.received_bytes);
-                sent = sent.saturating_add(member.sent_bytes);
+                all.received = all.received.saturating_add(member.received_bytes);
+                all.sent = all.sent.saturating_add(member.sent_bytes);
             }
         }
-        (received, sent)
+        Some(all)
     }
 
     /// What it did in the last days.

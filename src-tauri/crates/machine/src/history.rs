@@ -19,9 +19,11 @@ use crate::usage::Load;
 /// Two days.
 pub const MINUTES_MAX: u64 = 2880;
 
-const MAGIC: [u8; 8] = *b"WLHIST02";
+const MAGIC: [u8; 8] = *b"WLHIST03";
 const HEADER_BYTES: u64 = 16;
 const SLOT_BYTES: usize = 56;
+/// A rate that nobody knows.
+const UNKNOWN: u64 = u64::MAX;
 
 /// A minute of a machine's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -119,8 +121,9 @@ impl Minute {
         bytes[16..24].copy_from_slice(&self.mean.memory_bytes.to_le_bytes());
         bytes[24..32].copy_from_slice(&(self.mean.read_rate as u64).to_le_bytes());
         bytes[32..40].copy_from_slice(&(self.mean.write_rate as u64).to_le_bytes());
-        bytes[40..48].copy_from_slice(&(self.mean.receive_rate as u64).to_le_bytes());
-        bytes[48..].copy_from_slice(&(self.mean.send_rate as u64).to_le_bytes());
+        let known = |rate: Option<f64>| rate.map_or(UNKNOWN, |rate| rate as u64);
+        bytes[40..48].copy_from_slice(&known(self.mean.receive_rate).to_le_bytes());
+        bytes[48..].copy_from_slice(&known(self.mean.send_rate).to_le_bytes());
         bytes
     }
 
@@ -140,6 +143,11 @@ impl Minute {
             let cpus = f64::from(f32::from_le_bytes(field));
             if cpus.is_finite() { cpus.max(0.0) } else { 0.0 }
         };
+        let known = |at: usize| {
+            Some(number(at))
+                .filter(|rate| *rate != UNKNOWN)
+                .map(|rate| rate as f64)
+        };
         Self {
             number: number(0),
             mean: Load {
@@ -147,8 +155,8 @@ impl Minute {
                 memory_bytes: number(16),
                 read_rate: number(24) as f64,
                 write_rate: number(32) as f64,
-                receive_rate: number(40) as f64,
-                send_rate: number(48) as f64,
+                receive_rate: known(40),
+                send_rate: known(48),
             },
             cpus_most: cpus(12),
         }
@@ -170,8 +178,8 @@ mod tests {
             memory_bytes: 1 << 30,
             read_rate: 4096.0,
             write_rate: 512.0,
-            receive_rate: 100.0,
-            send_rate: 7.0,
+            receive_rate: Some(100.0),
+            send_rate: None,
         };
         Minute {
             number,

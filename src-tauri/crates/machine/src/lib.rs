@@ -51,6 +51,7 @@ mod snapshots;
 mod spec;
 mod status;
 mod task;
+mod traffic;
 mod usage;
 mod zfs;
 

@@ -21,6 +21,7 @@ use crate::record::{Durability, Record};
 use crate::spec::{MachineSpec, validate_id};
 use crate::status::Status;
 use crate::task::{self, Message, Shared, broken};
+use crate::traffic::Traffic;
 
 pub use crate::paths::runtime_folder;
 
@@ -398,6 +399,7 @@ impl Inner {
             record: Mutex::new(record),
             status: watch::Sender::new(status),
             neighbours: Neighbours::new(&self.known),
+            traffic: Traffic::default(),
             gone: CancellationToken::new(),
         });
         self.tasks

@@ -14,12 +14,15 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
@@ -75,6 +78,8 @@ pub(crate) struct Qmp {
 #[derive(Debug)]
 struct Pending {
     command: Command,
+    /// What goes along with it.
+    file: Option<OwnedFd>,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -132,13 +137,26 @@ impl Qmp {
 
     /// Has QEMU carry out a command.
     pub(crate) async fn execute(&self, command: Command) -> Result<Value> {
+        self.ask(command, None).await
+    }
+
+    /// The same, with an open file that QEMU gets along with it.
+    pub(crate) async fn execute_with_file(&self, command: Command, file: OwnedFd) -> Result<Value> {
+        self.ask(command, Some(file)).await
+    }
+
+    async fn ask(&self, command: Command, file: Option<OwnedFd>) -> Result<Value> {
         let name = command.name;
         let no_answer = || Error::NoAnswer {
             what: name.to_owned(),
         };
         let (reply, answer) = oneshot::channel();
         self.requests
-            .send(Pending { command, reply })
+            .send(Pending {
+                command,
+                file,
+                reply,
+            })
             .await
             .map_err(|_| no_answer())?;
         let answer = timeout(ANSWER_TIMEOUT, answer)
@@ -214,7 +232,14 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, Pending { command, reply }: Pending) -> io::Result<()> {
+    async fn send(
+        &mut self,
+        Pending {
+            command,
+            file,
+            reply,
+        }: Pending,
+    ) -> io::Result<()> {
         let id = self.next_id;
         self.next_id += 1;
         let mut request = json!({ "execute": command.name, "id": id });
@@ -224,8 +249,28 @@ impl Connection {
         self.waiting.retain(|_, reply| !reply.is_closed());
         self.waiting.insert(id, reply);
         let text = format!("{request}\n");
-        self.stream.write_all(text.as_bytes()).await
+        let sent = match file {
+            Some(file) => send_file(self.stream.get_ref(), text.as_bytes(), &file).await?,
+            None => 0,
+        };
+        let rest = text.as_bytes().get(sent..).unwrap_or_default();
+        self.stream.write_all(rest).await
     }
+}
+
+/// Sends the beginning of `bytes` with an open file beside it (`SCM_RIGHTS`); says how much of them went.
+async fn send_file(stream: &UnixStream, bytes: &[u8], file: &OwnedFd) -> io::Result<usize> {
+    stream
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut beside = SendAncillaryBuffer::new(&mut space);
+            let files = [file.as_fd()];
+            beside.push(SendAncillaryMessage::ScmRights(&files));
+            let bytes = [io::IoSlice::new(bytes)];
+            let sent = sendmsg(stream, &bytes, &mut beside, SendFlags::NOSIGNAL)?;
+            Ok(sent)
+        })
+        .await
 }
 
 /// Appends to `line` up to and with the next newline; may be dropped and called again with the same `line`.

@@ -36,6 +36,7 @@ use crate::probe::Probe;
 use crate::record::{Durability, Record};
 use crate::spec::MachineSpec;
 use crate::status::{MachineState, Status};
+use crate::traffic::Traffic;
 
 /// Others hold a resting machine's lock for the moment of a write.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) record: Mutex<Record>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) neighbours: Neighbours,
+    /// What goes over its first card, as far as this process has asked.
+    pub(crate) traffic: Traffic,
     /// The machine was deleted, by whomever.
     pub(crate) gone: CancellationToken,
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!   /proc/PID/stat    processor time      ─┐
 //!   /proc/PID/statm   memory              ─┼─▶ Usage ── since an earlier one ──▶ Load ──▶ History
-//!   query-blockstats  what the disks move ─┘   (counters)                       (rates)    (minutes)
+//!   query-blockstats  what the disks move ─┤   (counters)                       (rates)    (minutes)
+//!   traffic, switches what the cards move ─┘
 //! ```
 //!
 //! Reading it costs some ten microseconds and one question to QEMU, so that all machines can be asked each second.
@@ -28,10 +29,10 @@ pub struct Usage {
     pub read_bytes: u64,
     /// What the guest has written to its disks since the start.
     pub written_bytes: u64,
-    /// What came to the guest on its private networks since the start.
-    pub received_bytes: u64,
-    /// What the guest sent on its private networks since the start.
-    pub sent_bytes: u64,
+    /// What came to the guest on all its cards, in bytes of frames, since it was first asked for; `None` where that is not known.
+    pub received_bytes: Option<u64>,
+    /// What the guest sent on all its cards.
+    pub sent_bytes: Option<u64>,
 }
 
 /// How much a machine does.
@@ -45,10 +46,10 @@ pub struct Load {
     pub read_rate: f64,
     /// Bytes that the guest writes to its disks in a second.
     pub write_rate: f64,
-    /// Bytes that come to the guest on its private networks in a second.
-    pub receive_rate: f64,
-    /// Bytes that the guest sends on its private networks in a second.
-    pub send_rate: f64,
+    /// Bytes that come to the guest on all its cards in a second; `None` where that is not known.
+    pub receive_rate: Option<f64>,
+    /// Bytes that the guest sends on all its cards in a second.
+    pub send_rate: Option<f64>,
 }
 
 impl Usage {
@@ -69,8 +70,14 @@ impl Usage {
             memory_bytes: self.memory_bytes,
             read_rate: rate(self.read_bytes, earlier.read_bytes)?,
             write_rate: rate(self.written_bytes, earlier.written_bytes)?,
-            receive_rate: rate(self.received_bytes, earlier.received_bytes)?,
-            send_rate: rate(self.sent_bytes, earlier.sent_bytes)?,
+            receive_rate: self
+                .received_bytes
+                .zip(earlier.received_bytes)
+                .and_then(|(now, then)| rate(now, then)),
+            send_rate: self
+                .sent_bytes
+                .zip(earlier.sent_bytes)
+                .and_then(|(now, then)| rate(now, then)),
         })
     }
 }
@@ -123,8 +130,8 @@ mod tests {
             memory_bytes: 5,
             read_bytes: 1000,
             written_bytes: 0,
-            received_bytes: 0,
-            sent_bytes: 60,
+            received_bytes: Some(0),
+            sent_bytes: Some(60),
         };
         let second = Usage {
             at: first.at + Duration::from_secs(2),
@@ -132,8 +139,8 @@ mod tests {
             memory_bytes: 7,
             read_bytes: 1500,
             written_bytes: 4096,
-            received_bytes: 100,
-            sent_bytes: 60,
+            received_bytes: Some(100),
+            sent_bytes: Some(60),
         };
         let load = second.since(&first);
         let expected = Load {
@@ -141,10 +148,27 @@ mod tests {
             memory_bytes: 7,
             read_rate: 250.0,
             write_rate: 2048.0,
-            receive_rate: 50.0,
-            send_rate: 0.0,
+            receive_rate: Some(50.0),
+            send_rate: Some(0.0),
         };
         assert_eq!(load, Some(expected));
+        let counted_anew = Usage {
+            received_bytes: Some(7),
+            sent_bytes: None,
+            ..second
+        };
+        let third = Usage {
+            at: second.at + Duration::from_secs(1),
+            ..counted_anew
+        };
+        let load = third
+            .since(&second)
+            .map(|load| (load.receive_rate, load.send_rate));
+        assert_eq!(
+            load,
+            Some((None, None)),
+            "what went over the cards is not known then"
+        );
         assert_eq!(first.since(&second), None, "time does not go back");
         let restarted = Usage {
             cpu: Duration::ZERO,

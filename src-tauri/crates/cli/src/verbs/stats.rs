@@ -25,7 +25,9 @@ pub(crate) async fn show(context: &Context, mut names: Vec<String>) -> Outcome {
     context.output.show(&measured, |measured| {
         let rows: Vec<_> = measured.iter().map(row).collect();
         table(
-            ["NAME", "CPU", "MEMORY", "READ", "WRITTEN"],
+            [
+                "NAME", "CPU", "MEMORY", "READ", "WRITTEN", "RECEIVED", "SENT",
+            ],
             &rows,
             "No machine runs",
         )
@@ -33,17 +35,21 @@ pub(crate) async fn show(context: &Context, mut names: Vec<String>) -> Outcome {
     Ok(0)
 }
 
-fn row(machine: &MachineNow) -> [String; 5] {
+fn row(machine: &MachineNow) -> [String; 7] {
     let name = machine.name.clone();
     let Some(load) = machine.load else {
         let none = || "-".to_owned();
-        return [name, none(), none(), none(), none()];
+        return [name, none(), none(), none(), none(), none(), none()];
     };
+    let rate = |bytes| format!("{}/s", size(bytes));
+    let known = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), rate);
     [
         name,
         format!("{} %", load.cpu_permille.div_ceil(10)),
         size(load.memory_bytes),
-        format!("{}/s", size(load.read_rate)),
-        format!("{}/s", size(load.write_rate)),
+        rate(load.read_rate),
+        rate(load.write_rate),
+        known(load.receive_rate),
+        known(load.send_rate),
     ]
 }

@@ -22,6 +22,7 @@ mod ports;
 mod processes;
 mod snapshots;
 mod start;
+mod traffic;
 
 use std::fs;
 use std::path::{Path, PathBuf};

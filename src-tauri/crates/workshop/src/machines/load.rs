@@ -43,10 +43,10 @@ pub struct LoadPoint {
     pub read_rate: u64,
     /// Bytes written to disks in a second. This computer: not measured.
     pub write_rate: u64,
-    /// Bytes that came by private networks in a second. This computer: not measured.
-    pub receive_rate: u64,
-    /// Bytes sent to private networks in a second. This computer: not measured.
-    pub send_rate: u64,
+    /// Bytes that came by all network cards in a second, where that is known. This computer: not measured.
+    pub receive_rate: Option<u64>,
+    /// Bytes sent by all network cards in a second, where that is known. This computer: not measured.
+    pub send_rate: Option<u64>,
 }
 
 /// The last minutes of a machine, oldest first.
@@ -119,6 +119,8 @@ struct Gathered {
     written_bytes: f64,
     received_bytes: f64,
     sent_bytes: f64,
+    /// Of how many seconds it is known what went over the network.
+    network_seconds: f64,
     cpus_most: f64,
 }
 
@@ -129,13 +131,17 @@ impl Gathered {
         self.memory_bytes = self.memory_bytes.max(load.memory_bytes);
         self.read_bytes += load.read_rate * seconds;
         self.written_bytes += load.write_rate * seconds;
-        self.received_bytes += load.receive_rate * seconds;
-        self.sent_bytes += load.send_rate * seconds;
+        if let Some((receive_rate, send_rate)) = load.receive_rate.zip(load.send_rate) {
+            self.network_seconds += seconds;
+            self.received_bytes += receive_rate * seconds;
+            self.sent_bytes += send_rate * seconds;
+        }
         self.cpus_most = self.cpus_most.max(load.cpus);
     }
 
     fn minute(&self) -> Minute {
         let seconds = self.seconds.max(f64::MIN_POSITIVE);
+        let is_known = self.network_seconds > 0.0;
         Minute {
             number: self.number,
             mean: Load {
@@ -143,8 +149,8 @@ impl Gathered {
                 memory_bytes: self.memory_bytes,
                 read_rate: self.read_bytes / seconds,
                 write_rate: self.written_bytes / seconds,
-                receive_rate: self.received_bytes / seconds,
-                send_rate: self.sent_bytes / seconds,
+                receive_rate: is_known.then(|| self.received_bytes / self.network_seconds),
+                send_rate: is_known.then(|| self.sent_bytes / self.network_seconds),
             },
             cpus_most: self.cpus_most,
         }
@@ -393,8 +399,8 @@ fn point(at: Timestamp, load: &Load) -> LoadPoint {
         memory_bytes: load.memory_bytes,
         read_rate: whole(load.read_rate),
         write_rate: whole(load.write_rate),
-        receive_rate: whole(load.receive_rate),
-        send_rate: whole(load.send_rate),
+        receive_rate: load.receive_rate.map(whole),
+        send_rate: load.send_rate.map(whole),
     }
 }
 
@@ -406,8 +412,8 @@ fn point_of(minute: Minute) -> LoadPoint {
         memory_bytes: minute.mean.memory_bytes,
         read_rate: whole(minute.mean.read_rate),
         write_rate: whole(minute.mean.write_rate),
-        receive_rate: whole(minute.mean.receive_rate),
-        send_rate: whole(minute.mean.send_rate),
+        receive_rate: minute.mean.receive_rate.map(whole),
+        send_rate: minute.mean.send_rate.map(whole),
     }
 }
 
