@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::images::{self, Filter};
 use crate::network::labelled;
 use crate::session::Call;
+use crate::stacks::{self, Stack};
 use crate::{LABEL, Service, Session, compute};
 
 /// How long Nova may take to let go of a server.
@@ -19,6 +20,8 @@ const KEY_PREFIX: &str = "windlass-";
 /// A sort of thing that is made. The order is that in which things are taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// A stack, with all that is of it.
+    Stack,
     /// A floating address.
     Floating,
     /// A server.
@@ -41,6 +44,7 @@ impl Kind {
     /// In one word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Stack => "stack",
             Self::Floating => "floating address",
             Self::Server => "server",
             Self::Router => "router",
@@ -62,7 +66,7 @@ pub struct Thing {
     pub id: String,
     /// Its name, or its address.
     pub name: String,
-    /// The deployment that it belongs to; images belong to none.
+    /// The deployment that it belongs to; images and stacks belong to none.
     pub deployment: Option<String>,
 }
 
@@ -135,6 +139,15 @@ pub async fn find(session: &Session, deployment: Option<&str>) -> Result<Vec<Thi
         }
     }
     if deployment.is_none() {
+        if session.has(Service::Orchestration) {
+            let ours = stacks::stacks(session).await?;
+            found.extend(ours.into_iter().filter(Stack::is_ours).map(|it| Thing {
+                kind: Kind::Stack,
+                deployment: None,
+                name: it.stack_name,
+                id: it.id,
+            }));
+        }
         let filter = Filter {
             tag: Some(LABEL.to_owned()),
             ..Filter::default()
@@ -169,6 +182,14 @@ pub async fn take_away(session: &Session, thing: &Thing) -> Result<()> {
     let plain = |path: String| Call::delete(Service::Network, path, doing());
     let id = &thing.id;
     match thing.kind {
+        Kind::Stack => {
+            let stack = match stacks::stack(session, id).await {
+                Err(Error::NotFound { .. }) => return Ok(()),
+                found => found?,
+            };
+            stacks::delete(session, &stack).await?;
+            stacks::settled(session, &stack, |_| ()).await.map(drop)
+        }
         Kind::Server => {
             compute::delete(session, id).await?;
             gone(session, id).await

@@ -26,6 +26,7 @@ pub mod network;
 pub mod profile;
 pub mod quota;
 pub mod session;
+pub mod stacks;
 
 mod error;
 mod reach;

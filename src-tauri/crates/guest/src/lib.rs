@@ -10,6 +10,7 @@
 //!   console bytes --> console::Recogniser ---> Notice           what happened in there, and what to do about it
 //!                     report::Report <-------> "[windlass] ..." the Linux guest's own lines, written and read
 //!   agent::Request <--------------> agent::Answer    changes to a Linux guest that runs
+//!   user_data::UserData                              what a cloud tells a Linux guest when it starts
 //! ```
 
 use std::fmt;
@@ -20,11 +21,13 @@ pub mod command_line;
 pub mod console;
 pub mod kernel;
 pub mod report;
+pub mod user_data;
 
 pub use command_line::{CommandLine, CommandLineError};
 pub use console::{Notice, Recogniser};
 pub use kernel::{KernelFacts, KernelForm, NotAKernel};
 pub use report::Report;
+pub use user_data::UserData;
 
 /// The operating system that boots an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

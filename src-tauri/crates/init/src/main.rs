@@ -11,7 +11,7 @@
 //!   └── windlass/command-line             the boot command line, put there when the machine is started
 //!
 //!   mount proc, sys, dev ─> load modules ─> find the root disk (ext4) ─> mount it and make it the root
-//!     ─> lo up, eth0 by DHCP or --ip ─> read the command line ─> run the commands ─> power off
+//!     ─> lo up, eth0 by DHCP or --ip ─> what the cloud tells ([`cloud`]) ─> run the commands ─> power off
 //! ```
 //!
 //! # What the kernel's parameters can say
@@ -38,6 +38,7 @@
 //! A failure of this program, a panic too, is a `[windlass] failed: …` line and then power-off, never a hang.
 
 mod agent;
+mod cloud;
 mod commands;
 mod console;
 mod machine;
@@ -146,8 +147,19 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
             reason: error.to_string(),
         })
     })?;
-    mounts::of_command_line(&line, console);
     network::bring_up(&line, &settings, is_writable, console)?;
+    let told = cloud::user_data(console);
+    if is_writable {
+        cloud::name_hosts(&told, console);
+    }
+    let line = match told.command_line {
+        Some(text) => CommandLine::parse(&text).map_err(|error| {
+            let reason = format!("that of the cloud's user data: {error}");
+            Failure(Report::BadCommandLine { reason })
+        })?,
+        None => line,
+    };
+    mounts::of_command_line(&line, console);
 
     let home = if Path::new("/root").is_dir() {
         "/root"

@@ -208,17 +208,21 @@ pub(crate) fn words(body: &[u8]) -> String {
 
 fn message(value: &Value, depth: usize) -> Option<String> {
     let fields = value.as_object()?;
-    for key in ["message", "faultstring", "error", "detail", "title"] {
-        if let Some(text) = fields
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|it| !it.is_empty())
-        {
-            return Some(text.to_owned());
-        }
-    }
-    let depth = depth.checked_sub(1)?;
-    fields.values().find_map(|it| message(it, depth))
+    let text = |key: &str| {
+        let text = fields.get(key).and_then(Value::as_str)?;
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    let words = ["message", "faultstring", "error", "detail"];
+    let inside = || {
+        let depth = depth.checked_sub(1)?;
+        fields.values().find_map(|it| message(it, depth))
+    };
+    // Heat has its status as a title, and what it says within.
+    words
+        .iter()
+        .find_map(|key| text(key))
+        .or_else(inside)
+        .or_else(|| text("title"))
 }
 
 /// The text of a page, without its head and tags.

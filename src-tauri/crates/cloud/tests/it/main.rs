@@ -14,4 +14,5 @@ mod deploy;
 mod images;
 mod lab;
 mod profiles;
+mod stacks;
 mod way;

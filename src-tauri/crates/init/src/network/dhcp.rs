@@ -177,10 +177,21 @@ impl Exchange {
 
 fn lease(reply: Reply<'_>, address: Ipv4Addr) -> Lease {
     let mask = reply.addresses(packet::OPTION_SUBNET_MASK).first().copied();
+    // Where routes are told, the default is one of them, and the router is not meant.
+    let (default, routes): (Vec<_>, Vec<_>) = reply
+        .routes()
+        .into_iter()
+        .partition(|route| route.prefix_length == 0);
+    let gateway = if default.is_empty() && routes.is_empty() {
+        reply.addresses(packet::OPTION_ROUTER).first().copied()
+    } else {
+        default.first().map(|route| route.gateway)
+    };
     Lease {
         address,
         prefix_length: mask.and_then(prefix_length).unwrap_or(24),
-        gateway: reply.addresses(packet::OPTION_ROUTER).first().copied(),
+        gateway,
+        routes,
         name_servers: reply.addresses(packet::OPTION_NAME_SERVER),
         domain: reply.text(packet::OPTION_DOMAIN_NAME),
         // RFC 2132 allows no less than 68; less than IPv4's 576 would be of no use.
@@ -239,6 +250,7 @@ mod tests {
             address: ADDRESS,
             prefix_length: 24,
             gateway: Some(SERVER),
+            routes: vec![],
             name_servers: vec![Ipv4Addr::new(10, 0, 2, 3), Ipv4Addr::new(10, 0, 2, 4)],
             domain: Some("example.org".to_owned()),
             mtu: Some(1450),
@@ -247,6 +259,37 @@ mod tests {
             exchange.take_answer(&acknowledgement),
             Answer::Lease(expected)
         );
+    }
+
+    #[test]
+    fn routes_that_are_told_are_meant_instead_of_the_router() {
+        let routes: [u8; 14] = [
+            32, 169, 254, 169, 254, 10, 0, 2,
+            9, // the metadata of a cloud, by its DHCP server
+            0, 10, 0, 2, 7, // everything else
+        ];
+        let leased = |routes: &[u8]| {
+            let options: [(u8, &[u8]); 2] = [
+                (packet::OPTION_ROUTER, &SERVER.octets()),
+                (packet::OPTION_ROUTES, routes),
+            ];
+            let bytes = packet::reply(1, ADDRESS, HARDWARE, &options);
+            lease(Reply::read(&bytes, 1, HARDWARE).unwrap(), ADDRESS)
+        };
+        let lease = leased(&routes);
+        assert_eq!(lease.gateway, Some(Ipv4Addr::new(10, 0, 2, 7)));
+        let [route] = lease.routes.as_slice() else {
+            panic!("{:?}", lease.routes)
+        };
+        assert_eq!(route.destination, Ipv4Addr::new(169, 254, 169, 254));
+        assert_eq!(
+            (route.prefix_length, route.gateway),
+            (32, Ipv4Addr::new(10, 0, 2, 9))
+        );
+        // Without a default among them, there is none.
+        assert_eq!(leased(&routes[..9]).gateway, None);
+        // What is no route is passed over.
+        assert_eq!(leased(&[33, 1, 2, 3]).gateway, Some(SERVER));
     }
 
     #[test]

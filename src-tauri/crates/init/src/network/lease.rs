@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use windlass_guest::CommandLine;
 use windlass_guest::report::Report;
 
+use super::packet::Route;
 use super::prefix_length;
 
 /// The resolver of the C library reads no more than these.
@@ -17,6 +18,8 @@ pub(super) struct Lease {
     pub address: Ipv4Addr,
     pub prefix_length: u8,
     pub gateway: Option<Ipv4Addr>,
+    /// Ways beside that by the gateway.
+    pub routes: Vec<Route>,
     pub name_servers: Vec<Ipv4Addr>,
     pub domain: Option<String>,
     pub mtu: Option<u16>,
@@ -61,6 +64,7 @@ pub(super) fn of_command_line(line: &CommandLine) -> Result<Vec<(String, Lease)>
                 prefix_length,
                 // One default route is enough; it belongs to the first interface.
                 gateway: gateway.take(),
+                routes: Vec::new(),
                 name_servers: name_server
                     .into_iter()
                     .filter(|_| leases.is_empty())

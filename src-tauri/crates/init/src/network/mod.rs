@@ -122,6 +122,12 @@ fn apply(netlink: &mut Netlink, interface: &str, lease: &Lease) -> Result<(), St
     netlink
         .add_address(index, lease.address, lease.prefix_length)
         .map_err(context("the address cannot be set"))?;
+    // The way to a gateway may be one of the others.
+    for route in &lease.routes {
+        netlink
+            .add_route(index, route)
+            .map_err(context("a route cannot be set"))?;
+    }
     if let Some(gateway) = lease.gateway {
         netlink
             .add_default_route(index, gateway)

@@ -1,4 +1,4 @@
-//! The three things that we ask the kernel to do with a network interface (rtnetlink).
+//! The things that we ask the kernel to do with a network interface (rtnetlink).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,6 +17,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+
+use super::packet::Route;
 
 /// The kernel's main routing table.
 const MAIN_TABLE: u8 = 254;
@@ -82,19 +84,41 @@ impl Netlink {
     }
 
     pub(super) fn add_default_route(&mut self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
+        let route = Route {
+            destination: Ipv4Addr::UNSPECIFIED,
+            prefix_length: 0,
+            gateway,
+        };
+        self.add_route(index, &route)
+    }
+
+    pub(super) fn add_route(&mut self, index: u32, route: &Route) -> io::Result<()> {
+        let on_wire = route.gateway.is_unspecified();
         let mut message = RouteMessage::default();
         message.header = RouteHeader {
             address_family: AddressFamily::Inet,
             table: MAIN_TABLE,
             protocol: RouteProtocol::Dhcp,
-            scope: RouteScope::Universe,
+            destination_prefix_length: route.prefix_length,
+            scope: if on_wire {
+                RouteScope::Link
+            } else {
+                RouteScope::Universe
+            },
             kind: RouteType::Unicast,
             ..RouteHeader::default()
         };
-        message.attributes = vec![
-            RouteAttribute::Gateway(RouteAddress::Inet(gateway)),
-            RouteAttribute::Oif(index),
-        ];
+        message.attributes = vec![RouteAttribute::Oif(index)];
+        if route.prefix_length > 0 {
+            let destination = RouteAddress::Inet(route.destination);
+            message
+                .attributes
+                .push(RouteAttribute::Destination(destination));
+        }
+        if !on_wire {
+            let gateway = RouteAddress::Inet(route.gateway);
+            message.attributes.push(RouteAttribute::Gateway(gateway));
+        }
         self.request(
             RouteNetlinkMessage::NewRoute(message),
             NLM_F_CREATE | NLM_F_REPLACE,

@@ -33,6 +33,7 @@ pub(super) const OPTION_REQUESTED_ADDRESS: u8 = 50;
 pub(super) const OPTION_MESSAGE_TYPE: u8 = 53;
 pub(super) const OPTION_SERVER: u8 = 54;
 const OPTION_PARAMETER_LIST: u8 = 55;
+pub(super) const OPTION_ROUTES: u8 = 121;
 const OPTION_END: u8 = 255;
 
 pub(super) const DISCOVER: u8 = 1;
@@ -42,7 +43,9 @@ pub(super) const ACKNOWLEDGE: u8 = 5;
 pub(super) const REFUSE: u8 = 6;
 
 /// What a client asks a server to tell.
-const WANTED: [u8; 5] = [
+/// The routes come first: a server that tells them means them instead of the router (RFC 3442).
+const WANTED: [u8; 6] = [
+    OPTION_ROUTES,
     OPTION_SUBNET_MASK,
     OPTION_ROUTER,
     OPTION_NAME_SERVER,
@@ -95,6 +98,15 @@ fn put(bytes: &mut Vec<u8>, code: u8, value: &[u8]) {
     bytes.push(code);
     bytes.push(u8::try_from(value.len()).unwrap_or(0));
     bytes.extend(value);
+}
+
+/// A way to a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub destination: Ipv4Addr,
+    pub prefix_length: u8,
+    /// Unspecified where the network is on the same wire.
+    pub gateway: Ipv4Addr,
 }
 
 /// A server's message.
@@ -156,6 +168,36 @@ impl<'a> Reply<'a> {
             .iter()
             .map(|octets| Ipv4Addr::from(*octets))
             .collect()
+    }
+
+    /// The routes (RFC 3442), as many as are whole: width of the destination's prefix, as many of its bytes as that takes,
+    /// gateway.
+    pub(super) fn routes(self) -> Vec<Route> {
+        let mut rest = self.option(OPTION_ROUTES).unwrap_or_default();
+        let mut routes = Vec::new();
+        while let Some((&prefix_length, after)) = rest.split_first() {
+            let significant = usize::from(prefix_length).div_ceil(8);
+            let (Some((destination, after)), true) =
+                (after.split_at_checked(significant), prefix_length <= 32)
+            else {
+                break;
+            };
+            let Some((gateway, after)) = after.split_first_chunk::<4>() else {
+                break;
+            };
+            let mut octets = [0; 4];
+            octets
+                .iter_mut()
+                .zip(destination)
+                .for_each(|(octet, byte)| *octet = *byte);
+            routes.push(Route {
+                destination: Ipv4Addr::from(octets),
+                prefix_length,
+                gateway: Ipv4Addr::from(*gateway),
+            });
+            rest = after;
+        }
+        routes
     }
 
     pub(super) fn number(self, option: u8) -> Option<u16> {

@@ -1,0 +1,3 @@
+//! Blueprints, and what is made of them.
+
+mod shop;
