@@ -31,8 +31,10 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(4);
 const TYPING_LINGER: Duration = Duration::from_secs(2);
 /// A guest that does not read what is typed leaves room for some of it; then typing fails after this time.
 const TYPING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Where no change is announced (network file systems), the file is looked at this often.
+/// Where no change is announced, the file is looked at this often.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The same where changes are announced, but for those that another computer makes (network file systems).
+const LOOK_ANYWAY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Follows a console log from an offset on.
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl ConsoleFollower {
             }
             match &mut self.changes {
                 Some(changes) => {
-                    let _look_anyway = timeout(LOOK_INTERVAL * 4, changed(changes)).await;
+                    let _look_anyway = timeout(LOOK_ANYWAY_INTERVAL, changed(changes)).await;
                 }
                 None => sleep(LOOK_INTERVAL).await,
             }
@@ -93,7 +95,9 @@ impl ConsoleFollower {
 
     /// What is there already; empty if there is nothing new.
     pub(crate) fn read_now(&mut self) -> io::Result<Vec<u8>> {
-        let mut chunk = vec![0; CHUNK_MAX_BYTES];
+        let new = self.log.end()?.saturating_sub(self.offset);
+        let length = usize::try_from(new).unwrap_or(CHUNK_MAX_BYTES);
+        let mut chunk = vec![0; length.min(CHUNK_MAX_BYTES)];
         loop {
             match self.log.read_at(self.offset, &mut chunk)? {
                 Piece::LeftOut(bytes) => self.offset += bytes,

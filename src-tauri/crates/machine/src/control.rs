@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 use windlass_guest::GuestOs;
@@ -27,6 +28,10 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) async fn execute(&self, command: Command) -> Result<Value> {
         self.qmp.execute(command).await
+    }
+
+    pub(crate) async fn execute_for<T: DeserializeOwned>(&self, command: Command) -> Result<T> {
+        self.qmp.execute_for(command).await
     }
 
     pub(crate) async fn execute_with_file(&self, command: Command, file: OwnedFd) -> Result<Value> {

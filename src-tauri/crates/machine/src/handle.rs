@@ -246,14 +246,17 @@ impl MachineHandle {
     /// # Errors
     /// [`Error::NoAnswer`] if QEMU does not say what its disks move.
     pub async fn usage(&self) -> Result<Option<Usage>> {
-        let process = self.shared.record().run.and_then(|run| run.process);
+        let run = self.shared.of_record(|record| {
+            let run = record.run.as_ref()?;
+            Some((run.process.clone()?, traffic::has_card(&run.command)))
+        });
         let is_live = self.shared.status.borrow().state.is_live();
-        let Some(process) = process.filter(|_| is_live) else {
+        let Some((process, has_card)) = run.filter(|_| is_live) else {
             self.shared.traffic.forget().await;
             return Ok(None);
         };
         let (read_bytes, written_bytes) = self.ask(|reply| Message::DiskBytes { reply }).await?;
-        let moved = self.network_bytes(&process).await;
+        let moved = self.network_bytes(&process, has_card).await;
         // Read at the last moment, so that the time is theirs.
         let of_process = usage::of_process(&process);
         Ok(of_process.map(|(cpu, memory_bytes)| Usage {
@@ -268,11 +271,10 @@ impl MachineHandle {
     }
 
     /// What its cards brought it and took from it, where that is known.
-    async fn network_bytes(&self, qemu: &ProcessKey) -> Option<Moved> {
+    async fn network_bytes(&self, qemu: &ProcessKey, has_card: bool) -> Option<Moved> {
         let networks = self.shared.status.borrow().networks.clone();
         let mut all = Moved::default();
-        let run = self.shared.record().run?;
-        if traffic::has_card(&run.command) {
+        if has_card {
             let sockets = self.shared.sockets().ok()?;
             let moved = self.shared.traffic.moved(&sockets, qemu).await;
             all = moved

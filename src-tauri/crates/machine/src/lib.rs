@@ -29,6 +29,7 @@ mod control;
 mod error;
 mod failure;
 mod features;
+mod folder_watch;
 mod handle;
 mod history;
 mod host;

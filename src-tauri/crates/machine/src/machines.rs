@@ -1,6 +1,6 @@
 //! All machines of one folder: those that run are found again, those that other processes make appear by themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
+use crate::folder_watch::FolderWatch;
 use crate::handle::{MachineHandle, Neighbours};
 use crate::network::{self, NetworkMember};
 use crate::paths::{MachineFolder, Sockets, UNFINISHED, private_folder};
@@ -25,8 +26,12 @@ use crate::traffic::Traffic;
 
 pub use crate::paths::runtime_folder;
 
-/// Other processes' machines and changes are seen this long after they were made, at most.
+/// Whether those that drive machines elsewhere are alive is looked at this often; the folder, where its changes are not announced.
 const LOOK_INTERVAL: Duration = Duration::from_millis(300);
+/// How often the folder is looked at although no change was announced.
+const LOOK_ANYWAY_INTERVAL: Duration = Duration::from_secs(2);
+/// Changes come in numbers; this long after the first of them, the folder is looked at.
+const SETTLE: Duration = Duration::from_millis(50);
 /// Requests that wait for a machine's task.
 const REQUESTS_MAX: usize = 32;
 
@@ -280,16 +285,31 @@ fn sweep(machines: &Path) {
 }
 
 async fn watch_folder(inner: Arc<Inner>) {
-    let mut rounds = interval(LOOK_INTERVAL);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = FolderWatch::new(&inner.folder).ok();
     loop {
+        if let Err(error) = inner.look(false) {
+            tracing::warn!(%error, "machines not looked at");
+        }
+        let (ids, elsewhere) = inner.ids_and_whether_elsewhere();
+        // What happened to a machine before it was heard of is seen by another look.
+        if watch.as_mut().is_some_and(|watch| watch.hear_of(&ids)) {
+            continue;
+        }
+        let interval = if elsewhere || watch.is_none() {
+            LOOK_INTERVAL
+        } else {
+            LOOK_ANYWAY_INTERVAL
+        };
+        let changed = async {
+            match &mut watch {
+                Some(watch) => watch.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = inner.cancel.cancelled() => return,
-            _ = rounds.tick() => {
-                if let Err(error) = inner.look(false) {
-                    tracing::warn!(%error, "machines not looked at");
-                }
-            }
+            () = sleep(interval) => {}
+            _ = changed => sleep(SETTLE).await,
         }
     }
 }
@@ -297,6 +317,15 @@ async fn watch_folder(inner: Arc<Inner>) {
 impl Inner {
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All machines, and whether any of them is driven by another process.
+    fn ids_and_whether_elsewhere(&self) -> (BTreeSet<String>, bool) {
+        let known = self.known();
+        let elsewhere = known
+            .values()
+            .any(|known| known.handle.shared.status.borrow().elsewhere);
+        (known.keys().cloned().collect(), elsewhere)
     }
 
     /// Compares the list with the folder; has those machines looked at that changed (or all). What is returned

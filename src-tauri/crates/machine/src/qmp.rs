@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
@@ -37,13 +39,11 @@ const LINE_MAX_BYTES: u64 = 8 << 20;
 const EVENTS_MAX: usize = 256;
 
 /// Something that QEMU tells by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QmpEvent {
     /// Its name, in capitals: `SHUTDOWN`.
-    #[serde(rename = "event")]
     pub(crate) name: String,
     /// What belongs to it.
-    #[serde(default)]
     pub(crate) data: Value,
 }
 
@@ -83,13 +83,17 @@ struct Pending {
     reply: oneshot::Sender<Answer>,
 }
 
-type Answer = std::result::Result<Value, String>;
+/// What it returns is not looked into here.
+type Answer = std::result::Result<Option<Box<RawValue>>, String>;
 
 /// A line from QEMU; which members are there says what it is.
 #[derive(Debug, Deserialize)]
 struct Line {
+    event: Option<String>,
+    #[serde(default)]
+    data: Value,
     #[serde(rename = "return")]
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     error: Option<Refusal>,
     #[serde(default)]
     id: Option<u64>,
@@ -140,12 +144,17 @@ impl Qmp {
         self.ask(command, None).await
     }
 
+    /// The same, for an answer of which little is wanted.
+    pub(crate) async fn execute_for<T: DeserializeOwned>(&self, command: Command) -> Result<T> {
+        self.ask(command, None).await
+    }
+
     /// The same, with an open file that QEMU gets along with it.
     pub(crate) async fn execute_with_file(&self, command: Command, file: OwnedFd) -> Result<Value> {
         self.ask(command, Some(file)).await
     }
 
-    async fn ask(&self, command: Command, file: Option<OwnedFd>) -> Result<Value> {
+    async fn ask<T: DeserializeOwned>(&self, command: Command, file: Option<OwnedFd>) -> Result<T> {
         let name = command.name;
         let no_answer = || Error::NoAnswer {
             what: name.to_owned(),
@@ -162,14 +171,21 @@ impl Qmp {
         let answer = timeout(ANSWER_TIMEOUT, answer)
             .await
             .map_err(|_| no_answer())?;
+        let understand = |text: &str| {
+            serde_json::from_str(text).map_err(|error| Error::Qmp {
+                command: name.to_owned(),
+                message: error.to_string(),
+            })
+        };
         match answer {
-            Ok(Ok(value)) => Ok(value),
+            Ok(Ok(Some(value))) => understand(value.get()),
+            Ok(Ok(None)) => understand("null"),
             Ok(Err(message)) => Err(Error::Qmp {
                 command: name.to_owned(),
                 message,
             }),
             // It did as it was told, and was gone before the answer was out.
-            Err(_) if name == "quit" => Ok(Value::Null),
+            Err(_) if name == "quit" => understand("null"),
             Err(_) => Err(no_answer()),
         }
     }
@@ -208,20 +224,24 @@ impl Connection {
     }
 
     fn take(&mut self, line: &[u8]) {
-        if let Ok(event) = serde_json::from_slice::<QmpEvent>(line) {
-            tracing::debug!(event = event.name, data = %event.data, "QMP");
-            let _nobody_listens = self.events.send(event);
-            return;
-        }
         match serde_json::from_slice::<Line>(line) {
+            Ok(Line {
+                event: Some(name),
+                data,
+                ..
+            }) => {
+                tracing::debug!(event = name, %data, "QMP");
+                let _nobody_listens = self.events.send(QmpEvent { name, data });
+            }
             Ok(Line {
                 id: Some(id),
                 result,
                 error,
+                ..
             }) => {
                 let answer = match error {
                     Some(Refusal { desc }) => Err(desc),
-                    None => Ok(result.unwrap_or_default()),
+                    None => Ok(result),
                 };
                 if let Some(reply) = self.waiting.remove(&id) {
                     let _gave_up_waiting = reply.send(answer);

@@ -67,14 +67,20 @@ impl Shared {
             .clone()
     }
 
+    /// A part of the record.
+    pub(crate) fn of_record<T>(&self, part: impl FnOnce(&Record) -> T) -> T {
+        part(&self.record.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn change_record(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The sockets of the present run, or those that the next one will have.
     pub(crate) fn sockets(&self) -> Result<Sockets> {
-        match self.record().run {
-            Some(run) => Ok(Sockets::at(run.sockets)),
+        let present = self.of_record(|record| Some(record.run.as_ref()?.sockets.clone()));
+        match present {
+            Some(path) => Ok(Sockets::at(path)),
             None => Sockets::of(&self.runtime, &self.id),
         }
     }

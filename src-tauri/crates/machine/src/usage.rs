@@ -12,7 +12,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::record::ProcessKey;
 
@@ -104,14 +104,26 @@ fn times(stat: &str, ticks_per_second: u64) -> Option<(u64, Duration)> {
     Some((number(19)?, Duration::from_millis(millis)))
 }
 
-/// What all disks have read and written, in the answer to `query-blockstats`.
-pub(crate) fn disk_bytes(answer: &Value) -> (u64, u64) {
-    let disks = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+/// A disk in the answer to `query-blockstats`, of which there is much more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DiskCounters {
+    stats: Counters,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Counters {
+    rd_bytes: u64,
+    wr_bytes: u64,
+}
+
+/// What all disks have read and written.
+pub(crate) fn disk_bytes(disks: &[DiskCounters]) -> (u64, u64) {
     disks.iter().fold((0, 0), |(read, written), disk| {
-        let bytes = |name: &str| disk["stats"][name].as_u64().unwrap_or(0);
         (
-            u64::saturating_add(read, bytes("rd_bytes")),
-            u64::saturating_add(written, bytes("wr_bytes")),
+            u64::saturating_add(read, disk.stats.rd_bytes),
+            u64::saturating_add(written, disk.stats.wr_bytes),
         )
     })
 }
@@ -211,7 +223,7 @@ mod tests {
             {"stats": {"rd_bytes": 512, "wr_bytes": 4096}},
             {"no": "stats"},
         ]);
-        assert_eq!(disk_bytes(&answer), (1024, 4097));
-        assert_eq!(disk_bytes(&json!({"return": "nonsense"})), (0, 0));
+        let disks: Vec<DiskCounters> = serde_json::from_value(answer).unwrap();
+        assert_eq!(disk_bytes(&disks), (1024, 4097));
     }
 }

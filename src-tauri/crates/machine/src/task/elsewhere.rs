@@ -153,13 +153,17 @@ pub(super) async fn disk_bytes(shared: &Shared) -> Result<(u64, u64)> {
             state,
         });
     }
-    let answers = control::execute(&shared.sockets()?, vec![blockstats()]).await?;
-    Ok(answers.last().map_or((0, 0), usage::disk_bytes))
+    let turn = control::take_turn(&shared.sockets()?).await?;
+    Ok(usage::disk_bytes(
+        &turn.execute_for::<Vec<_>>(blockstats()).await?,
+    ))
 }
 
 /// The same through the driving connection.
 pub(super) async fn disk_bytes_through(qmp: &Qmp) -> Result<(u64, u64)> {
-    Ok(usage::disk_bytes(&qmp.execute(blockstats()).await?))
+    Ok(usage::disk_bytes(
+        &qmp.execute_for::<Vec<_>>(blockstats()).await?,
+    ))
 }
 
 fn blockstats() -> Command {
