@@ -22,7 +22,7 @@ use crate::spec::{MachineSpec, Protocol};
 use crate::status::{MachineState, Status};
 use crate::task::{Edit, Message, Reply, Shared};
 use crate::traffic::{self, Moved};
-use crate::usage::{self, Usage};
+use crate::usage::{self, DiskReading, Usage};
 
 /// A machine. Cheap to clone; requests go to the machine's own task.
 #[derive(Clone, Debug)]
@@ -255,7 +255,7 @@ impl MachineHandle {
             self.shared.traffic.forget().await;
             return Ok(None);
         };
-        let (read_bytes, written_bytes) = self.ask(|reply| Message::DiskBytes { reply }).await?;
+        let (read_bytes, written_bytes) = self.disk_bytes(&process).await?;
         let moved = self.network_bytes(&process, has_card).await;
         // Read at the last moment, so that the time is theirs.
         let of_process = usage::of_process(&process);
@@ -268,6 +268,21 @@ impl MachineHandle {
             received_bytes: moved.map(|moved| moved.received),
             sent_bytes: moved.map(|moved| moved.sent),
         }))
+    }
+
+    /// What its disks have read and written.
+    async fn disk_bytes(&self, qemu: &ProcessKey) -> Result<(u64, u64)> {
+        let disks = || {
+            let disks = self.shared.disks.lock();
+            disks.unwrap_or_else(PoisonError::into_inner)
+        };
+        let known = disks().clone().filter(|known| known.holds_for(qemu));
+        if let Some(known) = known {
+            return Ok(known.bytes);
+        }
+        let bytes = self.ask(|reply| Message::DiskBytes { reply }).await?;
+        *disks() = DiskReading::new(qemu.clone(), bytes);
+        Ok(bytes)
     }
 
     /// What its cards brought it and took from it, where that is known.

@@ -428,6 +428,7 @@ impl Inner {
             record: Mutex::new(record),
             status: watch::Sender::new(status),
             neighbours: Neighbours::new(&self.known),
+            disks: Mutex::default(),
             traffic: Traffic::default(),
             gone: CancellationToken::new(),
         });

@@ -37,6 +37,7 @@ use crate::record::{Durability, Record};
 use crate::spec::MachineSpec;
 use crate::status::{MachineState, Status};
 use crate::traffic::Traffic;
+use crate::usage::DiskReading;
 
 /// Others hold a resting machine's lock for the moment of a write.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) record: Mutex<Record>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) neighbours: Neighbours,
+    /// What its disks had moved when this process asked last.
+    pub(crate) disks: Mutex<Option<DiskReading>>,
     /// What goes over its first card, as far as this process has asked.
     pub(crate) traffic: Traffic,
     /// The machine was deleted, by whomever.

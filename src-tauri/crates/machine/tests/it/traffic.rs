@@ -1,4 +1,4 @@
-//! What goes over the card behind this computer's address is counted, by QEMU's user mode that has no counters.
+//! What machines move is counted: over the card behind this computer's address, whose user mode has no counters, and by disks.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -66,5 +66,39 @@ async fn without_a_card_nothing_moves() {
     let machine = home.started(&machines, &guest("", IDLE)).await;
     let usage = machine.usage().await.unwrap().unwrap();
     assert_eq!((usage.received_bytes, usage.sent_bytes), (Some(0), Some(0)));
+    machine.kill().await.unwrap();
+}
+
+/// Reads its second sector at each tick of the clock, for ever.
+const READ: &[u8] = &[
+    0x31, 0xc0, // xor ax, ax
+    0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, // mov ds, es, ss, ax
+    0xbc, 0x00, 0x7c, // mov sp, 0x7c00
+    0xb8, 0x01, 0x02, // mov ax, 0x0201: read one sector
+    0xbb, 0x00, 0x80, // mov bx, 0x8000
+    0xb9, 0x02, 0x00, // mov cx, 2
+    0xba, 0x80, 0x00, // mov dx, 0x80
+    0xcd, 0x13, // int 0x13
+    0xfb, 0xf4, 0xeb, 0xee, // sti; hlt; jmp to `mov ax`
+];
+
+#[tokio::test]
+async fn what_disks_move_is_seen_although_qemu_is_asked_only_when_it_matters() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let machine = home.started(&machines, &guest("", READ)).await;
+    let read = async || machine.usage().await.unwrap().unwrap().read_bytes;
+    for _ in 0..3 {
+        let before = read().await;
+        let more = async {
+            while read().await < before + 512 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LIMIT, more).await.expect("it reads");
+    }
+    machine.pause().await.unwrap();
+    let (first, second) = (read().await, read().await);
+    assert_eq!(first, second, "a guest that stands reads nothing");
     machine.kill().await.unwrap();
 }
