@@ -299,6 +299,10 @@ export const commands = {
 	machineDebugBundle: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_debug_bundle", { id, path })),
 	/**  Starts the machines of a group's file. */
 	groupUp: (path: string) => typedError<Job, AppError>(__TAURI_INVOKE("group_up", { path })),
+	/**  A group by its name, or by the path of its file or folder. */
+	groupView: (group: string) => typedError<GroupView, AppError>(__TAURI_INVOKE("group_view", { group })),
+	/**  The figures that a group's services say of themselves. */
+	groupFigures: (group: string) => typedError<GroupFigure[], AppError>(__TAURI_INVOKE("group_figures", { group })),
 	/**  Starts the machines of a group in their order. */
 	groupStart: (name: string) => typedError<null, AppError>(__TAURI_INVOKE("group_start", { name })),
 	/**  Stops the machines of a group, the last to start first. */
@@ -1250,12 +1254,48 @@ export type GraphNodeKind =
 /**  A package that is nowhere to be had. */
 "missing";
 
+/**  A value that a service says of itself. */
+export type GroupFigure = {
+	/**  The service. */
+	service: string,
+	/**  The machine that was asked, by id; none while none runs. */
+	machine: string | null,
+	/**  What the value is called. */
+	label: string,
+	/**  The value, as text; none where there is none. */
+	value: string | null,
+	/**  The value in bytes, where the file says that this is what it counts. */
+	bytes: number | null,
+	/**  Why there is no value. */
+	problem: string | null,
+};
+
 /**  A machine's place in a group. */
 export type GroupPlace = {
 	/**  The group. */
 	name: string,
 	/**  When it starts: the lowest number first. */
 	order?: number,
+};
+
+/**  A group, out of its file or of its machines alone. */
+export type GroupView = {
+	/**  Its name. */
+	name: string,
+	/**  The file that names its services; none where its machines are all that there is. */
+	file: string | null,
+	/**  The private network of all. */
+	network: string | null,
+	/**  In the order in which they start, and in that of the file. */
+	services: ServiceView[],
+	/**  Machines of the group that its file does not name, by id. */
+	others: string[],
+	/**  What is odd about the file. */
+	notes: string[],
+	/**  Why the file that the machines came from cannot be read now. */
+	problem: AppError | null,
+	/**  Whether the file names figures. */
+	hasFigures: boolean,
 };
 
 /**  What boots the image. */
@@ -1273,6 +1313,15 @@ export type Health =
 "warning" | 
 /**  It has to be got before something works. */
 "missing";
+
+/**  What is looked at. */
+export type HealthKind = 
+/**  A connection to a port. */
+"tcp" | 
+/**  An answer to a GET. */
+"http" | 
+/**  Words on the console. */
+"console";
 
 /**  How a path differs. */
 export type ImageChange = 
@@ -2677,6 +2726,101 @@ export type Sample = {
 	available: boolean,
 	/**  What is missing when it cannot. */
 	missing: string | null,
+	/**  What making it downloads, where it does. */
+	download: SampleDownload | null,
+};
+
+/**  What making a sample downloads. */
+export type SampleDownload = {
+	/**  How much. */
+	sizeBytes: number,
+	/**  What, and from where. */
+	source: string,
+};
+
+/**  How it is known that a service does what it is for. */
+export type ServiceHealth = {
+	/**  What is looked at. */
+	kind: HealthKind,
+	/**  The port, the port and path, or the words on the console. */
+	target: string,
+	/**  How long it may take, in seconds. */
+	withinSeconds: number,
+};
+
+/**  A machine of a service. */
+export type ServiceMachine = {
+	/**  Its name, which it has or will have. */
+	name: string,
+	/**  Its id, where it is there. */
+	id: string | null,
+	/**  How it does. */
+	state: ServiceState,
+	/**  What it says of itself, in words. */
+	message: string | null,
+	/**  What to do about it. */
+	remedy: string | null,
+};
+
+/**  How a machine of a service does. */
+export type ServiceState = 
+/**  There is none yet. */
+"absent" | 
+/**  It begins. */
+"starting" | 
+/**  It runs, and is not healthy yet. */
+"waiting" | 
+/**  It runs, and does what it is for. */
+"healthy" | 
+/**  It runs; nothing is known of its health. */
+"running" | 
+/**  It runs, and is not healthy, though it had the time. */
+"ill" | 
+/**  It holds still. */
+"paused" | 
+/**  It is being stopped. */
+"stopping" | 
+/**  It ended as it should, or was stopped. */
+"ended" | 
+/**  It ended as it should not. */
+"failed";
+
+/**  A service of a group's file. */
+export type ServiceView = {
+	/**  What the others reach it by. */
+	name: string,
+	/**  The appliance, as the file names it. */
+	appliance: string,
+	/**  The appliance's id, where it is known here. */
+	applianceId: string | null,
+	/**  When it starts: the lowest number first. */
+	order: number,
+	/**  What has to be healthy before. */
+	dependsOn: string[],
+	/**  Its run configuration, where the file says one. */
+	configuration: string | null,
+	/**  Its boot command, where the file says one. */
+	command: string | null,
+	/**  Environment that the file gives it, as `NAME=value`. */
+	env: string[],
+	/**  Memory in MiB, where the file says so. */
+	memoryMib: number | null,
+	/**  Ports of the guest that are reached from here. */
+	ports: number[],
+	/**  Volumes, with where the guest has them. */
+	volumes: ServiceVolume[],
+	/**  How it is known that it does what it is for. */
+	health: ServiceHealth | null,
+	/**  Its machines. */
+	machines: ServiceMachine[],
+};
+
+/**  A volume of a service. */
+export type ServiceVolume = {
+	/**  The volume's name; with several machines, that of each has a number behind it. */
+	name: string,
+	/**  Where the guest mounts it. */
+	path: string | null,
 };
 
 /**  All settings. */

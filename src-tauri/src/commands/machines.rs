@@ -7,6 +7,7 @@ use tauri::State;
 use tauri::ipc::{Channel, InvokeBody, Request};
 use windlass_workshop::Workshop;
 use windlass_workshop::error::{AppError, ErrorKind, Result};
+use windlass_workshop::group_files::{GroupFigure, GroupView};
 use windlass_workshop::jobs::Job;
 use windlass_workshop::machines::{
     GroupPlace, LoadPoint, Loads, Machine, MachineDetails, MachineResources, MemoryShortage, Pushed,
@@ -137,6 +138,23 @@ pub async fn machine_debug_bundle(
 #[specta::specta]
 pub async fn group_up(workshop: State<'_, Arc<Workshop>>, path: PathBuf) -> Result<Job> {
     workshop.start_group_up(&path)
+}
+
+/// A group by its name, or by the path of its file or folder.
+#[tauri::command]
+#[specta::specta]
+pub async fn group_view(workshop: State<'_, Arc<Workshop>>, group: String) -> Result<GroupView> {
+    workshop.group_view(&group)
+}
+
+/// The figures that a group's services say of themselves.
+#[tauri::command]
+#[specta::specta]
+pub async fn group_figures(
+    workshop: State<'_, Arc<Workshop>>,
+    group: String,
+) -> Result<Vec<GroupFigure>> {
+    workshop.group_figures(&group).await
 }
 
 /// Starts the machines of a group in their order.

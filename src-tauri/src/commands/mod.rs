@@ -177,6 +177,8 @@ pub fn list<R: Runtime>() -> Builder<R> {
             machines::machine_memory_shortage,
             machines::machine_debug_bundle,
             machines::group_up,
+            machines::group_view,
+            machines::group_figures,
             machines::group_start,
             machines::group_stop,
             machines::group_delete,

@@ -11,10 +11,12 @@ use crate::console::Console;
 
 /// Files that the C library looks for, where the image has none.
 const MISSING_FILES: [(&str, &str); 3] = [
-    ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    (HOSTS, "127.0.0.1 localhost\n::1 localhost\n"),
     ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
     ("/etc/group", "root:x:0:\n"),
 ];
+
+const HOSTS: &str = "/etc/hosts";
 
 const DEFAULT_HOSTNAME: &str = "windlass";
 
@@ -28,7 +30,10 @@ pub(crate) fn catch_keys() {
 }
 
 /// Names the machine as it is told, else as the image says.
-pub(crate) fn set_hostname(name: Option<&str>) {
+///
+/// Programs look their own machine up (Java's servers fail where they do not find it): where `/etc/hosts` can be written
+/// and does not know the name, it learns it.
+pub(crate) fn set_hostname(name: Option<&str>, is_root_writable: bool) {
     let of_image = || {
         fs::read_to_string("/etc/hostname")
             .ok()
@@ -40,6 +45,32 @@ pub(crate) fn set_hostname(name: Option<&str>) {
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| DEFAULT_HOSTNAME.to_owned());
     let _ = sethostname(name.as_bytes());
+    if is_root_writable
+        && let Some(text) = with_host(&fs::read_to_string(HOSTS).unwrap_or_default(), &name)
+    {
+        let _ = fs::write(HOSTS, text);
+    }
+}
+
+/// The text of `/etc/hosts` with this machine in it, unless it is there already. Another address than `localhost`'s, as
+/// Debian has it, so that the one stays the name of the other.
+fn with_host(text: &str, name: &str) -> Option<String> {
+    let mut names = text.lines().flat_map(|line| {
+        line.split('#')
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .skip(1)
+    });
+    if names.any(|known| known == name) {
+        return None;
+    }
+    let end = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    Some(format!("{text}{end}127.0.1.1 {name}\n"))
 }
 
 pub(crate) fn write_missing_files(console: &mut Console) {
@@ -87,7 +118,7 @@ fn disk_mount(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::disk_mount;
+    use super::{disk_mount, with_host};
 
     #[test]
     fn only_disks_are_unmounted() {
@@ -98,5 +129,17 @@ mod tests {
         );
         assert_eq!(disk_mount("proc /proc proc rw 0 0"), None);
         assert_eq!(disk_mount(""), None);
+    }
+
+    #[test]
+    fn a_machine_finds_itself() {
+        let added = |text| with_host(text, "web-1");
+        assert_eq!(
+            added("127.0.0.1 localhost").as_deref(),
+            Some("127.0.0.1 localhost\n127.0.1.1 web-1\n")
+        );
+        assert_eq!(added("").as_deref(), Some("127.0.1.1 web-1\n"));
+        assert_eq!(added("10.0.0.1\tother web-1 # mine\n"), None);
+        assert!(added("10.0.0.1 web # web-1\n").is_some());
     }
 }

@@ -135,7 +135,7 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
     if is_writable {
         machine::write_missing_files(console);
     }
-    machine::set_hostname(settings.hostname.as_deref());
+    machine::set_hostname(settings.hostname.as_deref(), is_writable);
 
     let Some(text) = machine_command_line.or_else(|| read_text(COMMAND_LINE_OF_IMAGE)) else {
         let reason =

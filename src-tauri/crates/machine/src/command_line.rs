@@ -150,7 +150,12 @@ impl CommandLine {
                     "windlass.network=off "
                 };
                 let agent = if spec.agent { "windlass.agent=on " } else { "" };
-                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{agent}{append}")
+                // Its name is the one that the others on its networks know.
+                let name = match network::host_name(&spec.name) {
+                    name if networks.is_empty() || name.is_empty() => String::new(),
+                    name => format!("windlass.hostname={name} "),
+                };
+                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{agent}{name}{append}")
                     .trim_end()
                     .to_owned()
             }

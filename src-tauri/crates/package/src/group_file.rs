@@ -11,6 +11,8 @@
 //!     configuration: server
 //!     volumes: [{name: shop-data, path: /data}]
 //!     health: {tcp: 5432}          # or {http: 8080/ready}, or {console: "ready to serve"}; within: 60
+//!     figures:                     # what it says of itself in JSON, shown while it runs; unit: bytes for sizes
+//!       - {label: Orders, http: 8080/status, value: /orders/open}
 //!   web:
 //!     appliance: ../web
 //!     count: 3                     # web-1, web-2 and web-3, all of one image
@@ -21,7 +23,7 @@
 use std::path::Path;
 
 use crate::settings::BuildSettings;
-use crate::yaml::{self, Fields, Mistake, Parsed, Place, Source};
+use crate::yaml::{self, Fields, Mistake, Parsed, Place, Source, Value};
 use crate::{Error, Finding};
 
 /// What such a file is called.
@@ -38,6 +40,9 @@ pub const SERVICES_MAX: usize = 100;
 pub const WITHIN_SECONDS: (u32, u32) = (1, 3600);
 /// The same where nothing is said.
 const WITHIN_SECONDS_DEFAULT: u32 = 120;
+
+/// How many figures of one service are shown.
+pub const FIGURES_MAX: usize = 32;
 
 /// Several services.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +66,12 @@ pub struct Service {
     pub count: u32,
     /// When it starts: after all services with lower numbers.
     pub order: u32,
+    /// The services that have to run, and be healthy, before it starts.
+    pub depends_on: Vec<String>,
     /// How it is known that it does what it is for.
     pub health: Option<Health>,
+    /// What it says of itself, to be shown.
+    pub figures: Vec<Figure>,
     /// Over the appliance's own settings.
     pub settings: BuildSettings,
 }
@@ -90,6 +99,31 @@ pub enum HealthCheck {
     },
     /// The console says this.
     Console(String),
+}
+
+/// A value out of a JSON document that a service answers with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// What it is called.
+    pub label: String,
+    /// The guest's port that is asked.
+    pub port: u16,
+    /// With its slash.
+    pub path: String,
+    /// Where the value is in the document: a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What a number counts.
+    pub unit: FigureUnit,
+}
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FigureUnit {
+    /// Things.
+    #[default]
+    None,
+    /// Bytes.
+    Bytes,
 }
 
 impl HealthCheck {
@@ -227,11 +261,18 @@ fn service(
         appliance: fields.required_text("appliance")?,
         count: fields.number("count", COUNT.0, COUNT.1)?.unwrap_or(1),
         order: 0,
+        depends_on: Vec::new(),
         health: health(&mut fields, notes)?,
+        figures: figures(&mut fields, notes)?,
         settings: BuildSettings::take(&mut fields, texts, notes)?,
     };
     let after = fields.text_nodes("depends_on")?;
     fields.finish(notes);
+    let depends_on = after.iter().map(|(name, _)| name.clone()).collect();
+    let service = Service {
+        depends_on,
+        ..service
+    };
     Ok(Written { service, after })
 }
 
@@ -252,12 +293,11 @@ fn health(
         .unwrap_or(WITHIN_SECONDS_DEFAULT);
     let check = match (tcp, http, console) {
         (Some(port), None, None) => HealthCheck::Tcp(u16::try_from(port).unwrap_or(u16::MAX)),
-        (None, Some((text, place)), None) => http_check(&text).ok_or_else(|| {
-            source.mistake(
-                place,
-                format!("`{text}` is not a port and a path: `8080/ready`"),
-            )
-        })?,
+        (None, Some((text, place)), None) => {
+            let (port, path) =
+                port_and_path(&text).ok_or_else(|| no_address(source, place, &text))?;
+            HealthCheck::Http { port, path }
+        }
         (None, None, Some(text)) if !text.is_empty() => HealthCheck::Console(text),
         _ => {
             let message = "A health check is one of `tcp`, `http` and `console`";
@@ -271,14 +311,68 @@ fn health(
     }))
 }
 
-fn http_check(text: &str) -> Option<HealthCheck> {
+fn figures(fields: &mut Fields<'_>, notes: &mut Vec<Finding>) -> Result<Vec<Figure>, Box<Mistake>> {
+    let source = fields.source();
+    let Some(node) = fields.take("figures") else {
+        return Ok(Vec::new());
+    };
+    let place = node.place;
+    let Value::List(items) = node.value else {
+        return Err(source.mistake(place, "`figures` has to be a list"));
+    };
+    if items.len() > FIGURES_MAX {
+        let message = format!("A service has at most {FIGURES_MAX} figures");
+        return Err(source.mistake(place, message));
+    }
+    let mut figures = Vec::with_capacity(items.len());
+    for item in items {
+        let mut fields = Fields::new(item, "a figure", source.text, source.file)?;
+        let label = fields.required_text("label")?;
+        let Some((address, place)) = fields.text_node("http")? else {
+            return Err(fields.missing("http"));
+        };
+        let (port, path) =
+            port_and_path(&address).ok_or_else(|| no_address(source, place, &address))?;
+        let Some((pointer, place)) = fields.text_node("value")? else {
+            return Err(fields.missing("value"));
+        };
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            let message = format!("`{pointer}` is no JSON pointer: `/orders/0/id`");
+            return Err(source.mistake(place, message));
+        }
+        let unit = match fields.text_node("unit")? {
+            None => FigureUnit::None,
+            Some((unit, _)) if unit == "bytes" => FigureUnit::Bytes,
+            Some((unit, place)) => {
+                let message = format!("`{unit}` is no unit: there is `bytes` alone");
+                return Err(source.mistake(place, message));
+            }
+        };
+        fields.finish(notes);
+        figures.push(Figure {
+            label,
+            port,
+            path,
+            pointer,
+            unit,
+        });
+    }
+    Ok(figures)
+}
+
+fn no_address(source: Source<'_>, place: Place, text: &str) -> Box<Mistake> {
+    source.mistake(
+        place,
+        format!("`{text}` is not a port and a path: `8080/ready`"),
+    )
+}
+
+/// A guest's port and a path with its slash.
+fn port_and_path(text: &str) -> Option<(u16, String)> {
     let (port, path) = text.split_once('/').unwrap_or((text, ""));
     let port = port.parse().ok().filter(|port| *port > 0)?;
     let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic());
-    is_plain.then(|| HealthCheck::Http {
-        port,
-        path: format!("/{path}"),
-    })
+    is_plain.then(|| (port, format!("/{path}")))
 }
 
 /// The services with when each starts: one more than the latest of those that it depends on.
@@ -415,10 +509,20 @@ mod tests {
                 "services: {a: {appliance: x, health: {tcp: 1, http: 80}}}\n",
                 "services: {a: {appliance: x, health: {http: ready}}}\n",
                 "services: {a: {appliance: x, memory_mib: 1}}\n",
+                "services: {a: {appliance: x, figures: [{label: A, http: 80/x, value: b}]}}\n",
+                "services: {a: {appliance: x, figures: [{label: A, http: 80/x, value: /b, unit: miles}]}}\n",
             ]
             .map(refused)
             .join("\n---\n")
         );
+    }
+
+    #[test]
+    fn figures_of_a_service() {
+        let group = read(
+            "services: {a: {appliance: x, figures: [{label: Room, http: '80/s?q=a:b', value: /beans/0/Total, unit: bytes}]}}\n",
+        );
+        insta::assert_debug_snapshot!(group.services[0].figures);
     }
 
     #[test]

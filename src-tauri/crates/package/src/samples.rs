@@ -99,6 +99,42 @@ const PYTHON: [SampleFile; 5] = [
     ("app.py", include_str!("../samples/python/app.py")),
 ];
 
+const HDFS: [SampleFile; 9] = [
+    (
+        "meta/package.yaml",
+        include_str!("../samples/hdfs/meta/package.yaml"),
+    ),
+    (
+        "meta/run.yaml",
+        include_str!("../samples/hdfs/meta/run.yaml"),
+    ),
+    (
+        "meta/windlass.yaml",
+        include_str!("../samples/hdfs/meta/windlass.yaml"),
+    ),
+    (
+        "meta/README.md",
+        include_str!("../samples/hdfs/meta/README.md"),
+    ),
+    (
+        "meta/windlass-group.yaml",
+        include_str!("../samples/hdfs/meta/windlass-group.yaml"),
+    ),
+    ("hadoop/hdfs", include_str!("../samples/hdfs/hadoop/hdfs")),
+    (
+        "hadoop/conf/core-site.xml",
+        include_str!("../samples/hdfs/hadoop/conf/core-site.xml"),
+    ),
+    (
+        "hadoop/conf/hdfs-site.xml",
+        include_str!("../samples/hdfs/hadoop/conf/hdfs-site.xml"),
+    ),
+    (
+        "hadoop/conf/log4j.properties",
+        include_str!("../samples/hdfs/hadoop/conf/log4j.properties"),
+    ),
+];
+
 /// Writes the appliance *hello* as the new folder `into`, and returns its absolute path.
 ///
 /// `program` is the program itself, which stands on its own: it is put at `/hello`.
@@ -141,6 +177,16 @@ pub fn node_microservices(into: &Path, node_package: &str) -> Result<PathBuf, Er
 /// When the folder is there already or cannot be written.
 pub fn python(into: &Path, python_package: &str) -> Result<PathBuf, Error> {
     with_runtime(into, &PYTHON, python_package)
+}
+
+/// Writes the appliance *hdfs*, with the file of a group of four machines that it is all of, as the new folder `into`,
+/// and returns its absolute path. It requires [`HADOOP`](crate::pack::HADOOP).
+///
+/// # Errors
+///
+/// When the folder is there already or cannot be written.
+pub fn hdfs(into: &Path) -> Result<PathBuf, Error> {
+    with_runtime(into, &HDFS, crate::pack::HADOOP)
 }
 
 fn with_runtime(into: &Path, files: &[SampleFile], runtime: &str) -> Result<PathBuf, Error> {

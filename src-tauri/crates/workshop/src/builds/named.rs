@@ -174,6 +174,7 @@ impl Workshop {
             is_disposable: options.is_disposable,
             count: options.count,
             group: options.group,
+            group_file: None,
         };
         let workshop = Arc::clone(self);
         self.start_job(

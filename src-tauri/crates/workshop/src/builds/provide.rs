@@ -68,8 +68,8 @@ impl Workshop {
         }
     }
 
-    /// Packs `node-…` or `python-…` from this computer into the library. A package of another name
-    /// is left to be reported as missing.
+    /// Packs `node-…` or `python-…` from this computer into the library, and Hadoop from where it is fetched. A package
+    /// of another name is left to be reported as missing.
     pub(crate) async fn pack_from_host(
         self: &Arc<Self>,
         name: &str,
@@ -79,6 +79,15 @@ impl Workshop {
         let library = self.library.clone();
         let reporter = reporter.clone();
         crate::blocking(move || {
+            if name == pack::HADOOP {
+                let workplace = library.workplace()?;
+                let packed = pack::hadoop(workplace.path(), &mut reporter.watching())?;
+                library.install_package(&packed.root)?;
+                for finding in packed.findings {
+                    reporter.log(&finding.to_string());
+                }
+                return Ok(());
+            }
             let mut done = 0;
             let mut is_told = false;
             let mut watch = |bytes: u64| {

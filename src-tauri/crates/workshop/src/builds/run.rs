@@ -40,6 +40,8 @@ pub struct RunOptions {
     pub count: u32,
     /// The group that they belong to.
     pub group: Option<GroupPlace>,
+    /// The group's file that it comes from.
+    pub group_file: Option<PathBuf>,
 }
 
 /// More machines at once than any computer runs are a slip of the keyboard.
@@ -150,6 +152,9 @@ impl Workshop {
             let name = self.machine_name(build, &wanted).await?;
             let settings = options.settings.clone();
             let mut spec = self.machine_spec(build, composition, &kernel, name, settings)?;
+            if let Some(file) = &options.group_file {
+                spec.labels["groupFile"] = file.to_string_lossy().into();
+            }
             for join in &options.networks {
                 spec.networks.retain(|kept| kept.network != join.network);
                 spec.networks.push(join.clone());
@@ -245,6 +250,7 @@ impl Workshop {
             appliance_id: Some(build.appliance_id.clone()),
             build_id: Some(build.id.clone()).filter(|id| !id.is_empty()),
             settings: for_once,
+            group_file: None,
         };
         Ok(MachineSpec {
             id: crate::new_id(),

@@ -22,10 +22,55 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// was taken.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How much of a console's end a failure quotes.
+const QUOTED_BYTES: u64 = 8 << 10;
+const QUOTED_LINES: usize = 5;
+
+/// Looks at one machine again and again.
+#[derive(Debug)]
+pub(super) struct Looking {
+    check: HealthCheck,
+    listener: Option<Listener>,
+}
+
+impl Looking {
+    pub(super) fn new(
+        workshop: &Workshop,
+        handle: &MachineHandle,
+        check: &HealthCheck,
+    ) -> Result<Self> {
+        let listener = match check {
+            HealthCheck::Console(text) => Some(Listener::new(workshop, handle, text)?),
+            _ => None,
+        };
+        Ok(Self {
+            check: check.clone(),
+            listener,
+        })
+    }
+
+    pub(super) async fn is_healthy(&mut self, handle: &MachineHandle) -> Result<bool> {
+        match &self.check {
+            HealthCheck::Tcp(port) => match address(handle, *port) {
+                Some(address) => Ok(takes_connections(address).await),
+                None => Ok(false),
+            },
+            HealthCheck::Http { port, path } => match address(handle, *port) {
+                Some(address) => Ok(answers(address, path).await),
+                None => Ok(false),
+            },
+            HealthCheck::Console(_) => match &mut self.listener {
+                Some(listener) => listener.heard().await,
+                None => Ok(false),
+            },
+        }
+    }
+}
+
 /// Waits until a machine is healthy.
 ///
 /// # Errors
-/// `Unavailable` when its guest ends before, or the time is over.
+/// `Unavailable` when its guest ends before, or the time is over; with what it said last.
 pub(super) async fn wait(
     workshop: &Workshop,
     handle: &MachineHandle,
@@ -34,32 +79,22 @@ pub(super) async fn wait(
 ) -> Result<()> {
     let name = handle.spec().name;
     let failed = |message: String| {
-        AppError::new(ErrorKind::Unavailable, message).hinted(format!(
+        let mut error = AppError::new(ErrorKind::Unavailable, message);
+        let said = last_lines(handle);
+        if !said.is_empty() {
+            error
+                .chain
+                .push(format!("It said last:\n{}", said.join("\n")));
+        }
+        error.hinted(format!(
             "`windlassctl machine logs {name}` shows what it said"
         ))
     };
     let deadline = Instant::now() + Duration::from_secs(health.within_seconds.into());
-    let mut listener = match &health.check {
-        HealthCheck::Console(text) => Some(Listener::new(workshop, handle, text)?),
-        _ => None,
-    };
+    let mut looking = Looking::new(workshop, handle, &health.check)?;
     loop {
         reporter.check()?;
-        let is_healthy = match &health.check {
-            HealthCheck::Tcp(port) => match address(handle, *port) {
-                Some(address) => takes_connections(address).await,
-                None => false,
-            },
-            HealthCheck::Http { port, path } => match address(handle, *port) {
-                Some(address) => answers(address, path).await,
-                None => false,
-            },
-            HealthCheck::Console(_) => match &mut listener {
-                Some(listener) => listener.heard().await?,
-                None => false,
-            },
-        };
-        if is_healthy {
+        if looking.is_healthy(handle).await? {
             return Ok(());
         }
         if !is_live(handle) {
@@ -69,14 +104,42 @@ pub(super) async fn wait(
         }
         if Instant::now() >= deadline {
             let seconds = health.within_seconds;
-            return Err(failed(format!("{name} was not healthy within {seconds} s")));
+            let within = format!("{name} was not healthy within {seconds} s");
+            return Err(failed(within)
+                .hinted("Give it more time in the group's file: `within: 600`, in seconds"));
         }
         sleep(LOOK_INTERVAL).await;
     }
 }
 
+/// The last lines of a machine's console, without what a terminal is told beside them.
+fn last_lines(handle: &MachineHandle) -> Vec<String> {
+    let details = handle.details();
+    let text =
+        crate::machines::end_of_console(&details.console_log, details.console_start, QUOTED_BYTES);
+    let lines = text.lines().map(plain_line).filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.collect();
+    lines[lines.len().saturating_sub(QUOTED_LINES)..].to_vec()
+}
+
+/// A line without escape sequences and control characters.
+fn plain_line(line: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = line.chars().peekable();
+    while let Some(c) = characters.next() {
+        if c == '\u{1b}' {
+            if characters.next() == Some('[') {
+                while characters.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+            }
+        } else if !c.is_control() {
+            plain.push(c);
+        }
+    }
+    plain.trim().chars().take(300).collect()
+}
+
 /// Where a port of the guest is reached.
-fn address(handle: &MachineHandle, guest: u16) -> Option<SocketAddr> {
+pub(super) fn address(handle: &MachineHandle, guest: u16) -> Option<SocketAddr> {
     let status = handle.status();
     let status = status.borrow();
     let port = status
@@ -99,19 +162,27 @@ async fn takes_connections(address: SocketAddr) -> bool {
 }
 
 async fn answers(address: SocketAddr, path: &str) -> bool {
+    let answer = get(address, path).await;
+    answer.is_some_and(|answer| answer.status().as_u16() < 400)
+}
+
+/// The answer to a GET, if there is one.
+pub(super) async fn get(address: SocketAddr, path: &str) -> Option<reqwest::Response> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(ANSWER_TIMEOUT)
-        .build();
-    let Ok(client) = client else { return false };
-    match client.get(format!("http://{address}{path}")).send().await {
-        Ok(answer) => answer.status().as_u16() < 400,
-        Err(_) => false,
-    }
+        .build()
+        .ok()?;
+    client
+        .get(format!("http://{address}{path}"))
+        .send()
+        .await
+        .ok()
 }
 
 /// Listens to a console for a text.
+#[derive(Debug)]
 struct Listener {
     console: crate::machines::Console,
     wanted: Vec<u8>,

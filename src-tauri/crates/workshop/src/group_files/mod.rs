@@ -10,8 +10,11 @@
 //! The machines are of a [group](crate::machines::MachineGroup), on a private network where each is found by its service's
 //! name. What they write to their own disks goes with them; what is to stay is on volumes, which are made where they are missing.
 
+mod figures;
 mod health;
+mod view;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,11 +24,18 @@ use windlass_package::settings::{PortForward, Protocol, VolumeSetting};
 use windlass_package::{BuildSettings, META_DIRECTORY};
 
 use crate::Workshop;
+use crate::appliances::Record;
 use crate::builds::RunOptions;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
 use crate::machines::{GroupPlace, is_live, labels};
 use crate::volumes::{NewVolume, VolumeContent, VolumeFormat};
+
+pub use figures::GroupFigure;
+pub(crate) use view::Healths;
+pub use view::{
+    GroupView, HealthKind, ServiceHealth, ServiceMachine, ServiceState, ServiceView, ServiceVolume,
+};
 
 /// The size of a volume that a group's file names and that is not there: it takes only what is written to it.
 const VOLUME_BYTES: u64 = 1 << 30;
@@ -35,10 +45,21 @@ const VOLUME_BYTES: u64 = 1 << 30;
 struct Plan {
     name: String,
     network: String,
+    file: PathBuf,
     /// What the appliances' folders are relative to.
     folder: PathBuf,
     services: Vec<Service>,
     notes: Vec<String>,
+}
+
+/// A service with all that is known of it before it starts.
+#[derive(Debug)]
+struct Provided<'a> {
+    service: &'a Service,
+    record: Record,
+    /// The settings that the appliance's folder keeps.
+    kept: BuildSettings,
+    machines: Vec<Wanted>,
 }
 
 /// A machine that belongs to a group's file.
@@ -87,23 +108,30 @@ impl Workshop {
     }
 
     async fn group_up(self: &Arc<Self>, plan: &Plan, reporter: &Reporter) -> Result<()> {
+        // All that can be wrong is found before anything starts.
+        let mut provided = Vec::with_capacity(plan.services.len());
+        for service in &plan.services {
+            provided.push(self.service_machines(plan, service).await?);
+        }
+        check_conflicts(&provided)?;
+        let named: Vec<_> = provided.iter().flat_map(|it| &it.machines).collect();
+        for stray in self.machines_of_group(&plan.name) {
+            let name = stray.spec().name;
+            if !named.iter().any(|it| it.name == name) {
+                reporter.log(&format!(
+                    "{name} is of the group, and its file does not name it: it is left as it is"
+                ));
+            }
+        }
+        let total = u64::try_from(named.len()).unwrap_or(u64::MAX);
         let last = plan.services.iter().map(|it| it.order).max().unwrap_or(0);
-        let total: usize = plan
-            .services
-            .iter()
-            .map(|it| it.machine_names().len())
-            .sum();
-        let (mut done, total) = (0, u64::try_from(total).unwrap_or(u64::MAX));
+        let mut done = 0;
         for order in 0..=last {
-            let step: Vec<_> = plan
-                .services
-                .iter()
-                .filter(|it| it.order == order)
-                .collect();
             let mut started = Vec::new();
-            for service in step {
-                for handle in self.service_up(plan, service, reporter).await? {
-                    started.push((handle, service));
+            for it in provided.iter().filter(|it| it.service.order == order) {
+                let handles = self.service_up(plan, it, reporter).await;
+                for handle in handles.map_err(|error| self.beside(&plan.name, error))? {
+                    started.push((handle, it.service));
                     done += 1;
                     reporter.progress(done, Some(total), Unit::Items);
                 }
@@ -111,7 +139,8 @@ impl Workshop {
             for (handle, service) in started {
                 if let Some(health) = &service.health {
                     reporter.step(&format!("Waiting until {} is healthy", service.name));
-                    health::wait(self, &handle, health, reporter).await?;
+                    let waited = health::wait(self, &handle, health, reporter).await;
+                    waited.map_err(|error| self.beside(&plan.name, error))?;
                     reporter.log(&format!("{} is healthy", handle.spec().name));
                 }
             }
@@ -119,18 +148,48 @@ impl Workshop {
         Ok(())
     }
 
+    /// A failure, with what runs in spite of it.
+    fn beside(&self, group: &str, error: AppError) -> AppError {
+        let mut machines = self.machines_of_group(group);
+        machines.retain(is_live);
+        let mut names: Vec<_> = machines.iter().map(|it| it.spec().name).collect();
+        names.sort();
+        if names.is_empty() {
+            return error;
+        }
+        error.hinted(format!(
+            "{} goes on running; `windlassctl group down {group}` stops what runs",
+            names.join(", ")
+        ))
+    }
+
+    /// What a service is to be, before anything of it starts.
+    async fn service_machines<'a>(
+        self: &Arc<Self>,
+        plan: &Plan,
+        service: &'a Service,
+    ) -> Result<Provided<'a>> {
+        let appliance = self.service_appliance(plan, service).await?;
+        let record = self.appliance_record(&appliance)?;
+        let kept = windlass_package::Package::open(&record.path)?.settings;
+        Ok(Provided {
+            machines: wanted(plan, service, &kept),
+            service,
+            record,
+            kept,
+        })
+    }
+
     /// Sees to it that the machines of a service run as the file says.
     async fn service_up(
         self: &Arc<Self>,
         plan: &Plan,
-        service: &Service,
+        it: &Provided<'_>,
         reporter: &Reporter,
     ) -> Result<Vec<MachineHandle>> {
+        let service = it.service;
         reporter.check()?;
         reporter.step(&format!("Providing {}", service.name));
-        let appliance = self.service_appliance(plan, service).await?;
-        let record = self.appliance_record(&appliance)?;
-        let kept = windlass_package::Package::open(&record.path)?.settings;
         let image = BuildSettings {
             guest: service.settings.guest,
             root_fs: service.settings.root_fs,
@@ -138,12 +197,12 @@ impl Workshop {
             size_mib: service.settings.size_mib,
             ..BuildSettings::default()
         };
-        let own = kept.clone().overlaid(&image);
+        let own = it.kept.clone().overlaid(&image);
         let mut handles = Vec::new();
-        for wanted in wanted(plan, service, &kept) {
+        for wanted in &it.machines {
             reporter.check()?;
             let provided = self
-                .provide_configured(&record, own.clone(), wanted.settings.clone(), reporter)
+                .provide_configured(&it.record, own.clone(), wanted.settings.clone(), reporter)
                 .await?;
             let settings = self.settings_of(&wanted.settings)?;
             if let Some(handle) = self.in_group(&plan.name, &wanted.name)? {
@@ -156,8 +215,8 @@ impl Workshop {
                     handles.push(handle);
                     continue;
                 }
-                reporter.step(&format!("Stopping {}", wanted.name));
                 if is_live(&handle) {
+                    reporter.step(&format!("Stopping {}", wanted.name));
                     handle.stop().await?;
                     handle.ended().await;
                 }
@@ -171,12 +230,13 @@ impl Workshop {
                 name: Some(wanted.name.clone()),
                 networks: vec![NetworkJoin {
                     network: plan.network.clone(),
-                    aliases: vec![wanted.host, service.name.clone()],
+                    aliases: vec![wanted.host.clone(), service.name.clone()],
                 }],
                 group: Some(GroupPlace {
                     name: plan.name.clone(),
                     order: service.order,
                 }),
+                group_file: Some(plan.file.clone()),
                 ..RunOptions::default()
             };
             let id = self.run_build(&provided, options, reporter).await?;
@@ -184,6 +244,25 @@ impl Workshop {
             handles.push(self.machine_handle(&id)?);
         }
         Ok(handles)
+    }
+
+    /// The volumes that the file of a group names, as far as they are there.
+    ///
+    /// # Errors
+    /// As [`group_view`](Self::group_view).
+    pub fn group_volumes(&self, group: &str) -> Result<Vec<String>> {
+        let plan = self.plan_of(group)?;
+        let nothing = BuildSettings::default();
+        let machines = plan
+            .services
+            .iter()
+            .flat_map(|it| wanted(&plan, it, &nothing));
+        let volumes = machines.flat_map(|it| it.settings.volumes);
+        let mut names: Vec<_> = volumes.map(|volume| volume.name).collect();
+        names.sort();
+        names.dedup();
+        names.retain(|name| self.volume(name).is_ok());
+        Ok(names)
     }
 
     /// The id of a service's appliance: of a folder from the file's own, which becomes one, or by its name.
@@ -242,6 +321,44 @@ impl Workshop {
     }
 }
 
+/// A port of this computer, and a volume, are one machine's.
+fn check_conflicts(services: &[Provided<'_>]) -> Result<()> {
+    let mut ports = HashMap::new();
+    let mut volumes = HashMap::new();
+    for machine in services.iter().flat_map(|it| &it.machines) {
+        for port in &machine.settings.ports {
+            let Some(host) = port.host else { continue };
+            if let Some(other) = ports.insert((host, port.protocol), &machine.name) {
+                let protocol = port.protocol;
+                let name = &machine.name;
+                return Err(AppError::new(
+                    ErrorKind::Input,
+                    format!(
+                        "{other} and {name} both want the {protocol} port {host} of this computer"
+                    ),
+                )
+                .hinted("Leave `host` out of one of them: a free port is chosen"));
+            }
+        }
+        for volume in &machine.settings.volumes {
+            if let Some(other) = volumes.insert(&volume.name, &machine.name) {
+                let (name, volume) = (&machine.name, &volume.name);
+                return Err(AppError::new(
+                    ErrorKind::Input,
+                    format!("{other} and {name} both want the volume {volume}"),
+                )
+                .hinted("Give each of them a volume of its own"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a group's file is called.
+fn file_name() -> &'static str {
+    FILE
+}
+
 /// Reads the file, or the one in the folder.
 fn plan(path: &Path) -> Result<Plan> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
@@ -283,6 +400,7 @@ fn plan(path: &Path) -> Result<Plan> {
     Ok(Plan {
         network: parsed.value.network.unwrap_or_else(|| name.clone()),
         name,
+        file,
         folder,
         services: parsed.value.services,
         notes: parsed.notes.iter().map(ToString::to_string).collect(),
@@ -294,17 +412,19 @@ fn wanted(plan: &Plan, service: &Service, kept: &BuildSettings) -> Vec<Wanted> {
     let settings = kept.clone().overlaid(&service.settings);
     let machine = |(number, host): (usize, String)| {
         let mut settings = settings.clone();
-        if let Some(guest) = service.health.as_ref().and_then(|it| it.check.port())
-            && !settings
-                .ports
-                .iter()
-                .any(|port| port.guest == guest && port.protocol == Protocol::Tcp)
+        let checked = service.health.as_ref().and_then(|it| it.check.port());
+        for guest in checked
+            .into_iter()
+            .chain(service.figures.iter().map(|it| it.port))
         {
-            settings.ports.push(PortForward {
-                host: None,
-                guest,
-                protocol: Protocol::Tcp,
-            });
+            let is_it = |port: &PortForward| port.guest == guest && port.protocol == Protocol::Tcp;
+            if !settings.ports.iter().any(is_it) {
+                settings.ports.push(PortForward {
+                    host: None,
+                    guest,
+                    protocol: Protocol::Tcp,
+                });
+            }
         }
         if service.count > 1 {
             // A port here, and a volume, are one machine's.

@@ -181,6 +181,12 @@ fn tail(path: &Path, max_bytes: u64) -> String {
     stretch(path, length(path).saturating_sub(max_bytes), max_bytes)
 }
 
+/// The end of a run's console.
+pub(crate) fn end_of_console(path: &Path, start: u64, max_bytes: u64) -> String {
+    let from = length(path).saturating_sub(max_bytes).max(start);
+    stretch(path, from, max_bytes)
+}
+
 /// The first and the last of a run's console.
 fn console(path: &Path, start: u64) -> String {
     let end = length(path);

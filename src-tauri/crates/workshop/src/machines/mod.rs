@@ -21,10 +21,13 @@ mod thumbnail;
 mod view;
 mod watching;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_machine::{MachineHandle, NetworkAddress, Status};
 
+pub(crate) use bundle::end_of_console;
 pub use console::{Console, ConsoleInput};
 pub use groups::{GroupPlace, MachineGroup};
 pub(crate) use load::Measuring;
@@ -199,6 +202,8 @@ pub(crate) struct Labels {
     pub(crate) build_id: Option<String>,
     /// The settings that it was run with, where they are not the folder's.
     pub(crate) settings: Option<ApplianceSettings>,
+    /// The file of the group that it was started by.
+    pub(crate) group_file: Option<PathBuf>,
 }
 
 impl From<windlass_machine::Error> for AppError {

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -42,6 +43,18 @@ impl Home {
                     "Install it (Debian and Ubuntu: `sudo apt install {package}`), and try again."
                 ),
             }
+        })
+    }
+
+    /// A runtime of one of these versions, with `jlink`.
+    pub fn find_jdk(versions: &RangeInclusive<u32>) -> Result<Self, Error> {
+        let fits = |home: &Self| home.has_jdk && versions.contains(&home.major);
+        all().into_iter().find(fits).ok_or_else(|| Error::NoProgram {
+            program: format!("A Java development kit, version {} to {},", versions.start(), versions.end()),
+            remedy: format!(
+                "Install it (Debian and Ubuntu: `sudo apt install openjdk-{}-jdk-headless`), and try again.",
+                versions.start()
+            ),
         })
     }
 

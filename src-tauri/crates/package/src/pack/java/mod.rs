@@ -14,6 +14,7 @@ mod home;
 mod jar;
 mod modules;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -94,6 +95,43 @@ pub(super) fn plan(
     };
     let description = Description::new(manifest, Some(&run), options)?;
     draft.finish(Kind::Jar, description, options, watch)
+}
+
+/// Whether a JDK of these versions is on this computer.
+pub(super) fn has(versions: RangeInclusive<u32>) -> bool {
+    Home::find_jdk(&versions).is_ok()
+}
+
+/// Puts a runtime of these modules into a draft for Linux.
+pub(super) fn linked(
+    modules: &[&str],
+    versions: RangeInclusive<u32>,
+    reason: &str,
+    options: &PackOptions,
+    draft: &mut Draft,
+    watch: &mut dyn Watch,
+) -> Result<(), Error> {
+    let home = Home::find_jdk(&versions)?;
+    let scratch = draft.scratch(options)?;
+    watch.step("Linking a Java runtime");
+    let folder = modules::link(modules, &home, &scratch.join("jre"), watch)?;
+    let folder = folder.map(|folder| (modules::share(&folder, watch), folder));
+    let (shared, folder) = folder.map_err(|found| Error::Unsuitable {
+        path: home.folder.clone(),
+        found,
+        remedy:
+            "Install the whole JDK (Debian and Ubuntu: `sudo apt install openjdk-17-jdk-headless`)."
+                .into(),
+    })?;
+    if let Err(why) = shared? {
+        let text = format!("Java starts slower than it could: {why}");
+        draft.findings.push(Finding::note(text));
+    }
+    let runtime = Runtime {
+        folder,
+        reason: reason.to_owned(),
+    };
+    take_runtime(&runtime, GuestOs::Linux, draft, watch)
 }
 
 /// A runtime and why it is what it is.

@@ -71,7 +71,7 @@ pub(super) fn of(
 
 /// Links a runtime of these modules; or says why that does not work.
 pub(super) fn link(
-    modules: &[String],
+    modules: &[impl AsRef<str>],
     home: &Home,
     folder: &Path,
     watch: &mut dyn Watch,
@@ -82,14 +82,21 @@ pub(super) fn link(
         "--no-man-pages",
         "--no-header-files",
     ];
+    let names: Vec<&str> = modules.iter().map(AsRef::as_ref).collect();
     command
         .args(switches)
-        .args(["--add-modules", &modules.join(","), "--output"])
+        .args(["--add-modules", &names.join(","), "--output"])
         .arg(folder);
     Ok(match run(&mut command, watch)? {
         Ok(_) => Ok(folder.to_path_buf()),
         Err(why) => Err(format!("jlink failed: {why}")),
     })
+}
+
+/// Has a linked runtime keep its own classes as it has them in memory, which starts it a quarter faster.
+pub(super) fn share(runtime: &Path, watch: &mut dyn Watch) -> Result<Result<(), String>, Error> {
+    let mut command = Command::new(runtime.join("bin/java"));
+    Ok(run(command.arg("-Xshare:dump"), watch)?.map(drop))
 }
 
 /// The modules that a runtime has.
