@@ -474,7 +474,7 @@ export type ApplianceSettings = {
 	 *  disk. Machines here are given the kernel either way, which is faster.
 	 */
 	bootable?: boolean,
-	/**  The size of an ext4 root file system, in MiB; none: its content and some room. */
+	/**  The size of a writable root file system, in MiB; none: its content and some room. */
 	sizeMib?: number | null,
 	/**  Memory, in MiB. */
 	memoryMib: number,
@@ -1710,8 +1710,10 @@ export type Kernel = {
 	digest: string,
 	/**  The size of its file. */
 	sizeBytes: number,
-	/**  The root file systems that it can mount. */
+	/**  The root file systems that it can mount; of a ZFS builder the one that it makes. */
 	rootFs: RootFs[],
+	/**  Whether it has the tools that make ZFS disks. */
+	makesZfs: boolean,
 	/**  What it can run, as a sentence. */
 	runs: string,
 	/**  When it was added (RFC 3339). */
@@ -1724,6 +1726,8 @@ export type KernelForm =
 "osvLoader" | 
 /**  OSv's ELF kernel, which QEMU boots directly. */
 "osvElf" | 
+/**  OSv's kernel with the tools that make ZFS disks. */
+"osvZfsBuilder" | 
 /**  A Linux kernel. */
 "linux";
 
@@ -2630,7 +2634,9 @@ export type RootFs =
 /**  OSv's read-only file system. */
 "rofs" | 
 /**  The Linux file system, writable. */
-"ext4";
+"ext4" | 
+/**  Writable; for OSv kernels that were built with it, made by a guest. */
+"zfs";
 
 /**  A run configuration that may be chosen. */
 export type RunConfiguration = {

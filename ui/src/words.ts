@@ -25,7 +25,14 @@ export function guestName(guest: GuestOs): string {
 }
 
 export function rootFsName(rootFs: RootFs): string {
-  return rootFs === "rofs" ? "ROFS" : "ext4";
+  return { rofs: "ROFS", ext4: "ext4", zfs: "ZFS" }[rootFs];
+}
+
+/** The root file systems that a guest can have, to choose from. */
+export function rootFsOptions(guest: GuestOs | undefined): { value: RootFs; label: string }[] {
+  const ext4 = { value: "ext4" as const, label: m.ext4() };
+  if (guest === "linux") return [ext4];
+  return [{ value: "rofs", label: m.rofs() }, ext4, { value: "zfs", label: m.zfs() }];
 }
 
 /** Accelerators are called by their acronyms. */
@@ -37,6 +44,7 @@ export function kernelForm(form: Kernel["form"]): string {
   return {
     osvLoader: m.kernel_form_osv_loader,
     osvElf: m.kernel_form_osv_elf,
+    osvZfsBuilder: m.kernel_form_osv_zfs_builder,
     linux: m.kernel_form_linux,
   }[form]();
 }

@@ -240,6 +240,7 @@ export const kernel: Kernel = {
   digest: digest(3),
   sizeBytes: 7_900_000,
   rootFs: ["ext4"],
+  makesZfs: false,
   runs: "Any Linux program: fork, several processes, shell scripts",
   addedAt: ago(86_400),
 };
@@ -252,6 +253,7 @@ export const osvKernel: Kernel = {
   digest: digest(5),
   sizeBytes: 6_500_000,
   rootFs: ["rofs", "ext4"],
+  makesZfs: false,
   runs: "One Linux program per machine, without fork",
   addedAt: ago(80_000),
 };

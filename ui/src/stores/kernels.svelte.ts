@@ -1,5 +1,5 @@
 /** The guest kernels in the library, and the state of this computer that goes with them. */
-import { backend, on, type Check, type Kernel } from "../backend";
+import { backend, on, type Check, type GuestOs, type Kernel, type RootFs } from "../backend";
 import { formatNumber } from "../format";
 import { m } from "../messages/messages.js";
 import { guestName } from "../words";
@@ -23,6 +23,16 @@ class Kernels extends Collection<Kernel> {
       void this.load();
       void this.examine();
     });
+  }
+
+  /** The kernels that a guest can boot with: what only makes disks is none. */
+  ofGuest(guest: GuestOs): Kernel[] {
+    return this.items.filter((kernel) => kernel.guest === guest && kernel.form !== "osvZfsBuilder");
+  }
+
+  /** The newest kernel that boots a guest from a root file system. */
+  bootingFrom(guest: GuestOs, rootFs: RootFs): Kernel | undefined {
+    return this.ofGuest(guest).find((kernel) => kernel.rootFs.includes(rootFs));
   }
 
   /** Looks at what this computer has and what is missing. */

@@ -29,6 +29,8 @@ pub(crate) enum FileSystem {
     Rofs,
     /// Writable
     Ext4,
+    /// Writable; for an OSv kernel with ZFS, made by OSv's ZFS builder
+    Zfs,
 }
 
 impl From<FileSystem> for RootFs {
@@ -36,6 +38,7 @@ impl From<FileSystem> for RootFs {
         match file_system {
             FileSystem::Rofs => Self::Rofs,
             FileSystem::Ext4 => Self::Ext4,
+            FileSystem::Zfs => Self::Zfs,
         }
     }
 }

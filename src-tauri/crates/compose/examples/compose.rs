@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         loader: None,
         boot: None,
         size_bytes: None,
+        filler: None,
     };
     // When each step was seen first.
     let mut steps: Vec<(Step, Duration)> = Vec::new();

@@ -34,7 +34,7 @@ none /sys sysfs defaults 0 0
 none /tmp ramfs defaults 0 0
 ";
 
-const OSV_FSTAB_EXT4: &str = "\
+const OSV_FSTAB_WRITABLE: &str = "\
 none /dev devfs defaults 0 0
 none /proc procfs defaults 0 0
 none /sys sysfs defaults 0 0
@@ -62,7 +62,7 @@ pub fn base(guest: GuestOs, root_fs: RootFs) -> Vec<(&'static str, Base)> {
         GuestOs::Osv => {
             let fstab = match root_fs {
                 RootFs::Rofs => OSV_FSTAB_ROFS,
-                RootFs::Ext4 => OSV_FSTAB_EXT4,
+                RootFs::Ext4 | RootFs::Zfs => OSV_FSTAB_WRITABLE,
             };
             base.push(file("etc/fstab", fstab));
             base.push(("etc/mnttab", Base::Symlink("/proc/mounts")));

@@ -56,6 +56,15 @@ pub enum Error {
         root_fs: RootFs,
     },
 
+    /// A guest that was to write the file system did not, or there is none that could.
+    #[error("the ZFS file system could not be made: {problem}")]
+    Builder {
+        /// What went wrong.
+        problem: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+
     /// The disk has too little room.
     #[error(
         "{} needs {} of disk space, and there are {} left",
@@ -192,7 +201,7 @@ impl Error {
             Self::Path { .. } => {
                 "Give it a shorter name, or leave it out with a line in .capstanignore.".to_owned()
             }
-                        Self::RootFs { .. } => "Choose ext4, or OSv as the guest.".to_owned(),
+            Self::RootFs { .. } => "Choose ext4, or OSv as the guest.".to_owned(),
             Self::NoSpace { needed_bytes, .. } => {
                 format!("Free some space on that disk, or choose a place with {} left.", Size(*needed_bytes))
             }
@@ -202,6 +211,7 @@ impl Error {
                     .to_owned()
             }
             Self::Image { source, .. } => return source.hint(),
+            Self::Builder { hint, .. } => return hint.clone(),
             Self::FileList { .. } => "Build the image again.".to_owned(),
             Self::Io { source, path, .. } => return io_hint(source, path),
             Self::Cpiod { .. } => "Look at the guest's console; start it with `/tools/cpiod.so` in its boot command, and forward its port (10000). \

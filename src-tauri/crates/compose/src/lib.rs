@@ -57,4 +57,4 @@ pub use plan::{Entry, EntryKind, LayerSummary, Listed, Plan, plan};
 pub use progress::{Progress, Step};
 pub use scan::{ScannedLayer, scan};
 pub use windlass_package::{Finding, Severity};
-pub use zfs::{Fill, ZfsDisk, ZfsRecipe, build_zfs, zfs_command_line};
+pub use zfs::{Filler, Filling};

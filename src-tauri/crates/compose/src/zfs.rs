@@ -1,126 +1,120 @@
-//! Disks with a ZFS root, which OSv's builder guest fills.
+//! ZFS root file systems, which only a guest can write.
 //!
-//! We make the disk (loader, command line, an empty second partition) in a temporary file; whoever calls has a builder
-//! guest fill it with what [`cpiod`](crate::cpiod) sends; only then does it get its name. A build that fails, is cancelled or
-//! killed leaves at most a temporary file.
+//! ```text
+//!   we: the disk, its second partition empty ──┐
+//!                                              ├─> the guest makes the file system and takes the files   [cpiod]
+//!   a guest that somebody else starts ─────────┘      │
+//!                                                     └─> record, digest and name, as of every image
+//! ```
+//!
+//! What the guest leaves cannot be read here, nor told from anything but what was sent: the record beside the image says what
+//! is in it. An update is always a full build, since the guest can neither remove nor rename.
 
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use windlass_guest::{CommandLine, GuestOs};
-use windlass_image::{Source, Tree, osv};
+use windlass_image::{GuestPath, Limit, Node};
 
-use crate::cpiod::{Member, everything};
-use crate::error::{Error, IoContext};
-use crate::plan::Plan;
+use crate::cpiod::Member;
+use crate::error::Error;
 
 /// The least that a pool is made in, and what it has beside the content where nothing is said.
 const ROOM_BYTES: u64 = 256 << 20;
 const SIZE_ALIGNMENT_BYTES: u64 = 1 << 20;
 
-/// How a disk with a ZFS root is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZfsRecipe {
-    /// Where it will be.
-    pub destination: PathBuf,
-    /// The loader image of an OSv that has ZFS. Without it the disk boots by kernel only.
-    pub loader: Option<PathBuf>,
-    /// The boot command line, as the user has it.
-    pub command_line: CommandLine,
-    /// The size of the pool; without it, twice the content and some room.
-    pub size_bytes: Option<u64>,
+/// What ZFS holds of a name, and OSv of the target of a symbolic link (`PATH_MAX`, with a NUL).
+const NAME_BYTES_MAX: usize = 255;
+const TARGET_BYTES_MAX: usize = 1023;
+/// What the header of a cpio archive can say of a file's length.
+const FILE_BYTES_MAX: u64 = u32::MAX as u64;
+
+/// How far a guest is that fills a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// It boots, and makes its file system.
+    Starting,
+    /// It has so many bytes of what it is sent.
+    Sent(u64),
+    /// It has everything, and puts it on the disk.
+    Ending,
 }
 
-/// A disk that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZfsDisk {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its length.
-    pub size_bytes: u64,
-    /// How many files, folders and links were sent.
-    pub members: usize,
-}
+/// What a [`Filler`] calls: a disk, what belongs into its second partition, who is told how far it is, and whether to stop.
+type Fill = dyn Fn(&Path, &[Member], &mut dyn FnMut(Filling), &CancellationToken) -> Result<(), Error>
+    + Send
+    + Sync;
 
-/// Has a guest write what belongs into the second partition of a disk.
-pub type Fill<'a> = &'a mut dyn FnMut(&Path, &[Member]) -> Result<(), Error>;
+/// Has a guest write what belongs into the second partition of a disk, and returns when it has ended.
+#[derive(Clone)]
+pub struct Filler(Arc<Fill>);
 
-/// The boot command line with `--rootfs=zfs`.
-#[must_use]
-pub fn zfs_command_line(command_line: &CommandLine) -> CommandLine {
-    if command_line.has_option("rootfs") {
-        return command_line.clone();
+impl Filler {
+    /// A filler that calls this.
+    pub fn new(
+        fill: impl Fn(
+            &Path,
+            &[Member],
+            &mut dyn FnMut(Filling),
+            &CancellationToken,
+        ) -> Result<(), Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self(Arc::new(fill))
     }
-    command_line.clone().with_option("rootfs", Some("zfs"))
+
+    pub(crate) fn fill(
+        &self,
+        disk: &Path,
+        members: &[Member],
+        progress: &mut dyn FnMut(Filling),
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        (self.0)(disk, members, progress, cancel)
+    }
 }
 
-/// Makes the disk. `fill` is given its file and what belongs into its second partition, and returns when a guest has
-/// written it there.
-///
-/// # Errors
-/// [`Error::RootFs`] for a plan that is not for OSv; [`Error::Image`]; what `fill` returns; I/O errors; [`Error::Cancelled`].
-pub fn build_zfs(
-    plan: &Plan,
-    recipe: &ZfsRecipe,
-    fill: Fill<'_>,
-    cancel: &CancellationToken,
-) -> Result<ZfsDisk, Error> {
-    if plan.guest() != GuestOs::Osv {
-        return Err(Error::RootFs {
-            guest: plan.guest(),
-            root_fs: plan.root_fs(),
-        });
+impl fmt::Debug for Filler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Filler")
     }
-    let path = &recipe.destination;
-    let members = everything(plan);
-    let size_bytes = recipe
-        .size_bytes
-        .unwrap_or(plan.size_bytes() * 2 + ROOM_BYTES)
+}
+
+/// The size of the partition for so much content; `wanted` where that is said.
+pub(crate) fn size_bytes(wanted: Option<u64>, content_bytes: u64) -> u64 {
+    wanted
+        .unwrap_or(content_bytes.saturating_mul(2).saturating_add(ROOM_BYTES))
         .max(ROOM_BYTES)
-        .next_multiple_of(SIZE_ALIGNMENT_BYTES);
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut disk = tempfile::Builder::new()
-        .prefix(".windlass-zfs-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .context("create a file in", folder)?;
-    let loader = recipe.loader.clone().map(Source::Path);
-    let line = zfs_command_line(&recipe.command_line).to_string();
-    let root = osv::Root::Empty { size_bytes };
-    let mut watch = |_| ControlFlow::Continue(());
-    let layout = osv::write_disk(
-        loader.as_ref(),
-        &line,
-        &root,
-        &Tree::new(),
-        disk.as_file_mut(),
-        &mut watch,
-    )
-    .map_err(|source| Error::Image {
+        .next_multiple_of(SIZE_ALIGNMENT_BYTES)
+}
+
+/// Whether a guest can be sent this, and ZFS hold it.
+pub(crate) fn check_entry(path: &GuestPath, node: &Node) -> Result<(), windlass_image::Error> {
+    let found_bytes = path.name().len();
+    let limit = if found_bytes > NAME_BYTES_MAX {
+        Limit::NameTooLong {
+            found_bytes,
+            limit_bytes: NAME_BYTES_MAX,
+        }
+    } else {
+        match node {
+            Node::File { size_bytes, .. } if *size_bytes > FILE_BYTES_MAX => Limit::FileTooLarge {
+                found_bytes: *size_bytes,
+                limit_bytes: FILE_BYTES_MAX,
+            },
+            Node::Symlink { target } if target.len() > TARGET_BYTES_MAX => Limit::TargetTooLong {
+                found_bytes: target.len(),
+                limit_bytes: TARGET_BYTES_MAX,
+            },
+            _ => return Ok(()),
+        }
+    };
+    Err(windlass_image::Error::Limit {
         path: path.clone(),
-        source: Box::new(source),
-    })?;
-    disk.as_file()
-        .set_len(layout.size_bytes)
-        .context("write", path)?;
-    fill(disk.path(), &members)?;
-    if cancel.is_cancelled() {
-        return Err(Error::Cancelled);
-    }
-    disk.as_file().sync_all().context("write", path)?;
-    disk.persist(path)
-        .map_err(|error| error.error)
-        .context("write", path)?;
-    std::fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .context("write", folder)?;
-    Ok(ZfsDisk {
-        path: path.clone(),
-        size_bytes: layout.size_bytes,
-        members: members.len(),
+        file_system: "ZFS",
+        limit,
     })
 }

@@ -45,6 +45,8 @@ pub enum RootFs {
     Rofs,
     /// The fourth extended file system, writable in both guests.
     Ext4,
+    /// Writable, for OSv kernels that were built with it; only a guest can make one.
+    Zfs,
 }
 
 /// A word that names neither what [`GuestOs`] nor what [`RootFs`] has.
@@ -106,6 +108,7 @@ impl fmt::Display for RootFs {
         f.pad(match self {
             RootFs::Rofs => "rofs",
             RootFs::Ext4 => "ext4",
+            RootFs::Zfs => "zfs",
         })
     }
 }
@@ -113,22 +116,33 @@ impl fmt::Display for RootFs {
 impl FromStr for RootFs {
     type Err = UnknownName;
 
-    /// Reads `rofs` or `ext4`; `ext`, OSv's own word for it, is taken too.
+    /// Reads `rofs`, `ext4` or `zfs`; `ext`, OSv's own word for it, is taken too.
     fn from_str(word: &str) -> Result<Self, UnknownName> {
         match word.to_ascii_lowercase().as_str() {
             "rofs" => Ok(RootFs::Rofs),
             "ext4" | "ext" => Ok(RootFs::Ext4),
+            "zfs" => Ok(RootFs::Zfs),
             _ => Err(UnknownName {
                 word: word.to_owned(),
-                expected: "`rofs` or `ext4`",
+                expected: "`rofs`, `ext4` or `zfs`",
             }),
         }
     }
 }
 
 impl RootFs {
-    /// Both of them.
-    pub const ALL: [RootFs; 2] = [RootFs::Rofs, RootFs::Ext4];
+    /// All of them.
+    pub const ALL: [RootFs; 3] = [RootFs::Rofs, RootFs::Ext4, RootFs::Zfs];
+
+    /// Whether the guest can write to it.
+    pub fn is_writable(self) -> bool {
+        self != Self::Rofs
+    }
+
+    /// Whether a guest can have it as its root.
+    pub fn is_for(self, guest: GuestOs) -> bool {
+        guest == GuestOs::Osv || self == Self::Ext4
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +157,7 @@ mod tests {
         for root in RootFs::ALL {
             assert_eq!(root.to_string().parse::<RootFs>().unwrap(), root);
         }
-        let error = "zfs".parse::<RootFs>().unwrap_err();
-        assert_eq!(error.to_string(), "`zfs` is not `rofs` or `ext4`");
+        let error = "btrfs".parse::<RootFs>().unwrap_err();
+        assert_eq!(error.to_string(), "`btrfs` is not `rofs`, `ext4` or `zfs`");
     }
 }

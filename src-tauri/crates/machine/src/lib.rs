@@ -75,4 +75,4 @@ pub use spec::{
 };
 pub use status::{MachineState, Status, StopStage, Stopping};
 pub use usage::{Load, Usage};
-pub use zfs::{build_zfs, zfs_builder_command_line};
+pub use zfs::{build_zfs, is_zfs_of_one_kind, zfs_builder_command_line};

@@ -54,6 +54,12 @@ pub fn zfs_builder_command_line(version: Option<&str>) -> String {
     format!("{START}{end}")
 }
 
+/// Whether an OSv of one version boots from what the builder of another makes: up to v0.57.0 it looks for its root in another
+/// dataset.
+pub fn is_zfs_of_one_kind(one: Option<&str>, other: Option<&str>) -> bool {
+    is_old(one) == is_old(other)
+}
+
 /// Whether a version such as `v0.57.0` or `v0.57.0-398-g0e34e4dc` is one of up to v0.57.0.
 fn is_old(version: Option<&str>) -> bool {
     let Some(version) = version.map(|version| version.trim_start_matches('v')) else {
@@ -308,6 +314,11 @@ mod tests {
         for old in ["v0.55.0", "v0.57.0", "0.24"] {
             assert!(zfs_builder_command_line(Some(old)).contains("--prefix /zfs/zfs/;"));
         }
+        assert!(is_zfs_of_one_kind(Some("v0.55.0"), Some("v0.57.0")));
+        assert!(!is_zfs_of_one_kind(
+            Some("v0.57.0"),
+            Some("v0.57.0-398-g0e34e4dc")
+        ));
         for new in [Some("v0.57.0-398-g0e34e4dc"), Some("v0.58.1"), None] {
             let line = zfs_builder_command_line(new);
             assert!(line.contains("--prefix /zfs/; ") && line.ends_with("/zpool.so export osv"));

@@ -4,7 +4,7 @@
 //! guest: linux
 //! root_fs: ext4
 //! disk: bootable                               # or direct; Linux: whether the image has a boot loader
-//! size_mib: 4096                               # of an ext4 root file system; else its content and some room
+//! size_mib: 4096                               # of a writable root file system; else its content and some room
 //! memory_mib: 512
 //! vcpus: 1
 //! network: true
@@ -37,7 +37,7 @@ pub const FILE: &str = "meta/windlass.yaml";
 
 /// The least and most memory of a machine, in MiB.
 pub const MEMORY_MIB: (u32, u32) = (16, 1 << 20);
-/// The least and most of an ext4 root file system, in MiB.
+/// The least and most of a writable root file system, in MiB.
 pub const SIZE_MIB: (u32, u32) = (1, 1 << 24);
 /// The least and most processors of a machine.
 pub const VCPUS: (u32, u32) = (1, 256);
@@ -51,7 +51,7 @@ pub struct BuildSettings {
     pub root_fs: Option<RootFs>,
     /// How a Linux image is started.
     pub disk: Option<DiskKind>,
-    /// The size of an ext4 root file system; `None` is its content and some room.
+    /// The size of a writable root file system; `None` is its content and some room.
     pub size_mib: Option<u32>,
     /// Memory of the machine.
     pub memory_mib: Option<u32>,
@@ -241,7 +241,7 @@ impl BuildSettings {
     ) -> Result<Self, Box<Mistake>> {
         Ok(Self {
             guest: one_of(fields, "guest", &["osv", "linux"])?,
-            root_fs: one_of(fields, "root_fs", &["rofs", "ext4"])?,
+            root_fs: one_of(fields, "root_fs", &["rofs", "ext4", "zfs"])?,
             disk: one_of(fields, "disk", &["direct", "bootable"])?,
             size_mib: fields.number("size_mib", SIZE_MIB.0, SIZE_MIB.1)?,
             memory_mib: fields.number("memory_mib", MEMORY_MIB.0, MEMORY_MIB.1)?,

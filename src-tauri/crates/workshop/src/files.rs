@@ -134,6 +134,7 @@ impl From<KernelFacts> for KernelInFile {
             form: match facts.form {
                 GuestKernelForm::OsvLoader => KernelForm::OsvLoader,
                 GuestKernelForm::OsvElf => KernelForm::OsvElf,
+                GuestKernelForm::OsvZfsBuilder => KernelForm::OsvZfsBuilder,
                 GuestKernelForm::LinuxBzImage => KernelForm::Linux,
             },
             version: facts.version,

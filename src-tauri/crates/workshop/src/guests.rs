@@ -21,6 +21,8 @@ pub enum RootFs {
     Rofs,
     /// The Linux file system, writable.
     Ext4,
+    /// Writable; for OSv kernels that were built with it, made by a guest.
+    Zfs,
 }
 
 /// A guest's port that can be reached on this computer.
@@ -52,7 +54,7 @@ macro_rules! mirror {
 pub(crate) use mirror;
 
 mirror!(GuestOs, windlass_guest::GuestOs: Osv, Linux);
-mirror!(RootFs, windlass_guest::RootFs: Rofs, Ext4);
+mirror!(RootFs, windlass_guest::RootFs: Rofs, Ext4, Zfs);
 mirror!(Protocol, windlass_machine::Protocol: Tcp, Udp);
 mirror!(Protocol, windlass_package::settings::Protocol: Tcp, Udp);
 

@@ -23,6 +23,8 @@ pub enum KernelForm {
     OsvLoader,
     /// OSv's ELF kernel, which QEMU boots directly.
     OsvElf,
+    /// OSv's kernel with the tools that make ZFS disks.
+    OsvZfsBuilder,
     /// A Linux kernel.
     Linux,
 }
@@ -43,8 +45,10 @@ pub struct Kernel {
     pub digest: String,
     /// The size of its file.
     pub size_bytes: u64,
-    /// The root file systems that it can mount.
+    /// The root file systems that it can mount; of a ZFS builder the one that it makes.
     pub root_fs: Vec<RootFs>,
+    /// Whether it has the tools that make ZFS disks.
+    pub makes_zfs: bool,
     /// What it can run, as a sentence.
     pub runs: String,
     /// When it was added (RFC 3339).
@@ -63,6 +67,7 @@ impl From<windlass_library::Kernel> for Kernel {
             form: match kernel.form {
                 GuestKernelForm::OsvLoader => KernelForm::OsvLoader,
                 GuestKernelForm::OsvElf => KernelForm::OsvElf,
+                GuestKernelForm::OsvZfsBuilder => KernelForm::OsvZfsBuilder,
                 GuestKernelForm::LinuxBzImage => KernelForm::Linux,
             },
             version: kernel.version.unwrap_or_else(|| "unknown".to_owned()),
@@ -73,6 +78,7 @@ impl From<windlass_library::Kernel> for Kernel {
                 .into_iter()
                 .map(Into::into)
                 .collect(),
+            makes_zfs: kernel.makes_zfs,
             runs: kernel.runs,
             added_at: added.to_string(),
         }

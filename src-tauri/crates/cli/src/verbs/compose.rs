@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use windlass_workshop::builds::{ComposeOptions, ZfsOptions};
+use windlass_workshop::appliances::ApplianceSettings;
+use windlass_workshop::builds::{ComposeOptions, ZfsFiles};
+use windlass_workshop::guests::{GuestOs, RootFs};
 
 use super::target;
 use crate::context::Context;
@@ -40,10 +42,10 @@ pub(crate) struct Compose {
     /// With --out: write only what differs into the file that is there. A kept build is updated in any case
     #[arg(long)]
     update: bool,
-    /// Make a disk with a ZFS root, written by this guest of OSv's (zfs_builder-stripped.elf); needs --out
+    /// Make a disk with a ZFS root, written by this guest of OSv's (zfs_builder-stripped.elf) instead of the library's
     #[arg(long, value_name = "FILE", requires = "out")]
     zfs_builder: Option<PathBuf>,
-    /// The loader image of an OSv that has ZFS, for --zfs-builder; the library's newest, when nothing is said
+    /// The loader image of an OSv that has ZFS, for --zfs-builder, instead of the library's
     #[arg(long, value_name = "FILE", requires = "zfs_builder")]
     zfs_loader: Option<PathBuf>,
     /// Accepted for Capstan's scripts
@@ -72,26 +74,27 @@ impl Compose {
             self.run.as_deref(),
         );
         let into_file = self.out.is_some();
-        let size_bytes = self.size.map(|mib| u64::from(mib) << 20);
-        let job = if let (Some(builder), Some(out)) = (self.zfs_builder, &self.out) {
-            let options = ZfsOptions {
-                settings,
-                size_bytes,
-                builder,
-                loader: self.zfs_loader,
-                out: out.clone(),
-            };
-            workshop.start_compose_zfs(&appliance.id, options)?
+        let settings = if self.zfs_builder.is_some() {
+            Some(ApplianceSettings {
+                guest: GuestOs::Osv,
+                root_fs: RootFs::Zfs,
+                ..settings.unwrap_or(base)
+            })
         } else {
-            let options = ComposeOptions {
-                settings,
-                size_bytes,
-                name: Some(self.name.clone()),
-                out: self.out,
-                update: self.update,
-            };
-            workshop.start_compose(&appliance.id, options)?
+            settings
         };
+        let options = ComposeOptions {
+            settings,
+            size_bytes: self.size.map(|mib| u64::from(mib) << 20),
+            name: Some(self.name.clone()),
+            out: self.out,
+            update: self.update,
+            zfs: ZfsFiles {
+                builder: self.zfs_builder,
+                loader: self.zfs_loader,
+            },
+        };
+        let job = workshop.start_compose(&appliance.id, options)?;
         let job = progress::wait(context, &job, &mut signals).await?;
         let produced = job.produced.unwrap_or_default();
         if into_file {

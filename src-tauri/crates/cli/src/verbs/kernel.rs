@@ -103,6 +103,7 @@ fn list(kernels: &[Kernel]) -> String {
             let form = match kernel.form {
                 KernelForm::OsvLoader => "loader image",
                 KernelForm::OsvElf => "ELF kernel",
+                KernelForm::OsvZfsBuilder => "ZFS builder",
                 KernelForm::Linux => "kernel",
             };
             let roots: Vec<_> = kernel.root_fs.iter().map(ToString::to_string).collect();

@@ -17,3 +17,4 @@ mod registries;
 mod session;
 mod studies;
 mod transcripts;
+mod zfs;

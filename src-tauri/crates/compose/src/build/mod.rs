@@ -32,6 +32,7 @@ use crate::digest::DigestCache;
 use crate::error::{Error, IoContext};
 use crate::plan::{Origin, Plan};
 use crate::progress::{Progress, Step};
+use crate::zfs::Filler;
 
 mod boot;
 mod changes;
@@ -63,7 +64,7 @@ use record::{Record, RecordWriter};
 use wanted::{Is, Wanted};
 
 /// How an image is made from a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Recipe {
     /// Where it will be. The record of what is in it lies beside it.
     pub destination: PathBuf,
@@ -75,8 +76,10 @@ pub struct Recipe {
     /// What makes a Linux disk boot by itself. Without it the image is the bare root file system, for a machine that is
     /// given the kernel. OSv: none.
     pub boot: Option<LinuxBoot>,
-    /// The size of an ext4 file system; without it, content plus room to write.
+    /// The size of an ext4 or ZFS file system; without it, content plus room to write.
     pub size_bytes: Option<u64>,
+    /// What writes a ZFS file system. Others need none.
+    pub filler: Option<Filler>,
 }
 
 /// What makes a Linux disk boot by itself: GRUB's parts, the kernel and what it starts with.
@@ -124,6 +127,7 @@ pub fn image_command_line(
         let value = match root_fs {
             RootFs::Rofs => "rofs",
             RootFs::Ext4 => "ext",
+            RootFs::Zfs => "zfs",
         };
         command_line = command_line.with_option(ROOTFS, Some(value));
     }
@@ -202,7 +206,7 @@ fn build_anew(
     cancel: &CancellationToken,
 ) -> Result<Build, Error> {
     let (guest, root_fs) = (plan.guest(), plan.root_fs());
-    if guest == GuestOs::Linux && root_fs == RootFs::Rofs {
+    if !root_fs.is_for(guest) {
         return Err(Error::RootFs { guest, root_fs });
     }
     let command_line = image_command_line(guest, root_fs, &recipe.command_line).to_string();

@@ -54,6 +54,11 @@ impl Output {
         &self.destination
     }
 
+    /// Where the image is as long as it is not finished.
+    pub(super) fn temporary(&self) -> &Path {
+        self.image.path()
+    }
+
     /// A file for the record, which gets its name with the image.
     pub(super) fn record_file(&self) -> Result<NamedTempFile, Error> {
         let folder = folder_of(&self.destination);

@@ -13,9 +13,11 @@ use windlass_image::{GuestPath, Source, Tree, Watch, linux, osv, rofs};
 use super::digests::FileDigests;
 use super::output::Output;
 use super::{Recipe, Throttled};
+use crate::cpiod::everything;
 use crate::error::{Error, IoContext};
 use crate::plan::Plan;
 use crate::progress::Step;
+use crate::zfs::{self, Filling};
 
 /// The label of our root file systems.
 const LABEL: &str = "root";
@@ -26,6 +28,10 @@ const EXT4_BYTES_PER_NODE: u64 = 256 + 64 + 4096;
 
 /// What any ext4 file system takes: superblock, tables, journal.
 const EXT4_BYTES: u64 = 8 << 20;
+
+/// What ZFS takes for a file beside its content, and what an empty pool takes, about.
+const ZFS_BYTES_PER_NODE: u64 = 1024 + 4096;
+const ZFS_BYTES: u64 = 16 << 20;
 
 /// The loader and what lies before the partition, when there is no loader to measure.
 const DISK_START_BYTES: u64 = 2 << 20;
@@ -48,6 +54,7 @@ pub(super) fn check_limits(plan: &Plan, tree: &Tree, destination: &Path) -> Resu
         match plan.root_fs() {
             RootFs::Rofs => rofs::check_entry(path, node),
             RootFs::Ext4 => ext4::check_entry(path, node),
+            RootFs::Zfs => zfs::check_entry(path, node),
         }
         .map_err(|source| image_error(destination, source))?;
     }
@@ -78,6 +85,14 @@ pub(super) fn estimate_bytes(plan: &Plan, tree: &Tree, recipe: &Recipe) -> Resul
             let nodes = tree.len() as u64;
             let bytes = tree.total_bytes() + nodes * EXT4_BYTES_PER_NODE + EXT4_BYTES;
             (recipe.size_bytes.unwrap_or(bytes), bytes)
+        }
+        RootFs::Zfs => {
+            let nodes = tree.len() as u64;
+            let bytes = tree.total_bytes() + nodes * ZFS_BYTES_PER_NODE + ZFS_BYTES;
+            (
+                zfs::size_bytes(recipe.size_bytes, tree.total_bytes()),
+                bytes,
+            )
         }
     };
     // The list of files lies beside it: a line for each.
@@ -183,6 +198,9 @@ pub(super) fn osv_root(plan: &Plan, recipe: &Recipe) -> osv::Root {
     match plan.root_fs() {
         RootFs::Rofs => osv::Root::Rofs,
         RootFs::Ext4 => osv::Root::Ext4(ext4_options(recipe, WrittenBy::Osv)),
+        RootFs::Zfs => osv::Root::Empty {
+            size_bytes: zfs::size_bytes(recipe.size_bytes, plan.size_bytes()),
+        },
     }
 }
 
@@ -209,6 +227,13 @@ pub(super) fn write(
         }
         GuestOs::Osv => {
             let root = osv_root(plan, recipe);
+            // What only a guest writes comes afterwards.
+            let none = Tree::new();
+            let tree = if matches!(root, osv::Root::Empty { .. }) {
+                &none
+            } else {
+                tree
+            };
             let loader: Option<Source> = recipe
                 .loader
                 .clone()
@@ -227,6 +252,38 @@ pub(super) fn write(
     if length < size_bytes {
         file.set_len(size_bytes)
             .context("write", &recipe.destination)?;
+    }
+    if plan.root_fs() == RootFs::Zfs {
+        fill(plan, recipe, output, watch)?;
+    }
+    Ok(())
+}
+
+/// Has a guest write the file system.
+fn fill(
+    plan: &Plan,
+    recipe: &Recipe,
+    output: &Output,
+    watch: &mut Writing<'_, '_>,
+) -> Result<(), Error> {
+    let Some(filler) = &recipe.filler else {
+        return Err(Error::Builder {
+            problem: "there is no builder".to_owned(),
+            hint: None,
+        });
+    };
+    let cancel = watch.cancel;
+    let mut told = |filling| match filling {
+        Filling::Starting => watch.report.at(Step::StartBuilder, 0),
+        Filling::Sent(bytes) => {
+            watch.done_bytes = bytes;
+            watch.report.at(Step::Write, bytes);
+        }
+        Filling::Ending => watch.report.at(Step::EndBuilder, watch.done_bytes),
+    };
+    filler.fill(output.temporary(), &everything(plan), &mut told, cancel)?;
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
     }
     Ok(())
 }

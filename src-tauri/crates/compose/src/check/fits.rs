@@ -1,12 +1,13 @@
 //! Whether guest, kernel and file system can hold it.
 
-use windlass_guest::{GuestOs, RootFs};
+use windlass_guest::RootFs;
 use windlass_image::{ext4, rofs};
 use windlass_package::Finding;
 
 use super::Boot;
 use crate::layer::LayerKind;
 use crate::plan::Plan;
+use crate::zfs;
 
 /// So many paths that do not fit are named; the rest is counted.
 const NAMED_MAX: usize = 20;
@@ -23,9 +24,9 @@ pub(super) fn check(plan: &Plan, boot: &Boot, findings: &mut Vec<Finding>) {
                 .remedy("Add files to its folder, or a package that it needs"),
         );
     }
-    if guest == GuestOs::Linux && root_fs == RootFs::Rofs {
+    if !root_fs.is_for(guest) {
         findings.push(
-            Finding::error("Linux cannot boot from rofs")
+            Finding::error(format!("{} cannot boot from {root_fs}", guest.title()))
                 .remedy("Choose ext4, or OSv as the guest kernel"),
         );
     } else if let Some(mounts) = &boot.kernel_root_file_systems
@@ -59,6 +60,7 @@ fn check_limits(plan: &Plan, findings: &mut Vec<Finding>) {
         let checked = match plan.root_fs() {
             RootFs::Rofs => rofs::check_entry(path, node),
             RootFs::Ext4 => ext4::check_entry(path, node),
+            RootFs::Zfs => zfs::check_entry(path, node),
         };
         if let Err(error) = checked {
             count += 1;

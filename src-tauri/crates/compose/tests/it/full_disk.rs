@@ -98,7 +98,7 @@ fn free_bytes(folder: &Path) -> u64 {
 fn step_bytes(step: Step) -> u64 {
     match step {
         Step::Write => 56 << 10,
-        Step::Digest | Step::Finish => 4 << 10,
+        _ => 4 << 10,
     }
 }
 

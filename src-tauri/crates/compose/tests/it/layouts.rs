@@ -54,6 +54,7 @@ impl Layout {
             loader: None,
             boot: None,
             size_bytes: None,
+            filler: None,
         };
         match (self.boots, self.guest) {
             (false, _) => recipe,

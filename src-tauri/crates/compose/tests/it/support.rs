@@ -76,6 +76,7 @@ impl Workshop {
             loader: None,
             boot: None,
             size_bytes: None,
+            filler: None,
         }
     }
 

@@ -69,5 +69,6 @@ pub(super) fn identify_bzimage(file: &mut Window<'_>) -> Result<Option<KernelFac
         version: Some(String::from_utf8_lossy(word).into_owned()),
         architecture: Architecture::X86_64,
         root_file_systems: vec![RootFs::Ext4],
+        makes_zfs: false,
     }))
 }

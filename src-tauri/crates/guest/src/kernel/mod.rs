@@ -45,8 +45,10 @@ pub struct KernelFacts {
     pub version: Option<String>,
     /// The processor that it runs on.
     pub architecture: Architecture,
-    /// The root file systems that it can mount, the one to prefer first.
+    /// The root file systems that it can mount, the one to prefer first; of a builder the one that it makes.
     pub root_file_systems: Vec<RootFs>,
+    /// Whether it has the tools that make a ZFS file system: a builder has, and so have ELF kernels up to v0.56.0.
+    pub makes_zfs: bool,
 }
 
 /// How a kernel file is packed.
@@ -56,6 +58,8 @@ pub enum KernelForm {
     OsvLoader,
     /// OSv's `loader-stripped.elf` or `loader.elf`: booted by `-kernel`.
     OsvElf,
+    /// OSv's `zfs_builder-stripped.elf`: an ELF kernel with the tools that make a ZFS file system. It boots no appliance.
+    OsvZfsBuilder,
     /// Linux's `vmlinuz`: booted by `-kernel`, with an initramfs.
     LinuxBzImage,
 }
@@ -65,6 +69,7 @@ impl fmt::Display for KernelForm {
         f.pad(match self {
             KernelForm::OsvLoader => "OSv loader image",
             KernelForm::OsvElf => "OSv ELF kernel",
+            KernelForm::OsvZfsBuilder => "OSv ZFS builder",
             KernelForm::LinuxBzImage => "Linux bzImage",
         })
     }

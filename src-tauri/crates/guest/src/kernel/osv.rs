@@ -3,6 +3,8 @@
 //! The loader image's kernel is unpacked piece by piece (1 MiB each), as its own `fastlz/lzloader.cc` does it, so that
 //! version and file systems are known without booting it.
 
+use std::cmp::Ordering;
+
 use super::elf::{Elf64, largest_section32};
 use super::search::{Fields, Window, find};
 use super::{Architecture, Found, KernelFacts, KernelForm, NotAKernel, fastlz};
@@ -116,15 +118,47 @@ pub(super) fn identify_elf(file: &mut Window<'_>) -> Result<Option<KernelFacts>,
             found: Found::OsvWithoutPvh,
         });
     }
-    Ok(Some(facts(KernelForm::OsvElf, words)))
+    let form = if words.makes_zfs() && !has_tools_in_every_kernel(words.version.as_deref()) {
+        KernelForm::OsvZfsBuilder
+    } else {
+        KernelForm::OsvElf
+    };
+    Ok(Some(facts(form, words)))
+}
+
+/// Up to v0.56.0 the tools that make ZFS were in the file system of every kernel; a later kernel that has them is a builder.
+fn has_tools_in_every_kernel(version: Option<&str>) -> bool {
+    let Some(version) = version else { return false };
+    let (release, rest) = version.split_once('-').unwrap_or((version, ""));
+    let numbers: Vec<u32> = release
+        .trim_start_matches('v')
+        .split('.')
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    match numbers.as_slice().cmp(&[0, 56, 0]) {
+        Ordering::Less => true,
+        Ordering::Equal => rest.is_empty(),
+        Ordering::Greater => false,
+    }
 }
 
 fn facts(form: KernelForm, words: Words) -> KernelFacts {
-    let mut root_file_systems = vec![RootFs::Rofs];
-    if words.has_ext {
-        root_file_systems.push(RootFs::Ext4);
-    }
+    let makes_zfs = form != KernelForm::OsvLoader && words.makes_zfs();
+    let root_file_systems = if form == KernelForm::OsvZfsBuilder {
+        vec![RootFs::Zfs]
+    } else {
+        let mounts = [
+            (RootFs::Rofs, true),
+            (RootFs::Ext4, words.has(Word::ExtLibrary)),
+            (RootFs::Zfs, words.has(Word::ZfsDriver)),
+        ];
+        mounts
+            .into_iter()
+            .filter_map(|(root, can)| can.then_some(root))
+            .collect()
+    };
     KernelFacts {
+        makes_zfs,
         guest: GuestOs::Osv,
         form,
         version: words.version,
@@ -133,13 +167,31 @@ fn facts(form: KernelForm, words: Words) -> KernelFacts {
     }
 }
 
+/// What a kernel has in it, or in its own file system, told by one word of it.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    /// `libext.so` is named in every kernel; the library that it needs is in those only that have both.
+    ExtLibrary,
+    /// `libsolaris.so` is named in every kernel; this function is in the driver itself.
+    ZfsDriver,
+    Mkfs,
+    Cpiod,
+}
+
+impl Word {
+    const ALL: [(Self, &[u8]); 4] = [
+        (Self::ExtLibrary, b"/usr/lib/liblwext4.so"),
+        (Self::ZfsDriver, b"zpool_name_to_prop"),
+        (Self::Mkfs, b"/tools/mkfs.so"),
+        (Self::Cpiod, b"/tools/cpiod.so"),
+    ];
+}
+
 /// The words in a kernel that tell of it, found while it passes by.
 #[derive(Debug, Default)]
 struct Words {
     version: Option<String>,
-    /// Whether the kernel's own file system holds the ext4 driver. `libext.so` is named in every kernel; the library
-    /// that it needs is in those only that have both.
-    has_ext: bool,
+    found: [bool; Word::ALL.len()],
     /// The end of what has passed by, in which a word may have begun.
     tail: Vec<u8>,
 }
@@ -147,7 +199,6 @@ struct Words {
 impl Words {
     /// The kernel's greeting, as `loader.cc` prints it: `OSv v0.57.0-398-g0e34e4dc`.
     const GREETING: &[u8] = b"OSv v";
-    const EXT_LIBRARY: &[u8] = b"/usr/lib/liblwext4.so";
     const VERSION_LIMIT_BYTES: usize = 80;
 
     fn push(&mut self, bytes: &[u8]) {
@@ -156,11 +207,21 @@ impl Words {
         if self.version.is_none() {
             self.version = Self::version(&text);
         }
-        self.has_ext = self.has_ext || find(&text, Self::EXT_LIBRARY).is_some();
+        for ((_, word), found) in Word::ALL.iter().zip(&mut self.found) {
+            *found = *found || find(&text, word).is_some();
+        }
         let kept = text
             .len()
             .min(Self::GREETING.len() + Self::VERSION_LIMIT_BYTES);
         self.tail = text.split_off(text.len() - kept);
+    }
+
+    fn has(&self, word: Word) -> bool {
+        self.found.get(word as usize).copied().unwrap_or(false)
+    }
+
+    fn makes_zfs(&self) -> bool {
+        self.has(Word::Mkfs) && self.has(Word::Cpiod)
     }
 
     fn version(text: &[u8]) -> Option<String> {

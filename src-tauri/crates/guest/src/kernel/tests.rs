@@ -223,3 +223,32 @@ proptest! {
         let _ = look(bytes);
     }
 }
+
+#[test]
+fn what_makes_zfs_and_what_mounts_it_are_told_apart() {
+    let with = |version: &str, words: &str| {
+        let kernel = format!("....OSv {version}\n\0/usr/lib/fs/libsolaris.so\0{words}\0");
+        look(elf(X86_64, Some("osv"), true, kernel.as_bytes())).unwrap()
+    };
+    let tools = "/tools/mkfs.so\0/tools/cpiod.so\0zpool_name_to_prop";
+    let told = |facts: &KernelFacts| {
+        let roots: Vec<String> = facts
+            .root_file_systems
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        format!(
+            "{}, {}, makes ZFS: {}",
+            facts.form,
+            roots.join(" "),
+            facts.makes_zfs
+        )
+    };
+    assert_snapshot!(told(&with("v0.57.0", "")), @"OSv ELF kernel, rofs, makes ZFS: false");
+    assert_snapshot!(told(&with("v0.57.0", "zpool_name_to_prop")), @"OSv ELF kernel, rofs zfs, makes ZFS: false");
+    assert_snapshot!(told(&with("v0.57.0", tools)), @"OSv ZFS builder, zfs, makes ZFS: true");
+    assert_snapshot!(told(&with("v0.56.0-141-gf935ca14", tools)), @"OSv ZFS builder, zfs, makes ZFS: true");
+    assert_snapshot!(told(&with("v0.55.0", tools)), @"OSv ELF kernel, rofs zfs, makes ZFS: true");
+    let loader = look(osv_loader(tools.as_bytes())).unwrap();
+    assert_snapshot!(told(&loader), @"OSv loader image, rofs zfs, makes ZFS: false");
+}

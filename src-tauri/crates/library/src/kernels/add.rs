@@ -21,8 +21,8 @@ use crate::progress::{Progress, Step};
 const AR_MAGIC: &[u8] = b"!<arch>\n";
 
 impl Library {
-    /// Copies a guest kernel into the library, or finds it there: an OSv loader image, an OSv ELF kernel, a Linux
-    /// bzImage, or a distribution's package file `linux-image-….deb`. A `linux-modules-….deb` brings the drivers of a
+    /// Copies a guest kernel into the library, or finds it there: an OSv loader image, an OSv ELF kernel or ZFS builder, a
+    /// Linux bzImage, or a distribution's package file `linux-image-….deb`. A `linux-modules-….deb` brings the drivers of a
     /// kernel of the same version that is there already.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Library {
         modules: &Modules,
     ) -> Result<Option<Kernel>, Error> {
         let folder = self.kernels_folder().join(id);
-        let Ok(old) = Record::read(&folder) else {
+        let Ok(mut old) = Record::read(&folder) else {
             return Ok(None);
         };
         let length = std::fs::metadata(folder.join(KERNEL_FILE)).map(|metadata| metadata.len());
@@ -127,6 +127,11 @@ impl Library {
         }
         if self.check_kernel(id, true).is_err() {
             return Ok(None);
+        }
+        if !old.can_the_same(new) {
+            // It was added when less could be told from its bytes.
+            old.learn(new);
+            old.write(&folder)?;
         }
         if old.modules.is_empty() && !modules.is_empty() {
             self.give_modules(lock, id, modules)?;

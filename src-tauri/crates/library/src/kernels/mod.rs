@@ -37,8 +37,10 @@ pub struct Kernel {
     pub digest: String,
     /// The size of its file, without modules.
     pub size_bytes: u64,
-    /// The root file systems that it can mount.
+    /// The root file systems that it can mount; of a ZFS builder the one that it makes.
     pub root_file_systems: Vec<RootFs>,
+    /// Whether it has the tools that make a ZFS file system.
+    pub makes_zfs: bool,
     /// Its drivers beside the file, in load order; empty where they are built in.
     pub modules: Vec<String>,
     /// What it can run, as a sentence without a full stop.

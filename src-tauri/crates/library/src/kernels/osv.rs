@@ -1,4 +1,5 @@
-//! OSv kernels come as a loader image and as an ELF file, which belong together.
+//! OSv kernels come as a loader image and as an ELF file, which belong together; a third file, the ZFS builder, makes the
+//! disks of those that can mount ZFS.
 
 use windlass_guest::GuestOs;
 use windlass_guest::kernel::KernelForm;
@@ -8,7 +9,7 @@ use crate::error::Error;
 use crate::library::Library;
 
 /// An OSv kernel in its two forms: what makes a disk boot by itself, and what QEMU boots directly.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OsvKernel {
     /// The version that they have, where it is known.
     pub version: Option<String>,
@@ -44,12 +45,24 @@ impl Library {
     }
 }
 
+impl Library {
+    /// What makes ZFS disks, the newest first: builders, and the ELF kernels of old versions of OSv, which have the same tools.
+    ///
+    /// # Errors
+    /// As [`kernels`](Self::kernels).
+    pub fn zfs_builders(&self) -> Result<Vec<Kernel>, Error> {
+        let mut builders = self.kernels()?.entries;
+        builders.retain(|kernel| kernel.makes_zfs && kernel.form != KernelForm::OsvLoader);
+        Ok(builders)
+    }
+}
+
 /// Puts loaders and ELF kernels together: by version and what they can mount; then, since the version is hidden in
 /// the compressed part of a loader, each loader of unknown version with the ELF that was added nearest to it.
 fn pair(kernels: Vec<Kernel>) -> Vec<OsvKernel> {
     let (loaders, elves): (Vec<Kernel>, Vec<Kernel>) = kernels
         .into_iter()
-        .filter(|kernel| kernel.guest == GuestOs::Osv)
+        .filter(|kernel| kernel.guest == GuestOs::Osv && kernel.form != KernelForm::OsvZfsBuilder)
         .partition(|kernel| kernel.form == KernelForm::OsvLoader);
     let mut pairs: Vec<OsvKernel> = elves
         .into_iter()
@@ -104,6 +117,7 @@ mod tests {
             digest: String::new(),
             size_bytes: 0,
             root_file_systems: Vec::new(),
+            makes_zfs: form == KernelForm::OsvZfsBuilder,
             modules: Vec::new(),
             runs: String::new(),
             added_at,
@@ -113,13 +127,14 @@ mod tests {
 
     #[test]
     fn loader_and_elf_of_one_version_belong_together() {
-        use KernelForm::{LinuxBzImage, OsvElf, OsvLoader};
+        use KernelForm::{LinuxBzImage, OsvElf, OsvLoader, OsvZfsBuilder};
         let pairs = pair(vec![
             kernel("elf-new", OsvElf, Some("v0.58.0"), 50),
             kernel("elf-old", OsvElf, Some("v0.57.0"), 10),
             kernel("loader-new", OsvLoader, Some("v0.58.0"), 11),
             kernel("loader-hidden", OsvLoader, None, 12),
             kernel("loader-alone", OsvLoader, Some("v0.24.0"), 9),
+            kernel("builder", OsvZfsBuilder, Some("v0.58.0"), 10),
             kernel("linux", LinuxBzImage, Some("6.1.0"), 9),
         ]);
         let name =

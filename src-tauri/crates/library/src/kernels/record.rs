@@ -34,6 +34,9 @@ pub(crate) struct Record {
     pub(crate) digest: String,
     pub(crate) size_bytes: u64,
     root_file_systems: Vec<FileSystem>,
+    /// Whether it has the tools that make a ZFS file system.
+    #[serde(default)]
+    makes_zfs: bool,
     #[serde(default)]
     pub(crate) modules: Vec<String>,
     /// Drivers that a micro-VM needs and this kernel has neither built in nor as a module, as far as that is known.
@@ -50,6 +53,7 @@ pub(crate) struct Record {
 enum Form {
     OsvLoader,
     OsvElf,
+    OsvZfsBuilder,
     LinuxBzImage,
 }
 
@@ -58,6 +62,7 @@ enum Form {
 enum FileSystem {
     Rofs,
     Ext4,
+    Zfs,
 }
 
 impl Record {
@@ -68,6 +73,7 @@ impl Record {
             form: match facts.form {
                 KernelForm::OsvLoader => Form::OsvLoader,
                 KernelForm::OsvElf => Form::OsvElf,
+                KernelForm::OsvZfsBuilder => Form::OsvZfsBuilder,
                 KernelForm::LinuxBzImage => Form::LinuxBzImage,
             },
             version: facts.version.clone(),
@@ -79,8 +85,10 @@ impl Record {
                 .map(|file_system| match file_system {
                     RootFs::Rofs => FileSystem::Rofs,
                     RootFs::Ext4 => FileSystem::Ext4,
+                    RootFs::Zfs => FileSystem::Zfs,
                 })
                 .collect(),
+            makes_zfs: facts.makes_zfs,
             modules: Vec::new(),
             lacking: Vec::new(),
             added_at: now
@@ -106,9 +114,23 @@ impl Record {
         write_whole(&path, &text)
     }
 
+    /// Whether two records say the same of what a kernel's file can do.
+    pub(super) fn can_the_same(&self, other: &Self) -> bool {
+        (self.form, self.makes_zfs, &self.root_file_systems)
+            == (other.form, other.makes_zfs, &other.root_file_systems)
+    }
+
+    /// Takes over what is known of a kernel's file by now.
+    pub(super) fn learn(&mut self, new: &Self) {
+        self.form = new.form;
+        self.makes_zfs = new.makes_zfs;
+        self.root_file_systems.clone_from(&new.root_file_systems);
+        self.version.clone_from(&new.version);
+    }
+
     pub(crate) fn guest(&self) -> GuestOs {
         match self.form {
-            Form::OsvLoader | Form::OsvElf => GuestOs::Osv,
+            Form::OsvLoader | Form::OsvElf | Form::OsvZfsBuilder => GuestOs::Osv,
             Form::LinuxBzImage => GuestOs::Linux,
         }
     }
@@ -120,6 +142,7 @@ impl Record {
             form: match self.form {
                 Form::OsvLoader => KernelForm::OsvLoader,
                 Form::OsvElf => KernelForm::OsvElf,
+                Form::OsvZfsBuilder => KernelForm::OsvZfsBuilder,
                 Form::LinuxBzImage => KernelForm::LinuxBzImage,
             },
             runs: self.runs(),
@@ -129,8 +152,10 @@ impl Record {
                 .map(|file_system| match file_system {
                     FileSystem::Rofs => RootFs::Rofs,
                     FileSystem::Ext4 => RootFs::Ext4,
+                    FileSystem::Zfs => RootFs::Zfs,
                 })
                 .collect(),
+            makes_zfs: self.makes_zfs,
             version: self.version,
             digest: self.digest,
             size_bytes: self.size_bytes,
@@ -148,6 +173,7 @@ impl Record {
                     .to_owned()
             }
             Form::OsvElf => "OSv applications, booted directly on this computer".to_owned(),
+            Form::OsvZfsBuilder => "nothing: it writes the disks of appliances with ZFS".to_owned(),
             Form::LinuxBzImage if !self.lacking.is_empty() => format!(
                 "Linux applications, but it has no driver {}",
                 self.lacking.join(", ")

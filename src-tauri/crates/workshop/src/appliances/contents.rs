@@ -14,7 +14,7 @@ use windlass_image::GuestPath;
 use windlass_package::boot::BootPlan;
 use windlass_package::{BuildSettings, Lock, Package};
 
-use super::{FindingFix, Record};
+use super::{Finding, Record, Severity};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
@@ -22,73 +22,6 @@ use crate::packages::Requirement;
 
 /// How long an unfolded tree is shown from the same scan.
 const PLAN_AGE: Duration = Duration::from_secs(30);
-
-/// How much something that was noticed matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    /// Worth knowing.
-    Note,
-    /// It will probably not do what was meant.
-    Warning,
-    /// It cannot work as it is.
-    Error,
-}
-
-crate::guests::mirror!(Severity, windlass_package::Severity: Note, Warning, Error);
-
-/// Something that was noticed, and its remedy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    /// How much it matters.
-    pub severity: Severity,
-    /// The file that it is about.
-    pub path: Option<String>,
-    /// What was found.
-    pub message: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-    /// What does it in one click, where something can.
-    pub fix: Option<FindingFix>,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: ", windlass_package::Severity::from(self.severity))?;
-        if let Some(path) = &self.path {
-            write!(f, "{path}: ")?;
-        }
-        f.write_str(&self.message)
-    }
-}
-
-impl From<windlass_package::Finding> for Finding {
-    fn from(finding: windlass_package::Finding) -> Self {
-        Self {
-            severity: finding.severity.into(),
-            path: finding.path,
-            message: finding.message,
-            remedy: finding.remedy,
-            fix: finding.fix.map(FindingFix::from),
-        }
-    }
-}
-
-impl From<AppError> for Finding {
-    fn from(error: AppError) -> Self {
-        let message = std::iter::once(error.message)
-            .chain(error.chain)
-            .collect::<Vec<_>>();
-        Self {
-            severity: Severity::Error,
-            path: None,
-            message: message.join(": "),
-            remedy: error.hints.into_iter().next(),
-            fix: None,
-        }
-    }
-}
 
 /// What a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Type)]
@@ -357,38 +290,6 @@ impl Workshop {
         });
         self.plans.keep(&record.id, Arc::clone(&composition));
         Ok(composition)
-    }
-
-    /// What is wrong with a composition, worst first.
-    pub(crate) fn findings(&self, composition: &Composition) -> Vec<Finding> {
-        let kernels = self
-            .library
-            .kernels()
-            .map(|listing| listing.entries)
-            .unwrap_or_default();
-        let kernel = kernels
-            .iter()
-            .find(|kernel| GuestOs::from(kernel.guest) == composition.guest);
-        let boot = compose::Boot {
-            command_line: Some(composition.command_line.clone()),
-            kernel_root_file_systems: kernel.map(|kernel| kernel.root_file_systems.clone()),
-        };
-        let mut findings = composition.findings.clone();
-        findings.extend(
-            composition
-                .plan
-                .findings()
-                .iter()
-                .cloned()
-                .map(Finding::from),
-        );
-        findings.extend(
-            compose::check(&composition.plan, &boot)
-                .into_iter()
-                .map(Finding::from),
-        );
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        findings
     }
 
     /// What an image of the appliance would hold. A package that is missing, or files that cannot

@@ -13,6 +13,7 @@
 
 mod configurations;
 mod contents;
+mod findings;
 mod folder;
 mod inspect;
 mod layers;
@@ -32,7 +33,9 @@ use windlass_package::{BuildSettings, Package};
 
 use contents::appliance_name;
 pub(crate) use contents::{Composition, Plans};
-pub use contents::{Contents, EntryKind, Finding, LayerInfo, LayerKind, Severity, TreeEntry, Why};
+pub use contents::{Contents, EntryKind, LayerInfo, LayerKind, TreeEntry, Why};
+pub(crate) use findings::findings_without_kernel;
+pub use findings::{Finding, Severity};
 pub use folder::{COLLECTED_FOLDER, Collected, CollectedEntry, PackageInit};
 pub use inspect::{Dropped, DroppedKind, Manifests, Proposal};
 pub(crate) use lock::read_lock;

@@ -48,7 +48,7 @@ pub struct ApplianceSettings {
     /// disk. Machines here are given the kernel either way, which is faster.
     #[serde(default)]
     pub bootable: bool,
-    /// The size of an ext4 root file system, in MiB; none: its content and some room.
+    /// The size of a writable root file system, in MiB; none: its content and some room.
     #[serde(default)]
     pub size_mib: Option<u32>,
     /// Memory, in MiB.
@@ -212,9 +212,14 @@ impl ApplianceSettings {
                 &format!("Give between {least} and {most}"),
             );
         }
-        if self.guest == GuestOs::Linux && self.root_fs == RootFs::Rofs {
+        if !windlass_guest::RootFs::from(self.root_fs).is_for(self.guest.into()) {
+            let found = match self.root_fs {
+                RootFs::Rofs => "ROFS, which is OSv's own file system",
+                RootFs::Ext4 => "ext4",
+                RootFs::Zfs => "ZFS, which Windlass makes for OSv only",
+            };
             return refuse(
-                "Linux cannot boot from ROFS, which is OSv's own file system".to_owned(),
+                format!("{} cannot boot from {found}", self.guest.title()),
                 "Choose ext4, or OSv as the guest",
             );
         }
@@ -437,6 +442,9 @@ fn as_command(name: &str, settings: &ApplianceSettings) -> String {
         words.push(quote(&value));
     };
     option("--guest", settings.guest.to_string());
+    if settings.guest == GuestOs::Osv && settings.root_fs != RootFs::Rofs {
+        option("--fs", settings.root_fs.to_string());
+    }
     if settings.bootable && settings.guest == GuestOs::Linux {
         option("--disk", "bootable".to_owned());
     }

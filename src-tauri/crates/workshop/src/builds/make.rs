@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use rusqlite::OptionalExtension;
 use windlass_compose as compose;
+use windlass_library::OsvKernel;
 use windlass_package::BuildSettings;
 use windlass_package::settings::DiskKind;
 
 use super::lease::Lease;
 use super::provide::GuestKernel;
 use super::update::{Base, Intent};
+use super::zfs::ZfsFiles;
 use super::{Build, BuildChanges, BuildManner, COLUMNS, from_row};
 use crate::Workshop;
-use crate::appliances::{Composition, Finding, Record, Severity};
+use crate::appliances::{Composition, Finding, Record, Severity, findings_without_kernel};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::RootFs;
 use crate::jobs::{Reporter, Unit};
@@ -27,10 +29,12 @@ const IMAGE: &str = "disk.img";
 pub(crate) struct Making {
     /// Settings instead of those that the folder keeps.
     pub(crate) settings: Option<BuildSettings>,
-    /// The size of an ext4 root file system; content and some room where nothing is said.
+    /// The size of a writable root file system; content and some room where nothing is said.
     pub(crate) size_bytes: Option<u64>,
     /// The name that the image gets.
     pub(crate) name: Option<String>,
+    /// What makes a ZFS disk, instead of what the library has.
+    pub(crate) zfs: ZfsFiles,
 }
 
 /// A build that nobody updates or deletes as long as it is held.
@@ -64,6 +68,7 @@ pub(super) struct Prepared {
     /// Linux: what makes the disk boot by itself, with its digest, where that is wanted.
     boot: Option<(compose::LinuxBoot, String)>,
     size_bytes: Option<u64>,
+    zfs: ZfsFiles,
 }
 
 impl Workshop {
@@ -232,15 +237,21 @@ impl Workshop {
         let composition =
             crate::blocking(move || workshop.compose(&at, settings.as_ref(), &cancel)).await??;
         // ROFS is as large as what is in it.
-        let kept_size_bytes = (composition.root_fs == RootFs::Ext4)
+        let kept_size_bytes = (composition.root_fs != RootFs::Rofs)
             .then_some(composition.settings.size_mib)
             .flatten()
             .map(|size_mib| u64::from(size_mib) << 20);
         let lease = self.library.lease(composition.folders())?;
-        let kernel = self
-            .provide_kernel(composition.guest, composition.root_fs, reporter)
-            .await?;
-        let findings = self.findings(&composition);
+        let (kernel, findings) = if making.zfs.loader.is_some() {
+            let unknown = OsvKernel::default();
+            let findings = findings_without_kernel(&composition);
+            (GuestKernel::Osv(Box::new(unknown)), findings)
+        } else {
+            let kernel = self
+                .provide_kernel(composition.guest, composition.root_fs, reporter)
+                .await?;
+            (kernel, self.findings(&composition))
+        };
         for finding in &findings {
             reporter.log(&finding.to_string());
         }
@@ -262,6 +273,7 @@ impl Workshop {
             kernel,
             boot,
             size_bytes: making.size_bytes.or(kept_size_bytes),
+            zfs: making.zfs.clone(),
         })
     }
 
@@ -456,13 +468,22 @@ impl Workshop {
 
     /// Writes an image to its place, off the async threads.
     pub(super) async fn write_image(
-        &self,
+        self: &Arc<Self>,
         prepared: &Prepared,
         destination: &Path,
         from: MadeOf,
         reporter: &Reporter,
     ) -> Result<compose::Build> {
-        let recipe = prepared.recipe(destination.to_owned());
+        let filler = if prepared.composition.root_fs == RootFs::Zfs {
+            let filler = self.zfs_filler(&prepared.kernel, &prepared.zfs, reporter);
+            Some(filler.await?)
+        } else {
+            None
+        };
+        let recipe = compose::Recipe {
+            filler,
+            ..prepared.recipe(destination.to_owned())
+        };
         let composition = Arc::clone(&prepared.composition);
         let kept_digests = self.home.digests();
         let reporter = reporter.clone();
@@ -504,10 +525,12 @@ impl Prepared {
             command_line: self.composition.command_line.clone(),
             loader: match &self.kernel {
                 GuestKernel::Osv(kernel) => {
-                    kernel.loader.as_ref().map(|loader| loader.path.clone())
+                    let own = kernel.loader.as_ref().map(|loader| loader.path.clone());
+                    self.zfs.loader.clone().or(own)
                 }
                 GuestKernel::Linux(_) => None,
             },
+            filler: None,
             boot: self.boot.as_ref().map(|(boot, _)| boot.clone()),
             size_bytes: self.size_bytes,
         }

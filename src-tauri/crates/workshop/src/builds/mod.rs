@@ -25,7 +25,7 @@ pub(crate) use provide::GuestKernel;
 
 pub use named::{ComposeOptions, Image};
 pub use run::RunOptions;
-pub use zfs::ZfsOptions;
+pub use zfs::ZfsFiles;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -290,11 +290,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Build> {
         } else {
             GuestOs::Linux
         },
-        root_fs: if root_fs == "rofs" {
-            RootFs::Rofs
-        } else {
-            RootFs::Ext4
-        },
+        root_fs: root_fs
+            .parse::<windlass_guest::RootFs>()
+            .map_or(RootFs::Ext4, RootFs::from),
         kernel_id: row.get(4)?,
         path: path.clone(),
         size_bytes: number(6)?,

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::RunOptions;
 use super::make::{MadeOf, Making, Provided};
+use super::{RunOptions, ZfsFiles};
 use crate::Workshop;
 use crate::appliances::{ApplianceSettings, Record};
 use crate::error::{AppError, ErrorKind, IoContext, Result};
@@ -30,7 +30,7 @@ const ROW_PREFIX: &str = "image:";
 pub struct ComposeOptions {
     /// Settings instead of those that the folder keeps.
     pub settings: Option<ApplianceSettings>,
-    /// The size of an ext4 root file system; content and some room where nothing is said.
+    /// The size of a writable root file system; content and some room where nothing is said.
     pub size_bytes: Option<u64>,
     /// The name that the image gets.
     pub name: Option<String>,
@@ -38,6 +38,8 @@ pub struct ComposeOptions {
     pub out: Option<PathBuf>,
     /// Writes only what differs into the file that is there. A build that is kept is updated in any case.
     pub update: bool,
+    /// What makes a ZFS disk, instead of what the library has; for a file of its own only.
+    pub zfs: ZfsFiles,
 }
 
 /// A named image.
@@ -163,6 +165,7 @@ impl Workshop {
             name: None,
             out: None,
             update: true,
+            zfs: ZfsFiles::default(),
         };
         let run = RunOptions {
             settings: compose.settings.clone(),
@@ -254,6 +257,7 @@ impl ComposeOptions {
                 .map(ApplianceSettings::to_build_settings),
             size_bytes: self.size_bytes,
             name: self.name.clone(),
+            zfs: self.zfs.clone(),
         }
     }
 }

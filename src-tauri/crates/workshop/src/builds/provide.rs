@@ -140,18 +140,16 @@ impl Workshop {
             GuestOs::Osv => {
                 let kernels = self.library.osv_kernels()?;
                 let none = kernels.is_empty();
+                if root_fs == RootFs::Zfs
+                    && let Some(kernel) = self.zfs_kernel(&kernels)?
+                {
+                    return Ok(GuestKernel::Osv(Box::new(kernel)));
+                }
                 let fits = |kernel: &OsvKernel| kernel.loader.iter().chain(&kernel.elf).any(mounts);
                 if let Some(kernel) = kernels.into_iter().find(fits) {
                     return Ok(GuestKernel::Osv(Box::new(kernel)));
                 }
-                let message = if none {
-                    "There is no OSv kernel in the library".to_owned()
-                } else {
-                    format!("No OSv kernel of the library can boot from {root_fs}")
-                };
-                Err(AppError::new(ErrorKind::Unavailable, message)
-                    .hinted("Add an OSv loader image or ELF kernel in Settings, or with `windlassctl kernel add FILE`")
-                    .hinted("Or choose Linux as the guest in the run settings"))
+                Err(no_osv_kernel(root_fs, none))
             }
             GuestOs::Linux => {
                 let kernels = self.library.kernels()?.entries;
@@ -206,6 +204,30 @@ impl Workshop {
         })
         .await?
     }
+}
+
+/// What to do where no OSv kernel boots from a root file system; `none` says that there is none at all.
+fn no_osv_kernel(root_fs: RootFs, none: bool) -> AppError {
+    let (kind, message) = (
+        ErrorKind::Unavailable,
+        if none {
+            "There is no OSv kernel in the library".to_owned()
+        } else {
+            format!("No OSv kernel of the library can boot from {root_fs}")
+        },
+    );
+    let what = match root_fs {
+        RootFs::Zfs => "Add the loader image of an OSv that was built with `scripts/build fs=zfs`",
+        RootFs::Ext4 if !none => {
+            "Add the loader image of an OSv that was built with `scripts/build fs=ext`"
+        }
+        _ => "Add an OSv loader image or ELF kernel",
+    };
+    AppError::new(kind, message)
+        .hinted(format!(
+            "{what} in Settings, or with `windlassctl kernel add FILE`"
+        ))
+        .hinted("Or choose Linux as the guest in the run settings")
 }
 
 /// Packs the interpreter of this computer that has this package name into the library; nothing when

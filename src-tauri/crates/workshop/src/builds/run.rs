@@ -264,7 +264,7 @@ impl Workshop {
                 format: DiskFormat::Raw,
                 access: match composition.root_fs {
                     RootFs::Rofs => DiskAccess::ReadOnly,
-                    RootFs::Ext4 => DiskAccess::Overlay,
+                    RootFs::Ext4 | RootFs::Zfs => DiskAccess::Overlay,
                 },
                 serial: None,
             }],

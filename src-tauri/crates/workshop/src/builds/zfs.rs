@@ -1,179 +1,210 @@
-//! Disks with a ZFS root, for compatibility with what Capstan makes: a guest that OSv's build provides writes them.
+//! ZFS root file systems: OSv's builder guest writes them, and has to be of the same kind as the OSv that boots from them.
+//!
+//! ```text
+//!   kernel that mounts ZFS ──┐  newest first; the builder of the same version, or one whose disks it can read
+//!   builder of the library ──┴─► QEMU ─► cpiod ◄── the files of the plan
+//! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use windlass_compose::{ZfsRecipe, cpiod};
+use windlass_compose::{Filler, Filling, cpiod};
+use windlass_guest::RootFs as GuestRootFs;
 use windlass_guest::kernel::KernelForm;
+use windlass_library::{Kernel, OsvKernel};
+use windlass_machine::{Probe, is_zfs_of_one_kind, zfs_builder_command_line};
 
 use super::provide::GuestKernel;
 use crate::Workshop;
-use crate::appliances::ApplianceSettings;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
-use crate::guests::{GuestOs, RootFs};
-use crate::jobs::{Job, JobKind, Unit};
+use crate::jobs::Reporter;
 
-/// How a disk with a ZFS root is made.
-#[derive(Debug, Clone)]
-pub struct ZfsOptions {
-    /// Settings instead of those that the folder keeps; guest and root file system are given.
-    pub settings: Option<ApplianceSettings>,
-    /// The size of the pool; without it, content and room to write.
-    pub size_bytes: Option<u64>,
-    /// OSv's builder guest, `zfs_builder-stripped.elf`.
-    pub builder: PathBuf,
-    /// The loader image of an OSv that has ZFS; the library's newest where none is named.
+const HOW_IT_IS_MADE: &str = "OSv's own build makes it: `scripts/build fs=zfs` leaves zfs_builder-stripped.elf in build/release.x64";
+const HOW_IT_IS_ADDED: &str =
+    "Add OSv's zfs_builder-stripped.elf in Settings, or with `windlassctl kernel add FILE`";
+
+/// Files of OSv's that make a ZFS disk, instead of those of the library.
+#[derive(Debug, Clone, Default)]
+pub struct ZfsFiles {
+    /// The builder guest, `zfs_builder-stripped.elf`.
+    pub builder: Option<PathBuf>,
+    /// The loader image of an OSv that has ZFS.
     pub loader: Option<PathBuf>,
-    /// The disk that is made.
-    pub out: PathBuf,
+}
+
+/// What writes a ZFS file system.
+#[derive(Debug)]
+struct Builder {
+    path: PathBuf,
+    version: Option<String>,
 }
 
 impl Workshop {
-    /// Composes an appliance onto a disk with a ZFS root, as a job that produces the disk's path.
-    ///
-    /// # Errors
-    /// `NotFound` when there is no such appliance or builder; `Input` when that is none.
-    pub fn start_compose_zfs(
-        self: &Arc<Self>,
-        appliance: &str,
-        options: ZfsOptions,
-    ) -> Result<Job> {
-        let shown = self.appliance(appliance)?;
-        let record = self.appliance_record(&shown.id)?;
-        let version = builder_version(&options.builder)?;
-        let base = match &options.settings {
-            Some(settings) => settings.clone(),
-            None => self.run_form(&shown.id)?.settings,
-        };
-        // Nothing of the plan differs from what another writable root gets.
-        let settings = ApplianceSettings {
-            guest: GuestOs::Osv,
-            root_fs: RootFs::Ext4,
-            ..base
-        };
-        let workshop = Arc::clone(self);
-        self.start_job(
-            JobKind::Build,
-            format!("Build {} on ZFS", shown.name),
-            Some(shown.id),
-            None,
-            async move |reporter| {
-                let loader = match &options.loader {
-                    Some(loader) => Some(loader.clone()),
-                    None => workshop.newest_loader(&reporter).await?,
-                };
-                let lock = crate::appliances::read_lock(&record.path)?;
-                workshop
-                    .provide_packages(&record, lock.as_ref(), &reporter)
-                    .await?;
-                let probe = workshop.probe(reporter.cancellation()).await?;
-                reporter.check()?;
-                reporter.step("Reading the appliance");
-                let out =
-                    std::path::absolute(&options.out).doing("find the folder of", &options.out)?;
-                let own = reporter.clone();
-                let kept = settings.to_build_settings();
-                let disk = crate::blocking(move || {
-                    let cancel = own.cancellation();
-                    let composition = workshop.compose(&record, Some(&kept), cancel)?;
-                    workshop.plans.forget(&record.id);
-                    let total = composition.plan.size_bytes();
-                    let recipe = ZfsRecipe {
-                        destination: out,
-                        loader,
-                        command_line: composition.command_line.clone(),
-                        size_bytes: options.size_bytes,
-                    };
-                    let line = windlass_machine::zfs_builder_command_line(version.as_deref());
-                    let mut fill = |disk: &Path, members: &[cpiod::Member]| {
-                        own.step("Starting OSv's builder guest");
-                        let send = |port| -> std::result::Result<(), Filling> {
-                            own.step("Sending files to the builder guest");
-                            let mut told = |bytes: u64| {
-                                own.progress(bytes.min(total), Some(total), Unit::Bytes);
-                            };
-                            cpiod::send("127.0.0.1", port, members, &mut told, cancel)?;
-                            own.step("Waiting for the builder guest to end");
-                            Ok(())
-                        };
-                        let (builder, probe) = (&options.builder, &probe);
-                        windlass_machine::build_zfs(probe, builder, &line, disk, send, cancel)
-                            .map_err(Filling::into_compose)
-                    };
-                    let disk =
-                        windlass_compose::build_zfs(&composition.plan, &recipe, &mut fill, cancel)?;
-                    own.log(&format!(
-                        "{} files, folders and links on a disk of {} bytes",
-                        disk.members, disk.size_bytes
-                    ));
-                    Ok::<_, AppError>(disk)
-                })
-                .await??;
-                Ok(Some(disk.path.display().to_string()))
-            },
-        )
+    /// The kernel that boots from ZFS, of those that a builder of the library makes disks for, if there is one.
+    pub(super) fn zfs_kernel(&self, kernels: &[OsvKernel]) -> Result<Option<OsvKernel>> {
+        let builders = self.library.zfs_builders()?;
+        let mut mounting = kernels.iter().filter(|kernel| mounts_zfs(kernel));
+        let first = mounting.clone().next();
+        let kernel = mounting
+            .find(|kernel| builder_for(kernel, &builders).is_some())
+            .or(first);
+        Ok(kernel.cloned())
     }
 
-    /// The loader of the newest OSv in the library.
-    async fn newest_loader(
+    /// What is missing of what makes ZFS disks, in words, with what to do.
+    pub(crate) fn no_zfs_builder(&self) -> Option<AppError> {
+        let builders = self.library.zfs_builders().unwrap_or_default();
+        let kernels = self.library.osv_kernels().unwrap_or_default();
+        let has_both = kernels
+            .iter()
+            .any(|kernel| mounts_zfs(kernel) && builder_for(kernel, &builders).is_some());
+        if has_both {
+            return None;
+        }
+        Some(match builders.first() {
+            None => AppError::new(
+                ErrorKind::Unavailable,
+                "There is no ZFS builder in the library, and only that can make a ZFS disk",
+            )
+            .hinted(HOW_IT_IS_ADDED)
+            .hinted(HOW_IT_IS_MADE)
+            .hinted("Or choose ext4 as the root file system, which needs none"),
+            Some(builder) => AppError::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "The ZFS builder of OSv {} makes disks that no OSv kernel of the library can boot from",
+                    builder.version.as_deref().unwrap_or("of unknown version")
+                ),
+            )
+            .hinted("Add the loader image of the same OSv, built with `scripts/build fs=zfs`, in Settings, or with `windlassctl kernel add FILE`"),
+        })
+    }
+
+    /// What writes the file system of an image that is for this kernel.
+    pub(super) async fn zfs_filler(
         self: &Arc<Self>,
-        reporter: &crate::jobs::Reporter,
-    ) -> Result<Option<PathBuf>> {
-        let kernel = self
-            .provide_kernel(GuestOs::Osv, RootFs::Rofs, reporter)
-            .await?;
-        Ok(match kernel {
-            GuestKernel::Osv(kernel) => kernel.loader.map(|loader| loader.path),
+        kernel: &GuestKernel,
+        files: &ZfsFiles,
+        reporter: &Reporter,
+    ) -> Result<Filler> {
+        let builder = match &files.builder {
+            Some(path) => named_builder(path)?,
+            None => self.library_builder(kernel)?,
+        };
+        reporter.log(&format!(
+            "The ZFS file system is written by OSv {}",
+            builder.version.as_deref().unwrap_or("of unknown version")
+        ));
+        let probe = self.probe(reporter.cancellation()).await?;
+        Ok(filler(builder, probe))
+    }
+
+    fn library_builder(&self, kernel: &GuestKernel) -> Result<Builder> {
+        let builders = self.library.zfs_builders()?;
+        let found = match kernel {
+            GuestKernel::Osv(kernel) => builder_for(kernel, &builders),
             GuestKernel::Linux(_) => None,
+        };
+        let found = found.ok_or_else(|| {
+            self.no_zfs_builder().unwrap_or_else(|| {
+                AppError::new(
+                    ErrorKind::Unavailable,
+                    "No ZFS builder of the library makes disks for this OSv kernel",
+                )
+                .hinted(HOW_IT_IS_ADDED)
+            })
+        })?;
+        self.library.verify_kernel(&found.id, false)?;
+        Ok(Builder {
+            path: found.path.clone(),
+            version: found.version.clone(),
         })
     }
 }
 
+fn mounts_zfs(kernel: &OsvKernel) -> bool {
+    let mounts = |kernel: &Kernel| kernel.root_file_systems.contains(&GuestRootFs::Zfs);
+    // A disk boots by its loader; QEMU by the ELF.
+    kernel.loader.iter().chain(&kernel.elf).any(mounts)
+}
+
+/// The builder of the same version, else the newest whose disks the kernel can read.
+fn builder_for<'a>(kernel: &OsvKernel, builders: &'a [Kernel]) -> Option<&'a Kernel> {
+    let of_same = builders
+        .iter()
+        .find(|builder| builder.version.is_some() && builder.version == kernel.version);
+    of_same.or_else(|| {
+        builders.iter().find(|builder| {
+            kernel.version.is_none()
+                || is_zfs_of_one_kind(builder.version.as_deref(), kernel.version.as_deref())
+        })
+    })
+}
+
+/// The builder in a file; refuses what is none.
+fn named_builder(path: &Path) -> Result<Builder> {
+    let mut file = std::fs::File::open(path).doing("open the builder", path)?;
+    let not_one = |found: String| {
+        AppError::new(
+            ErrorKind::Input,
+            format!("{} is no ZFS builder of OSv's: {found}", path.display()),
+        )
+        .hinted(HOW_IT_IS_MADE)
+    };
+    let facts =
+        windlass_guest::kernel::identify(&mut file).map_err(|error| not_one(error.to_string()))?;
+    if !facts.makes_zfs || facts.form == KernelForm::OsvLoader {
+        return Err(not_one(format!("it is an {}", facts.form)));
+    }
+    Ok(Builder {
+        path: path.to_owned(),
+        version: facts.version,
+    })
+}
+
+/// Starts the builder for a disk, and sends it the files.
+fn filler(builder: Builder, probe: Probe) -> Filler {
+    let line = zfs_builder_command_line(builder.version.as_deref());
+    Filler::new(move |disk, members, told, cancel| {
+        told(Filling::Starting);
+        let send = |port| -> std::result::Result<(), Failed> {
+            let mut sent = |bytes: u64| told(Filling::Sent(bytes));
+            cpiod::send("127.0.0.1", port, members, &mut sent, cancel)?;
+            told(Filling::Ending);
+            Ok(())
+        };
+        windlass_machine::build_zfs(&probe, &builder.path, &line, disk, send, cancel)
+            .map_err(Failed::into_compose)
+    })
+}
+
 /// What went wrong while a guest filled a disk.
-enum Filling {
+enum Failed {
     Compose(windlass_compose::Error),
     Machine(windlass_machine::Error),
 }
 
-impl From<windlass_compose::Error> for Filling {
+impl From<windlass_compose::Error> for Failed {
     fn from(error: windlass_compose::Error) -> Self {
         Self::Compose(error)
     }
 }
 
-impl From<windlass_machine::Error> for Filling {
+impl From<windlass_machine::Error> for Failed {
     fn from(error: windlass_machine::Error) -> Self {
         Self::Machine(error)
     }
 }
 
-impl Filling {
+impl Failed {
     fn into_compose(self) -> windlass_compose::Error {
         match self {
             Self::Compose(error) => error,
             Self::Machine(windlass_machine::Error::Cancelled) => windlass_compose::Error::Cancelled,
-            Self::Machine(error) => windlass_compose::Error::Cpiod {
-                address: "the builder".to_owned(),
+            Self::Machine(error) => windlass_compose::Error::Builder {
+                hint: error.hint(),
                 problem: error.to_string(),
             },
         }
     }
-}
-
-/// The version of the OSv that a builder belongs to; refuses what is no OSv kernel.
-fn builder_version(builder: &Path) -> Result<Option<String>> {
-    let mut file = std::fs::File::open(builder).doing("open the builder", builder)?;
-    let not_one = |found: String| {
-        AppError::new(
-            ErrorKind::Input,
-            format!("{} is no builder of OSv: {found}", builder.display()),
-        )
-        .hinted("OSv's own build makes it: `scripts/build fs=zfs` leaves zfs_builder-stripped.elf in build/release.x64")
-    };
-    let facts =
-        windlass_guest::kernel::identify(&mut file).map_err(|error| not_one(error.to_string()))?;
-    if facts.form != KernelForm::OsvElf {
-        return Err(not_one(format!("it is a {}", facts.form)));
-    }
-    Ok(facts.version)
 }

@@ -28,7 +28,7 @@ pub(super) enum Channel {
 
 /// The ports that a machine needs beside its own so that it can be changed.
 pub(crate) fn channels(composition: &Composition) -> Vec<Port> {
-    if composition.guest != GuestOs::Osv || composition.root_fs != RootFs::Ext4 {
+    if composition.guest != GuestOs::Osv || composition.root_fs == RootFs::Rofs {
         return Vec::new();
     }
     let has =
