@@ -1966,6 +1966,10 @@ export type MachineResources = {
 	diskMib: number,
 	/**  The most requests to its disks in a second; 0 is no limit. */
 	diskRequests: number,
+	/**  The most of this computer's processors that it takes, in hundredths of one: 150 is one and a half; 0 is no limit. */
+	cpuPercent: number,
+	/**  The most memory that it takes, QEMU's own included, in MiB; 0 is no limit. */
+	memoryMaxMib: number,
 };
 
 /**  A machine as it was. */

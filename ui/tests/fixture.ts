@@ -676,6 +676,8 @@ export function install(world: World) {
       pinned: [],
       diskMib: 0,
       diskRequests: 0,
+      cpuPercent: 0,
+      memoryMaxMib: 0,
     }),
     machine_delete: (args) => {
       world.machines = world.machines.filter(({ id }) => id !== args["id"]);

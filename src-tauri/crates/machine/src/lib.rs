@@ -21,6 +21,7 @@
 mod agent;
 mod attach;
 mod capture;
+mod cgroup;
 mod command_line;
 mod confine;
 mod console;

@@ -90,14 +90,53 @@ pub struct Resources {
     pub disk_bytes: u64,
     /// The most requests to a disk in a second; 0 is no limit.
     pub disk_requests: u64,
+    /// The most of this computer's processors that QEMU takes with all that it does, in hundredths of one: 150 is one and a
+    /// half; 0 is no limit.
+    pub cpu_percent: u32,
+    /// The most memory that QEMU takes with all that it does, in MiB; 0 is no limit. Beyond it, the machine is ended.
+    pub memory_max_mib: u32,
 }
 
 impl Resources {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    fn validate(&self, memory_mib: u32) -> Result<()> {
+        if self.nice > NICE_MAX {
+            let nice = self.nice;
+            return refuse(
+                "priority",
+                format!("{nice} is not between 0 and {NICE_MAX}"),
+            );
+        }
+        let least = memory_mib.saturating_add(QEMU_MEMORY_MIB);
+        if (1..least).contains(&self.memory_max_mib) {
+            return refuse(
+                "memory limit",
+                format!(
+                    "{} MiB are less than its guest's {} MiB and the {QEMU_MEMORY_MIB} MiB that QEMU itself needs",
+                    self.memory_max_mib, memory_mib
+                ),
+            );
+        }
+        let pinned = self.pinned.iter();
+        if let Some(processor) = pinned
+            .copied()
+            .find(|number| *number >= HOST_PROCESSORS_MAX)
+        {
+            return refuse("processors", format!("there is no processor {processor}"));
+        }
+        Ok(())
+    }
 }
 
+fn refuse(field: &'static str, problem: String) -> Result<()> {
+    Err(Error::Spec { field, problem })
+}
+
+/// What QEMU takes beside the guest's memory, at least.
+const QEMU_MEMORY_MIB: u32 = 128;
 /// The most that a process may give way.
 const NICE_MAX: u8 = 19;
 /// The most processors of a computer, as the kernel counts them for a process.
@@ -272,22 +311,8 @@ impl MachineSpec {
     /// # Errors
     /// [`Error::Spec`] names the field that cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |field: &'static str, problem: String| Err(Error::Spec { field, problem });
         validate_id(&self.id)?;
-        if self.resources.nice > NICE_MAX {
-            let nice = self.resources.nice;
-            return refuse(
-                "priority",
-                format!("{nice} is not between 0 and {NICE_MAX}"),
-            );
-        }
-        let pinned = self.resources.pinned.iter();
-        if let Some(processor) = pinned
-            .copied()
-            .find(|number| *number >= HOST_PROCESSORS_MAX)
-        {
-            return refuse("processors", format!("there is no processor {processor}"));
-        }
+        self.resources.validate(self.memory_mib)?;
         if let Some(group) = &self.group
             && group.name.trim().is_empty()
         {

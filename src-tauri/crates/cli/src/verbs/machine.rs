@@ -72,6 +72,12 @@ pub(crate) enum Verb {
         /// The most requests to its disks in a second; 0 is no limit
         #[arg(long, value_name = "NUMBER")]
         disk_requests: Option<u32>,
+        /// The most of this computer's processors that it takes, in hundredths of one, such as 150; 0 is no limit
+        #[arg(long, value_name = "PERCENT")]
+        cpu_limit: Option<u32>,
+        /// The most memory that it takes, QEMU's own included, such as 1G; 0 is no limit
+        #[arg(long, value_name = "SIZE", value_parser = values::size_mib)]
+        memory_limit: Option<u32>,
     },
     /// Write what a report of trouble needs as a ZIP, without secrets
     DebugBundle {

@@ -16,6 +16,8 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
         pin,
         disk_rate,
         disk_requests,
+        cpu_limit,
+        memory_limit,
     } = verb
     else {
         return Ok(0);
@@ -28,6 +30,8 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
     new.nice = nice.unwrap_or(new.nice);
     new.disk_mib = disk_rate.unwrap_or(new.disk_mib);
     new.disk_requests = disk_requests.unwrap_or(new.disk_requests);
+    new.cpu_percent = cpu_limit.unwrap_or(new.cpu_percent);
+    new.memory_max_mib = memory_limit.unwrap_or(new.memory_max_mib);
     if let Some(pin) = pin {
         new.pinned = processors(&pin)?;
     }
@@ -38,6 +42,10 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
         let limit = |number: u32, unit: &str| match number {
             0 => "no limit".to_owned(),
             number => format!("{number}{unit} a second"),
+        };
+        let at_most = |number: u32, unit: &str| match number {
+            0 => "no limit".to_owned(),
+            number => format!("{number} {unit}"),
         };
         let pinned: Vec<_> = new.pinned.iter().map(u32::to_string).collect();
         fields(&[
@@ -54,6 +62,8 @@ pub(crate) async fn run(context: &Context, verb: Verb) -> Outcome {
             ),
             ("Disks", limit(new.disk_mib, " MiB")),
             ("Disk requests", limit(new.disk_requests, "")),
+            ("Processors at most", at_most(new.cpu_percent, "% of one")),
+            ("Memory at most", at_most(new.memory_max_mib, "MiB")),
         ])
     })?;
     Ok(0)

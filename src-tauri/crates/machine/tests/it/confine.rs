@@ -169,3 +169,46 @@ async fn a_nice_machine_gives_way_and_a_pinned_one_stays_where_it_is() {
     assert_eq!(disks[0]["inserted"]["bps"], 10 << 20, "{disks}");
     machine.kill().await.unwrap();
 }
+
+/// Turns round for ever.
+const BUSY: &[u8] = &[0xeb, 0xfe];
+
+#[tokio::test]
+async fn a_machine_takes_no_more_than_its_limit() {
+    let home = Home::new();
+    let machines = home.open().await;
+    let mut spec = home.spec("guest", &guest("", BUSY));
+    spec.resources.cpu_percent = 30;
+    spec.resources.memory_max_mib = 512;
+    let machine = machines.create(spec).await.unwrap();
+    machine.start(host().await).await.unwrap();
+    let notices = machine.status().borrow().notices.clone();
+    if let [why] = &notices[..] {
+        println!("skipped: {why}");
+        assert!(why.contains("limit"), "{why}");
+        machine.kill().await.unwrap();
+        return;
+    }
+    let first = machine.usage().await.unwrap().unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let second = machine.usage().await.unwrap().unwrap();
+    let load = second.since(&first).unwrap();
+    // A period's share, and a tick of the clock, more than that in a second.
+    assert!(load.cpus < 0.45, "{load:?}");
+    let pid = machine.details().pid.unwrap();
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let own = groups
+        .lines()
+        .find_map(|line| line.split_once("/windlass-"));
+    let own = format!("windlass-{}", own.unwrap().1);
+    machine.kill().await.unwrap();
+    for controller in ["", "cpu", "memory"] {
+        let group = std::path::Path::new("/sys/fs/cgroup").join(controller);
+        assert!(!group.join(&own).exists(), "{own}");
+    }
+
+    let little = machine
+        .edit(|spec| spec.resources.memory_max_mib = 64)
+        .await;
+    insta::assert_snapshot!(little.unwrap_err(), @"machine's memory limit: 64 MiB are less than its guest's 32 MiB and the 128 MiB that QEMU itself needs");
+}

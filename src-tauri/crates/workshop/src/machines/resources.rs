@@ -26,6 +26,10 @@ pub struct MachineResources {
     pub disk_mib: u32,
     /// The most requests to its disks in a second; 0 is no limit.
     pub disk_requests: u32,
+    /// The most of this computer's processors that it takes, in hundredths of one: 150 is one and a half; 0 is no limit.
+    pub cpu_percent: u32,
+    /// The most memory that it takes, QEMU's own included, in MiB; 0 is no limit.
+    pub memory_max_mib: u32,
 }
 
 /// More memory than there is.
@@ -57,6 +61,8 @@ impl Workshop {
             pinned: spec.resources.pinned,
             disk_mib: saturated(spec.resources.disk_bytes / MIB),
             disk_requests: saturated(spec.resources.disk_requests),
+            cpu_percent: spec.resources.cpu_percent,
+            memory_max_mib: spec.resources.memory_max_mib,
         })
     }
 
@@ -73,6 +79,8 @@ impl Workshop {
                 pinned: wanted.pinned,
                 disk_bytes: u64::from(wanted.disk_mib) * MIB,
                 disk_requests: wanted.disk_requests.into(),
+                cpu_percent: wanted.cpu_percent,
+                memory_max_mib: wanted.memory_max_mib,
             };
         };
         Ok(self.machine_handle(id)?.edit(change).await?)

@@ -9,10 +9,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::sources::keep_connecting;
 use super::{Connection, Driver};
+use crate::cgroup;
 use crate::console::{ConsoleFollower, pass_on_input};
 use crate::control;
 use crate::error::{Error, Result};
 use crate::lifecycle::{Action, Event, Exit, Timer};
+use crate::process::Process;
 use crate::qmp::Command;
 use crate::resources;
 use crate::status::{StopStage, Stopping};
@@ -170,7 +172,14 @@ impl Driver {
         if self.start_reply.is_some()
             && let Some(qmp) = &self.qmp
         {
-            for problem in resources::apply(qmp, &self.shared.record().spec).await {
+            let spec = self.shared.record().spec;
+            let mut problems = resources::apply(qmp, &spec).await;
+            if let Some(key) = self.process.as_ref().and_then(Process::key) {
+                let group = cgroup::name(&self.shared.folder);
+                let limited = cgroup::limit(key.pid, &group, &spec.resources).await;
+                problems.extend(limited.err());
+            }
+            for problem in problems {
                 tracing::warn!(id = self.shared.id, problem);
                 self.status.notices.push(problem);
             }

@@ -10,6 +10,7 @@ use windlass_guest::Recogniser;
 
 use super::sources::{Said, next, understand};
 use super::{Driver, GREETING_TIMEOUT};
+use crate::cgroup;
 use crate::console::ConsoleFollower;
 use crate::error::Error;
 use crate::failure;
@@ -151,6 +152,7 @@ impl Driver {
         }
         let _not_there = std::fs::remove_file(self.shared.folder.initramfs());
         shares::stop(&mut self.helpers);
+        cgroup::forget(&cgroup::name(&self.shared.folder));
         let spec = self.shared.record().spec;
         if spec.disposable {
             for index in 0..spec.disks.len() {
