@@ -16,6 +16,7 @@ import type {
   Registry,
   RegistryKind,
   RootFs,
+  ServiceState,
 } from "./backend";
 import { formatBytes, formatNumber } from "./format";
 import { m } from "./messages/messages.js";
@@ -60,6 +61,21 @@ export function machineStateName(state: MachineState): string {
     failed: m.machine_state_failed,
     crashed: m.machine_state_crashed,
     lost: m.machine_state_lost,
+  }[state]();
+}
+
+export function serviceStateName(state: ServiceState): string {
+  return {
+    absent: m.service_absent,
+    starting: m.service_starting,
+    waiting: m.service_waiting,
+    healthy: m.service_healthy,
+    running: m.service_running,
+    ill: m.service_ill,
+    paused: m.service_paused,
+    stopping: m.service_stopping,
+    ended: m.service_ended,
+    failed: m.service_failed,
   }[state]();
 }
 

@@ -27,6 +27,7 @@ import type {
 } from "../src/backend";
 
 import { diskHandlers, someDisks, type Disks } from "./disks";
+import { groupHandlers, hdfs } from "./groups";
 import { emptySky, fullSky, skyHandlers, type Sky } from "./skies";
 import { emptyShelf, fullShelf, requirements, shelfHandlers, type Shelf } from "./shelf";
 
@@ -371,6 +372,7 @@ export function emptyWorld(): World {
         description: "A native program that greets, prints its environment and ends.",
         available: true,
         missing: null,
+        download: null,
       },
       {
         id: "node-microservice",
@@ -378,6 +380,7 @@ export function emptyWorld(): World {
         description: "A small HTTP service, packed with the Node of this computer.",
         available: true,
         missing: null,
+        download: null,
       },
       {
         id: "python",
@@ -385,6 +388,15 @@ export function emptyWorld(): World {
         description: "A Python program, packed with its interpreter and libraries.",
         available: false,
         missing: "Python 3 is not installed on this computer.",
+        download: null,
+      },
+      {
+        id: "hdfs",
+        title: "HDFS",
+        description: "Hadoop's file system on four machines of one image: a group",
+        available: true,
+        missing: null,
+        download: { sizeBytes: 220_464_734, source: "Hadoop 2.7.3, out of pyspark 2.4.8" },
       },
     ],
     builds: [],
@@ -669,6 +681,7 @@ export function install(world: World) {
     machine_kill: setState("stopped"),
     machine_restart: setState("running"),
     machine_memory_shortage: () => null,
+    ...groupHandlers([hdfs]),
     machine_resources: () => ({
       vcpus: 2,
       memoryMib: 512,

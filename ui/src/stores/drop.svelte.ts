@@ -8,6 +8,7 @@ import { m } from "../messages/messages.js";
 import { appliances } from "./appliances.svelte";
 import { clouds, isCloudFile } from "./clouds.svelte";
 import { dialogs } from "./dialogs.svelte";
+import { findGroup, isGroupFile } from "./group.svelte";
 import { images, isImageFile } from "./images.svelte";
 import { kernels } from "./kernels.svelte";
 import { navigation } from "./navigation.svelte";
@@ -91,7 +92,9 @@ class Drop {
   async drop(all: string[]): Promise<void> {
     this.dragged = null;
     for (const path of all.filter(isCloudFile)) await clouds.look(path);
-    const others = all.filter((path) => !isCloudFile(path));
+    const group = all.find(isGroupFile);
+    if (group !== undefined) navigation.go({ at: "group", group, tab: "services" });
+    const others = all.filter((path) => !isCloudFile(path) && !isGroupFile(path));
     const paths = this.#packs ? await this.#pack(others) : others;
     if (paths.length === 0) return;
     this.inspecting = [...this.inspecting, ...paths];
@@ -121,12 +124,15 @@ class Drop {
         added.push(await backend.applianceAdd(path, null)),
       );
     this.#added(added);
-    this.proposals = [
-      ...this.proposals,
-      ...found.filter(
-        ({ kind, proposal }) => proposal && (kind === "folder" || kind === "archive"),
-      ),
-    ];
+    const proposed = found.filter(
+      ({ kind, proposal }) => proposal && (kind === "folder" || kind === "archive"),
+    );
+    for (const dropped of proposed) {
+      // A folder with the file of a group is that of its appliances, and none itself.
+      if (dropped.kind === "folder" && (await this.#isGroup(dropped.path)))
+        navigation.go({ at: "group", group: dropped.path, tab: "services" });
+      else this.proposals = [...this.proposals, dropped];
+    }
   }
 
   /** Takes up the proposal, as it was edited. Rejects when it cannot be done, so that the dialog stays open. */
@@ -172,6 +178,15 @@ class Drop {
     return rest;
   }
 
+  /** A file with a mistake is one, too: its page says what is wrong. */
+  async #isGroup(path: string): Promise<boolean> {
+    try {
+      return (await findGroup(path)) !== null;
+    } catch {
+      return true;
+    }
+  }
+
   #inspect(path: string): Promise<Dropped> {
     const known = this.#inspections.get(path) ?? backend.inspect(path);
     this.#inspections.set(path, known);
@@ -182,12 +197,17 @@ class Drop {
     this.dragged = this.dragged?.map((one) => (one.path === path ? { ...one, kind } : one)) ?? null;
   }
 
+  async #opened(appliance: Appliance): Promise<void> {
+    const tab = (await this.#isGroup(appliance.path)) ? "group" : "contents";
+    navigation.go({ at: "appliance", id: appliance.id, tab });
+  }
+
   #added(added: Appliance[]): void {
     for (const appliance of added) appliances.put(appliance);
     const only = added[0];
     if (!only) return;
     if (added.length === 1) {
-      navigation.go({ at: "appliance", id: only.id, tab: "contents" });
+      void this.#opened(only);
       toasts.show(m.appliance_added({ name: only.title }));
     } else {
       navigation.go({ at: "appliances" });

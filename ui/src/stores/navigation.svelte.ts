@@ -1,13 +1,15 @@
 /** Which place of the window is open, and how to get back. */
 export const TABS = {
-  appliance: ["contents", "run", "disk", "builds"],
+  appliance: ["contents", "run", "disk", "builds", "group"],
   packages: ["readme", "files", "needs", "versions"],
   machine: ["console", "display", "graphs", "ports", "snapshots", "details"],
+  group: ["services", "logs"],
   image: ["files", "sizes", "verification"],
 } as const;
 export type ApplianceTab = (typeof TABS)["appliance"][number];
 export type PackageTab = (typeof TABS)["packages"][number];
 export type MachineTab = (typeof TABS)["machine"][number];
+export type GroupTab = (typeof TABS)["group"][number];
 export type ImageTab = (typeof TABS)["image"][number];
 
 /** How several consoles are seen at once. */
@@ -20,6 +22,8 @@ export type Place =
   | { at: "machines" }
   | { at: "machine"; id: string; tab: MachineTab }
   | { at: "consoles"; machines: readonly string[]; layout: ConsoleLayout }
+  /** A group's name, or the path of its file or folder. */
+  | { at: "group"; group: string; tab: GroupTab }
   | { at: "volumes" }
   | { at: "clouds" }
   | { at: "images" }
@@ -45,6 +49,7 @@ const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean>
     machines: (value) => Array.isArray(value) && value.every(isText),
     layout: (value) => value === "tiles" || value === "tabs",
   },
+  group: { group: isText },
   volumes: {},
   clouds: {},
   images: {},

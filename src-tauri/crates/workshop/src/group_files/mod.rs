@@ -87,7 +87,7 @@ impl Workshop {
         self.start_job(
             JobKind::GroupUp,
             format!("Start the group {}", plan.name),
-            None,
+            Some(plan.name.clone()),
             Some(&request),
             async move |reporter| {
                 for note in &plan.notes {
