@@ -200,6 +200,20 @@ export const commands = {
 	cloudLeftovers: (id: number) => typedError<CloudThing[], AppError>(__TAURI_INVOKE("cloud_leftovers", { id })),
 	/**  Takes away what Windlass made in a cloud, as a job. */
 	cloudCleanup: (id: number, deployment: string | null, withImages: boolean) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_cleanup", { id, deployment, withImages })),
+	/**  The stacks of a cloud, newest first. */
+	stackList: (cloud: number) => typedError<CloudStack[], AppError>(__TAURI_INVOKE("stack_list", { cloud })),
+	/**  One stack, with its resources, addresses and what happened to it. */
+	stackGet: (cloud: number, name: string) => typedError<CloudStack, AppError>(__TAURI_INVOKE("stack_get", { cloud, name })),
+	/**  Builds, sends and launches a stack, as a job; one of this name is updated. */
+	stackLaunch: (cloud: number, source: StackSource, options: StackOptions) => typedError<Job, AppError>(__TAURI_INVOKE("stack_launch", { cloud, source, options })),
+	/**  What launching would change in a stack that is there. */
+	stackPreview: (cloud: number, source: StackSource, options: StackOptions) => typedError<StackPreview, AppError>(__TAURI_INVOKE("stack_preview", { cloud, source, options })),
+	/**  Takes a stack away, as a job. */
+	stackDelete: (cloud: number, name: string) => typedError<Job, AppError>(__TAURI_INVOKE("stack_delete", { cloud, name })),
+	/**  An appliance or a group as text for another engine. */
+	stackText: (source: StackSource, format: StackFormat, options: StackOptions) => typedError<string, AppError>(__TAURI_INVOKE("stack_text", { source, format, options })),
+	/**  The same, to a file. */
+	stackSaveText: (source: StackSource, format: StackFormat, options: StackOptions, path: string) => typedError<null, AppError>(__TAURI_INVOKE("stack_save_text", { source, format, options, path })),
 	/**  What keeps passwords and keys here, and whether it wants a passphrase. */
 	secretsBackend: () => typedError<Backend, AppError>(__TAURI_INVOKE("secrets_backend")),
 	/**  Opens the file of secrets with its passphrase; the first one makes it. */
@@ -908,6 +922,32 @@ export type CloudServerAction =
 "shelve" | 
 /**  Brings it back. */
 "unshelve";
+
+/**  A stack of a cloud. */
+export type CloudStack = {
+	/**  Its id. */
+	id: string,
+	/**  Its name. */
+	name: string,
+	/**  `CREATE_COMPLETE`, `UPDATE_IN_PROGRESS`, `DELETE_FAILED` and so on. */
+	status: string,
+	/**  Why it is so. */
+	reason: string,
+	/**  Whether Heat works on it. */
+	busy: boolean,
+	/**  Whether Windlass made it. */
+	ours: boolean,
+	/**  When it was made (RFC 3339). */
+	madeAt: string,
+	/**  When it was changed. */
+	changedAt: string | null,
+	/**  What it gives, such as addresses: what it is, and it. Only where one stack was asked for, as what follows. */
+	outputs: ([string, string])[],
+	/**  Its pieces. */
+	resources: StackResource[],
+	/**  What happened to it, oldest first. */
+	events: StackEvent[],
+};
 
 /**  Something that Windlass made in a cloud. */
 export type CloudThing = {
@@ -1680,6 +1720,8 @@ export type JobKind =
 "fetchImage" | 
 /**  Makes servers of an image in a cloud. */
 "deploy" | 
+/**  Launches or updates a stack of a cloud. */
+"stack" | 
 /**  Takes away what was made in a cloud. */
 "cleanUp";
 
@@ -2878,6 +2920,80 @@ export type SizeNode = {
 	/**  What is below it, largest first. */
 	children: SizeNode[],
 };
+
+/**  Something that happened to a stack. */
+export type StackEvent = {
+	/**  When (RFC 3339). */
+	at: string,
+	/**  To which resource. */
+	resource: string,
+	/**  What it became. */
+	status: string,
+	/**  Why. */
+	reason: string,
+};
+
+/**  What is written for whom. */
+export type StackFormat = 
+/**  A Heat template (HOT). */
+"heat" | 
+/**  Commands of the `openstack` client, as a script. */
+"commands" | 
+/**  Kubernetes resources, for KubeVirt. */
+"kubernetes";
+
+/**  What can be chosen of a stack. */
+export type StackOptions = {
+	/**  Its name; that of the group or appliance, where nothing is said. */
+	name?: string | null,
+	/**  The flavor of all machines; a template without one asks for it. */
+	flavor?: string | null,
+	/**  The network that floating addresses come from; none without. */
+	external?: string | null,
+	/**  The key pair that may log in. */
+	key?: string | null,
+	/**  Kubernetes: the registry, with a path, that disks are in: `registry.example.org/team`. */
+	registry?: string | null,
+};
+
+/**  What an update would do, by the names of resources. */
+export type StackPreview = {
+	/**  Those that come. */
+	added: string[],
+	/**  Those that go. */
+	deleted: string[],
+	/**  Those that are made anew, and lose what is in them. */
+	replaced: string[],
+	/**  Those that are changed as they are. */
+	updated: string[],
+	/**  How many stay. */
+	unchanged: number,
+};
+
+/**  A piece of a stack. */
+export type StackResource = {
+	/**  Its name in the template. */
+	name: string,
+	/**  `OS::Nova::Server` and so on. */
+	kind: string,
+	/**  `CREATE_COMPLETE` and so on. */
+	status: string,
+	/**  Why it is so. */
+	reason: string,
+	/**  Its id in its service. */
+	id: string | null,
+};
+
+/**  What a stack is made of. */
+export type StackSource = 
+/**  One appliance. */
+{ kind: "appliance"; 
+/**  Its id or name. */
+name: string } | 
+/**  The services of a group's file. */
+{ kind: "group"; 
+/**  The file, or the folder that it is in. */
+path: string };
 
 /**  How far a stop has come. */
 export type StopStage = 

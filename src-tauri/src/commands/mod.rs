@@ -20,6 +20,7 @@ pub mod packages;
 pub mod registries;
 pub mod settings;
 pub mod snapshots;
+pub mod stacks;
 pub mod volumes;
 
 use tauri::Runtime;
@@ -129,6 +130,13 @@ pub fn list<R: Runtime>() -> Builder<R> {
             clouds::cloud_server_delete,
             clouds::cloud_leftovers,
             clouds::cloud_cleanup,
+            stacks::stack_list,
+            stacks::stack_get,
+            stacks::stack_launch,
+            stacks::stack_preview,
+            stacks::stack_delete,
+            stacks::stack_text,
+            stacks::stack_save_text,
             registries::secrets_backend,
             registries::secrets_unlock,
             packages::package_search,

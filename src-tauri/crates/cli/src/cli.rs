@@ -11,7 +11,7 @@ use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
     appliance, cloud, collect, compose, config, deploy, doctor, fetch, graph, group, image, images,
     info, job, kernel, library, machine, manifest, network, pack, package, packages, registry,
-    remote, run, runtime, sample, search, server, settings, study, volume,
+    remote, run, runtime, sample, search, server, settings, stack, study, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -82,9 +82,9 @@ pub(crate) enum Verb {
     Server(server::Verb),
     /// Take away what Windlass made in a cloud; images stay, unless they are asked for
     Cleanup(deploy::Cleanup),
-    /// OpenStack as Capstan has it
+    /// Stacks of a cloud (Heat), the same as text for other engines, and OpenStack as Capstan has it
     #[command(subcommand, visible_alias = "openstack")]
-    Stack(deploy::Stack),
+    Stack(Box<stack::Stack>),
     /// The library: what is held on this computer
     #[command(subcommand)]
     Library(library::Verb),

@@ -152,6 +152,7 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
     if is_writable {
         cloud::name_hosts(&told, console);
     }
+    let by_cloud = told.command_line.is_some();
     let line = match told.command_line {
         Some(text) => CommandLine::parse(&text).map_err(|error| {
             let reason = format!("that of the cloud's user data: {error}");
@@ -159,7 +160,7 @@ fn boot(console: &mut Console) -> Result<i32, Failure> {
         })?,
         None => line,
     };
-    mounts::of_command_line(&line, console);
+    mounts::of_command_line(&line, by_cloud, console);
 
     let home = if Path::new("/root").is_dir() {
         "/root"

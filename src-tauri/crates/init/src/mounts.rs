@@ -3,6 +3,8 @@
 use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
@@ -79,14 +81,21 @@ pub(crate) fn in_root(console: &mut Console) {
     }
 }
 
-/// Mounts what `--mount-fs=type,device,path` asks for.
-pub(crate) fn of_command_line(line: &CommandLine, console: &mut Console) {
+/// How long a cloud may take to attach a volume after the machine has started.
+const ATTACHED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Mounts what `--mount-fs=type,device,path` asks for. Where a cloud did the asking, its disks may come later.
+pub(crate) fn of_command_line(line: &CommandLine, by_cloud: bool, console: &mut Console) {
     for value in line.values("mount-fs") {
         let Some((kind, device, path)) = mount_option(value) else {
             let message = format!("--mount-fs={value} is not TYPE,DEVICE,PATH");
             console.report(&Report::Warning { message });
             continue;
         };
+        let begun = Instant::now();
+        while by_cloud && !Path::new(&device).exists() && begun.elapsed() < ATTACHED_WITHIN {
+            sleep(Duration::from_millis(100));
+        }
         let _ = fs::create_dir_all(&path);
         if let Err(error) = mount(
             device.as_str(),

@@ -38,6 +38,7 @@ pub mod registries;
 pub mod samples;
 pub mod secrets;
 pub mod settings;
+pub mod stacks;
 pub mod studies;
 pub mod verbs;
 pub mod volumes;

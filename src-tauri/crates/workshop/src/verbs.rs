@@ -116,6 +116,19 @@ pub const VERBS: &[Verb] = &[
     verb("cloud_server_delete", With("server delete NAME SERVER")),
     verb("cloud_leftovers", With("cleanup NAME --dry-run")),
     verb("cloud_cleanup", With("cleanup NAME")),
+    verb("stack_list", With("stack list NAME")),
+    verb("stack_get", With("stack show NAME STACK")),
+    verb("stack_launch", With("stack launch APPLIANCE --cloud NAME")),
+    verb(
+        "stack_preview",
+        With("stack launch APPLIANCE --cloud NAME --preview"),
+    ),
+    verb("stack_delete", With("stack delete NAME STACK")),
+    verb("stack_text", With("stack template APPLIANCE")),
+    verb(
+        "stack_save_text",
+        With("stack template APPLIANCE --output FILE"),
+    ),
     verb("secrets_backend", With("doctor")),
     verb(
         "secrets_unlock",

@@ -34,6 +34,7 @@ pub(crate) mod search;
 pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod snapshot;
+pub(crate) mod stack;
 pub(crate) mod stats;
 pub(crate) mod study;
 pub(crate) mod volume;

@@ -19,7 +19,7 @@ use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::GuestOs;
 use crate::images::{ImageFormat, counting};
-use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
+use crate::jobs::{Job, JobKind, Reporter, Request, SENT, Unit};
 
 const GIB: u64 = 1 << 30;
 
@@ -374,7 +374,8 @@ impl Workshop {
             });
         }
         // A build may be updated in its place as soon as it is let go: what is sent is a copy, and holes stay holes.
-        let folder = self.home.images().join(reporter.job_id());
+        let name = format!("{}{SENT}", reporter.job_id());
+        let folder = self.home.images().join(name);
         std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
         let keep = Folder(folder.clone());
         let path = folder.join(format!("image.{}", word(format)?));

@@ -62,6 +62,14 @@ struct Provided<'a> {
     machines: Vec<Wanted>,
 }
 
+/// What a group's file names.
+#[derive(Debug)]
+pub(crate) struct GroupServices {
+    pub(crate) name: String,
+    /// Each with the id of its appliance.
+    pub(crate) services: Vec<(String, Service)>,
+}
+
 /// A machine that belongs to a group's file.
 #[derive(Debug, Clone)]
 struct Wanted {
@@ -265,6 +273,20 @@ impl Workshop {
         Ok(names)
     }
 
+    /// The services of a file, each with the id of its appliance.
+    pub(crate) async fn services_of_group(self: &Arc<Self>, path: &Path) -> Result<GroupServices> {
+        let plan = plan(path)?;
+        let mut services = Vec::new();
+        for service in &plan.services {
+            let appliance = self.service_appliance(&plan, service).await?;
+            services.push((appliance, service.clone()));
+        }
+        Ok(GroupServices {
+            name: plan.name,
+            services,
+        })
+    }
+
     /// The id of a service's appliance: of a folder from the file's own, which becomes one, or by its name.
     async fn service_appliance(self: &Arc<Self>, plan: &Plan, service: &Service) -> Result<String> {
         let folder = plan.folder.join(&service.appliance);
@@ -299,7 +321,7 @@ impl Workshop {
         }
     }
 
-    async fn provide_volume(
+    pub(crate) async fn provide_volume(
         self: &Arc<Self>,
         volume: &VolumeSetting,
         reporter: &Reporter,

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use reporter::Reporter;
+pub(crate) use store::SENT;
 
 use crate::Workshop;
 use crate::clouds::{DeployOptions, PushOptions};
@@ -35,6 +36,7 @@ use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::events::Event;
 use crate::images::{ConvertOptions, ImageFormat, ListKind};
 use crate::machines::labels;
+use crate::stacks::{StackOptions, StackSource};
 use crate::volumes::NewVolume;
 
 /// How often progress is told, per second.
@@ -107,6 +109,8 @@ pub enum JobKind {
     FetchImage,
     /// Makes servers of an image in a cloud.
     Deploy,
+    /// Launches or updates a stack of a cloud.
+    Stack,
     /// Takes away what was made in a cloud.
     CleanUp,
 }
@@ -317,6 +321,15 @@ pub enum Request {
         image: String,
         /// How it is deployed.
         options: Box<DeployOptions>,
+    },
+    /// Launch or update a stack of a cloud.
+    StackLaunch {
+        /// The cloud's id.
+        cloud: u32,
+        /// What it is made of.
+        source: StackSource,
+        /// What was chosen.
+        options: Box<StackOptions>,
     },
     /// Write lists of what is in a build.
     ExportLists {
@@ -594,6 +607,11 @@ impl Workshop {
                 image,
                 options,
             }) => self.start_deploy(cloud, &image, *options),
+            Some(Request::StackLaunch {
+                cloud,
+                source,
+                options,
+            }) => self.start_stack_launch(cloud, &source, *options),
             Some(Request::ExportLists {
                 build,
                 folder,

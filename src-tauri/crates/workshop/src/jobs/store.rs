@@ -132,12 +132,18 @@ pub(super) fn list(database: &Database, limit: u32, before: Option<&str>) -> Res
     Ok(jobs.collect::<rusqlite::Result<_>>()?)
 }
 
+/// What the name of a job's folder ends in that holds copies to be sent. A job that builds has another folder, which stays.
+pub(crate) const SENT: &str = ".sent";
+
 /// The folders that may be there among the images: of all builds, and of the jobs that run.
 pub(super) fn builds_and_running(database: &Database) -> Result<HashSet<String>> {
     let connection = database.lock();
-    let mut statement = connection
-        .prepare_cached("SELECT path FROM build UNION SELECT id FROM job WHERE state = ?1")?;
-    let places = statement.query_map([word(&JobState::Running)], |row| row.get::<_, String>(0))?;
+    let mut statement = connection.prepare_cached(
+        "SELECT path FROM build UNION SELECT id FROM job WHERE state = ?1
+         UNION SELECT id || ?2 FROM job WHERE state = ?1",
+    )?;
+    let running = word(&JobState::Running);
+    let places = statement.query_map((running, SENT), |row| row.get::<_, String>(0))?;
     let folders = places.map(|place| {
         place.map(|place| match Path::new(&place).parent() {
             Some(folder) if folder.is_absolute() => name_of(folder),
