@@ -2939,7 +2939,7 @@ export type StackFormat =
 "heat" | 
 /**  Commands of the `openstack` client, as a script. */
 "commands" | 
-/**  Kubernetes resources, for KubeVirt. */
+/**  Kubernetes resources, for `KubeVirt`. */
 "kubernetes";
 
 /**  What can be chosen of a stack. */
