@@ -133,6 +133,9 @@ fn attach_commands(number: usize, disk: &Disk, file: &Path) -> [Command; 2] {
         "driver": "virtio-blk-pci",
         "id": resources::device(number),
         "drive": format!("disk{number}"),
+        // As in the command line.
+        "rerror": "stop",
+        "werror": "stop",
     });
     if let Some(serial) = &disk.serial {
         card["serial"] = Value::from(serial.as_str());

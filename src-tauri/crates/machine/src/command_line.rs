@@ -195,7 +195,7 @@ impl CommandLine {
         self.option(
             "-device",
             format!(
-                "virtio-blk-pci,id={},drive=disk{index}{boot_order}{serial}",
+                "virtio-blk-pci,id={},drive=disk{index},{ON_ERROR}{boot_order}{serial}",
                 resources::device(index)
             ),
         );
@@ -295,6 +295,9 @@ pub(crate) fn accelerator_arguments(accelerator: Accelerator) -> [&'static str; 
         Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
     }
 }
+
+/// A disk that fails pauses the guest, which so does not take its file system for broken.
+const ON_ERROR: &str = "rerror=stop,werror=stop";
 
 /// How QEMU is told to connect again to a switch that was killed; versions before 8.0 cannot.
 fn reconnect_option(version: &str) -> &'static str {

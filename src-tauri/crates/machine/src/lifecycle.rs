@@ -89,8 +89,12 @@ pub(crate) enum Event {
     ShutDown { reason: String },
     /// The guest told `pvpanic` (`GUEST_PANICKED`).
     Panicked,
-    /// A disk could not be written, and the processors were stopped for it (`BLOCK_IO_ERROR`).
-    DiskError { reason: String },
+    /// A disk could not be read or written, and the processors were stopped for it (`BLOCK_IO_ERROR`).
+    DiskError {
+        reason: String,
+        /// There is no room left for it.
+        full: bool,
+    },
     /// The console told something.
     Noticed(Notice),
     /// All processors were looked at; whether they are halted for good.
@@ -295,11 +299,23 @@ impl Lifecycle {
                 self.evidence.panicked = true;
                 Vec::new()
             }
-            Event::DiskError { reason } => {
+            Event::DiskError { reason, full } => {
+                let (what, remedy) = if full {
+                    (
+                        "its disk cannot be written",
+                        "Free some space on this computer's disk, then resume it.",
+                    )
+                } else {
+                    (
+                        "one of its disks does not work any more",
+                        "See to it that what the disk is on is there and sound, then resume it. \
+                         Where it was taken away and has come back, stop the machine and start it again.",
+                    )
+                };
                 self.advise(
                     About::Disk,
-                    format!("The guest was paused because its disk cannot be written: {reason}."),
-                    Some("Free some space on this computer's disk, then resume it.".to_owned()),
+                    format!("The guest was paused because {what}: {reason}."),
+                    Some(remedy.to_owned()),
                 );
                 Vec::new()
             }

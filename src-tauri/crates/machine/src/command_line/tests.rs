@@ -102,7 +102,7 @@ fn an_osv_guest_by_its_kernel_under_kvm() {
      -append
      --rootfs=rofs --env=A=b\ c /hello
      -blockdev driver=raw,node-name=disk0,read-only=on,discard=unmap,file.driver=file,file.filename=/library/builds/hello,, again.img
-     -device virtio-blk-pci,id=blk0,drive=disk0
+     -device virtio-blk-pci,id=blk0,drive=disk0,rerror=stop,werror=stop
      -netdev user,id=net0,hostfwd=tcp:127.0.0.1:18080-:80
      -device virtio-net-pci,netdev=net0,romfile=
      -chardev socket,id=qmp,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/qmp
@@ -145,7 +145,7 @@ fn a_linux_guest_with_a_writable_root_under_tcg() {
      -initrd /home/user/windlass/machines/hello-1/initramfs
      -append console=ttyS0 quiet loglevel=4 panic=-1 cryptomgr.notests rdinit=/init windlass.network=off windlass.hostname=hello
      -blockdev driver=qcow2,node-name=disk0,read-only=off,discard=unmap,file.driver=file,file.filename=/home/user/windlass/machines/hello-1/disk0.qcow2
-     -device virtio-blk-pci,id=blk0,drive=disk0
+     -device virtio-blk-pci,id=blk0,drive=disk0,rerror=stop,werror=stop
      -chardev socket,id=qmp,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/qmp
      -mon chardev=qmp,mode=control
      -chardev socket,id=control,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/control
@@ -176,7 +176,7 @@ fn a_disk_with_its_own_boot_sector() {
      -device pvpanic
      -device virtio-rng-pci
      -blockdev driver=qcow2,node-name=disk0,read-only=off,discard=unmap,file.driver=file,file.filename=/library/builds/hello,, again.img
-     -device virtio-blk-pci,id=blk0,drive=disk0,bootindex=0
+     -device virtio-blk-pci,id=blk0,drive=disk0,rerror=stop,werror=stop,bootindex=0
      -chardev socket,id=qmp,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/qmp
      -mon chardev=qmp,mode=control
      -chardev socket,id=control,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/control

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use windlass_machine::{MachineState, Machines};
+use windlass_machine::{DiskAccess, MachineState, Machines};
 
 use crate::{Home, IDLE, POWER_OFF, guest, host, kill, state_when, status_when, story};
 
@@ -338,5 +338,57 @@ async fn a_machine_whose_disk_was_unplugged_says_so_and_starts_again_when_it_is_
     std::fs::rename(&away, &disk).unwrap();
     machine.start(host().await).await.unwrap();
     state_when(&machine, MachineState::Running).await;
+    machine.kill().await.unwrap();
+}
+
+/// Reads far into its disk at each tick of the clock, for ever.
+const READ_FAR: &[u8] = &[
+    0x31, 0xc0, // xor ax, ax
+    0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, // mov ds, es, ss, ax
+    0xbc, 0x00, 0x7c, // mov sp, 0x7c00
+    0xbe, 0x1c, 0x7c, // mov si, 0x7c1c: what is to be read
+    0xb4, 0x42, // mov ah, 0x42: read
+    0xb2, 0x80, // mov dl, 0x80
+    0xcd, 0x13, // int 0x13
+    0xfb, 0xf4, 0xeb, 0xf3, // sti; hlt; jmp to `mov si`
+    0x10, 0x00, 0x01, 0x00, 0x00, 0x80, 0x00, 0x00, // one sector, to 0x8000
+    0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // the 512th: 256 KiB into the disk
+];
+
+#[tokio::test]
+async fn a_disk_that_fails_while_the_guest_runs_pauses_it_and_is_said() {
+    const CLUSTER_BYTES: usize = 64 << 10;
+    let home = Home::new();
+    let machines = home.open().await;
+    let mut spec = home.spec("guest", &guest("", READ_FAR));
+    spec.disks[0].access = DiskAccess::Overlay;
+    let machine = machines.create(spec).await.unwrap();
+    machine.start(host().await).await.unwrap();
+    machine.kill().await.unwrap();
+    // Its layer says of the fifth cluster that it is where none can be.
+    let overlay = machine.details().folder.join("disk0.qcow2");
+    let sound = std::fs::read(&overlay).unwrap();
+    let mut broken = sound.clone();
+    broken.resize(5 * CLUSTER_BYTES, 0);
+    let at = |entry: u64| (entry | 1 << 63).to_be_bytes();
+    broken[3 * CLUSTER_BYTES..][..8].copy_from_slice(&at(4 << 16));
+    broken[4 * CLUSTER_BYTES + 32..][..8].copy_from_slice(&at(0x6_0200));
+    std::fs::write(&overlay, broken).unwrap();
+    machine.start(host().await).await.unwrap();
+    let status = status_when(&machine, |status| {
+        status.state == MachineState::Paused && status.message.is_some()
+    })
+    .await;
+    insta::assert_snapshot!(story(&status), @r"
+    Paused, status None: The guest was paused because one of its disks does not work any more: Input/output error.
+      -> See to it that what the disk is on is there and sound, then resume it. Where it was taken away and has come back, stop the machine and start it again.
+    ");
+    machine.kill().await.unwrap();
+    std::fs::write(&overlay, sound).unwrap();
+    machine.start(host().await).await.unwrap();
+    assert_eq!(
+        state_when(&machine, MachineState::Running).await.message,
+        None
+    );
     machine.kill().await.unwrap();
 }

@@ -230,6 +230,7 @@ async fn slow_what_a_machine_takes_is_measured_and_kept() {
     }
     let last = points.last().unwrap();
     assert!(last.memory_bytes > 16 << 20, "{last:?}");
+    assert!(last.receive_rate.is_some(), "its network is measured");
     assert!(workshop.loads(last.at).machines[0].points.len() < points.len());
 
     let measured = workshop.measure(std::slice::from_ref(&id)).await.unwrap();

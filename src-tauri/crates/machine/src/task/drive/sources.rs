@@ -45,6 +45,7 @@ pub(super) fn understand(event: &QmpEvent) -> Option<Event> {
         "GUEST_PANICKED" => Some(Event::Panicked),
         "BLOCK_IO_ERROR" if event.data["action"] == "stop" => Some(Event::DiskError {
             reason: text("reason"),
+            full: event.data["nospace"] == true,
         }),
         _ => None,
     }
