@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use windlass_machine::{MachineHandle, NetworkJoin};
-use windlass_package::group_file::{FILE, GroupFile, PLACES, Service};
+pub use windlass_package::group_file::PLACES;
+use windlass_package::group_file::{FILE, GroupFile, Service};
 use windlass_package::settings::{PortForward, Protocol, VolumeSetting};
 use windlass_package::{BuildSettings, META_DIRECTORY};
 

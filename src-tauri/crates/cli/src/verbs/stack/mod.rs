@@ -2,10 +2,11 @@
 
 mod capstan;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use windlass_workshop::clouds::DeployOptions;
+use windlass_workshop::group_files::PLACES;
 use windlass_workshop::stacks::{CloudStack, StackFormat, StackOptions, StackPreview, StackSource};
 
 use self::capstan::{Login, Push};
@@ -50,7 +51,8 @@ impl From<Format> for StackFormat {
 /// What is launched.
 #[derive(Debug, Args)]
 pub(crate) struct What {
-    /// An appliance, or the file of a group, or the folder with a windlass-group.yaml
+    /// An appliance, or the file of a group, or the folder with a windlass-group.yaml; one whose folder has such a file is
+    /// meant as the group
     source: String,
     /// The stack's name; the group's or appliance's, when nothing is said
     #[arg(long, short)]
@@ -67,17 +69,23 @@ pub(crate) struct What {
 }
 
 impl What {
-    fn read(self) -> (StackSource, StackOptions) {
+    fn read(self, context: &Context) -> (StackSource, StackOptions) {
+        let is_group =
+            |path: &Path| path.is_file() || PLACES.iter().any(|it| path.join(it).is_file());
         let path = PathBuf::from(&self.source);
-        let group = path.is_file()
-            || ["windlass-group.yaml", "meta/windlass-group.yaml"]
-                .iter()
-                .any(|it| path.join(it).is_file());
-        let source = if group {
-            StackSource::Group { path }
-        } else {
-            StackSource::Appliance { name: self.source }
-        };
+        // An appliance whose folder has a group's file is meant as that group.
+        let appliance = context.workshop.find_appliance(&self.source);
+        let folder = appliance.map(|it| PathBuf::from(it.path)).ok();
+        let source = [Some(path), folder]
+            .into_iter()
+            .flatten()
+            .find(|it| is_group(it))
+            .map_or_else(
+                || StackSource::Appliance {
+                    name: self.source.clone(),
+                },
+                |path| StackSource::Group { path },
+            );
         let options = StackOptions {
             name: self.name,
             flavor: self.flavor,
@@ -176,7 +184,7 @@ impl Stack {
                 registry,
                 output,
             } => {
-                let (source, mut options) = what.read();
+                let (source, mut options) = what.read(context);
                 options.registry = registry;
                 let workshop = &context.workshop;
                 if let Some(path) = output {
@@ -245,7 +253,7 @@ impl Stack {
 
 async fn launch(context: &Context, what: What, cloud: &str, preview: bool) -> Outcome {
     let cloud = open(context, cloud).await?;
-    let (source, options) = what.read();
+    let (source, options) = what.read(context);
     let workshop = &context.workshop;
     if preview {
         let changes = workshop.preview_stack(cloud.id, &source, &options).await?;
