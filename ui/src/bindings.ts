@@ -73,13 +73,8 @@ export const commands = {
 	applianceBuild: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_build", { id })),
 	/**  Builds where needed and starts a machine; the job's id. */
 	applianceRun: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run", { id })),
-	/**
-	 *  Starts a machine in another way, for this once: from the appliance's folders with no image made, or so that all that its
-	 *  guest writes is forgotten; the job's id.
-	 */
-	applianceRunOtherwise: (id: string, isLive: boolean, isDisposable: boolean) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run_otherwise", { id, isLive, isDisposable })),
-	/**  Builds where needed and starts several machines of one image, as a group where it has a name; the job's id. */
-	applianceRunSeveral: (id: string, count: number, group: string | null) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run_several", { id, count, group })),
+	/**  Builds where needed and starts one or several machines in another way, for this once; the job's id. */
+	applianceRunWith: (id: string, options: RunOptions) => typedError<string, AppError>(__TAURI_INVOKE("appliance_run_with", { id, options })),
 	/**  What an image is. */
 	imageInfo: (image: string) => typedError<ImageInfo, AppError>(__TAURI_INVOKE("image_info", { image })),
 	/**  What is directly in a folder of an image. */
@@ -267,6 +262,10 @@ export const commands = {
 	capstanImport: (path: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("capstan_import", { path })),
 	/**  All private networks, by name. */
 	privateNetworks: () => typedError<PrivateNetwork[], AppError>(__TAURI_INVOKE("private_networks")),
+	/**  Puts a machine on a private network, from its next start on. */
+	networkJoin: (machine: string, place: NetworkPlace) => typedError<null, AppError>(__TAURI_INVOKE("network_join", { machine, place })),
+	/**  Takes a machine off a private network, from its next start on. */
+	networkLeave: (machine: string, network: string) => typedError<null, AppError>(__TAURI_INVOKE("network_leave", { machine, network })),
 	/**  Begins to keep what goes over a machine's card; gives the file. */
 	captureStart: (machine: string, network: string | null) => typedError<string, AppError>(__TAURI_INVOKE("capture_start", { machine, network })),
 	/**  Ends all captures of a machine. */
@@ -281,6 +280,10 @@ export const commands = {
 	snapshotRevert: (machine: string, snapshot: string) => typedError<null, AppError>(__TAURI_INVOKE("snapshot_revert", { machine, snapshot })),
 	/**  Deletes a snapshot. */
 	snapshotDelete: (machine: string, snapshot: string) => typedError<null, AppError>(__TAURI_INVOKE("snapshot_delete", { machine, snapshot })),
+	/**  Lets a machine's guest see a folder, from its next start on. */
+	folderShare: (machine: string, share: SharedFolder) => typedError<null, AppError>(__TAURI_INVOKE("folder_share", { machine, share })),
+	/**  Takes the folder that is mounted at a path from a machine's guest, from its next start on. */
+	folderUnshare: (machine: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("folder_unshare", { machine, path })),
 	/**  Gives a machine a volume, whether it runs or not. */
 	volumeAttach: (machine: string, volume: VolumeMount) => typedError<null, AppError>(__TAURI_INVOKE("volume_attach", { machine, volume })),
 	/**  Takes a volume from a machine, whether it runs or not. */
@@ -308,7 +311,7 @@ export const commands = {
 	/**  Changes how much of this computer a machine may take, from its next start on. */
 	machineResourcesSet: (id: string, resources: MachineResources) => typedError<null, AppError>(__TAURI_INVOKE("machine_resources_set", { id, resources })),
 	/**  Whether this computer lacks the memory to start some machines, and new ones of an appliance beside them. */
-	machineMemoryShortage: (machines: string[], appliance: string | null, count: number) => typedError<MemoryShortage | null, AppError>(__TAURI_INVOKE("machine_memory_shortage", { machines, appliance, count })),
+	machineMemoryShortage: (machines: string[], appliance: string | null, memoryMib: number | null, count: number) => typedError<MemoryShortage | null, AppError>(__TAURI_INVOKE("machine_memory_shortage", { machines, appliance, memoryMib, count })),
 	/**  Writes what a report of trouble with a machine needs, without secrets. */
 	machineDebugBundle: (id: string, path: string) => typedError<null, AppError>(__TAURI_INVOKE("machine_debug_bundle", { id, path })),
 	/**  Starts the machines of a group's file. */
@@ -1971,6 +1974,12 @@ export type MachineDetails = {
 	consoleLog: string,
 	/**  What the guest said that is worth knowing, oldest first. */
 	notices: string[],
+	/**  Its volumes, and where they are mounted. */
+	volumes: VolumeMount[],
+	/**  Folders of this computer that its guest sees. */
+	shares: SharedFolder[],
+	/**  Private networks that it is on from its next start on, with what it is called there. */
+	networks: NetworkPlace[],
 };
 
 /**  A machine was deleted; its id. */
@@ -2131,6 +2140,14 @@ export type NetworkMachine = {
 	receivedBytes: number,
 	/**  What it sent, in bytes. */
 	sentBytes: number,
+};
+
+/**  A machine's place on a private network. */
+export type NetworkPlace = {
+	/**  The network. */
+	network: string,
+	/**  What the machine is called there beside its own name. */
+	aliases?: string[],
 };
 
 /**  A volume to be made. */
@@ -2714,6 +2731,30 @@ export type RunForm = {
 	environment: EnvironmentVariable[],
 };
 
+/**  What a run changes of an appliance's settings, for this once. */
+export type RunOptions = {
+	/**  Settings instead of those that the folder keeps. */
+	settings?: ApplianceSettings | null,
+	/**  The machine's name; the appliance's own, when nothing is said. */
+	name?: string | null,
+	/**  Volumes that the machine has, instead of those that the settings name. */
+	volumes?: VolumeMount[] | null,
+	/**  Private networks that the machine is on beside those of its settings, with what it is called there. */
+	networks?: NetworkPlace[],
+	/**  Folders of this computer that the guest sees. */
+	shares?: SharedFolder[],
+	/**  Whether it runs from the appliance's folders, with no image made. */
+	isLive?: boolean,
+	/**  Whether all that the guest writes is forgotten when it ends. */
+	isDisposable?: boolean,
+	/**  How many machines there shall be, all of one image; 0 is one. */
+	count?: number,
+	/**  The group that they belong to. */
+	group?: GroupPlace | null,
+	/**  How much of this computer each may take, beside what the settings say. */
+	resources?: MachineResources | null,
+};
+
 /**  What runs a configuration. */
 export type Runtime = 
 /**  Any boot command. */
@@ -2906,6 +2947,14 @@ export type Severity =
 "warning" | 
 /**  It cannot work as it is. */
 "error";
+
+/**  A folder of this computer that a guest sees. */
+export type SharedFolder = {
+	/**  The folder. */
+	folder: string,
+	/**  Where the guest mounts it. */
+	path: string,
+};
 
 /**  A directory or file with its size, and what is below it. */
 export type SizeNode = {

@@ -671,7 +671,7 @@ export function install(world: World) {
     build_list: () => world.builds,
     appliance_build: () => "job-build",
     appliance_run: () => "job-run",
-    appliance_run_otherwise: () => "job-run",
+    appliance_run_with: () => "job-run",
     build_delete: () => null,
     machine_list: () => world.machines,
     machine_start: setState("starting"),
@@ -732,6 +732,10 @@ export function install(world: World) {
       world.snapshots = world.snapshots.filter(({ id }) => id !== args["snapshot"]);
       return null;
     },
+    network_join: () => null,
+    network_leave: () => null,
+    folder_share: () => null,
+    folder_unshare: () => null,
     volume_attach: () => null,
     volume_detach: () => null,
     machine_details: (args) => ({
@@ -756,6 +760,9 @@ export function install(world: World) {
       qemuVersion: "7.2.19",
       consoleLog: `/home/user/.local/share/windlass/machines/${String(args["id"])}/console.log`,
       notices: ["The guest has the address 10.0.2.15"],
+      volumes: [{ volume: "data", path: "/data" }],
+      shares: [{ folder: "/home/user/projects/blog", path: "/mnt/blog" }],
+      networks: [{ network: "backend", aliases: ["db"] }],
     }),
     machine_screenshot: () => new ArrayBuffer(8),
     machine_open_port: () => null,

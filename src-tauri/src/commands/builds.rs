@@ -6,7 +6,6 @@ use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::builds::{Build, RunOptions};
 use windlass_workshop::error::Result;
-use windlass_workshop::machines::GroupPlace;
 
 /// The builds of one appliance, or all, newest first.
 #[tauri::command]
@@ -46,37 +45,13 @@ pub async fn appliance_run(workshop: State<'_, Arc<Workshop>>, id: String) -> Re
     Ok(workshop.inner().start_run(&id)?.id)
 }
 
-/// Starts a machine in another way, for this once: from the appliance's folders with no image made, or so that all that its
-/// guest writes is forgotten; the job's id.
+/// Builds where needed and starts one or several machines in another way, for this once; the job's id.
 #[tauri::command]
 #[specta::specta]
-pub async fn appliance_run_otherwise(
+pub async fn appliance_run_with(
     workshop: State<'_, Arc<Workshop>>,
     id: String,
-    is_live: bool,
-    is_disposable: bool,
+    options: RunOptions,
 ) -> Result<String> {
-    let options = RunOptions {
-        is_live,
-        is_disposable,
-        ..RunOptions::default()
-    };
-    Ok(workshop.inner().start_run_with(&id, options)?.id)
-}
-
-/// Builds where needed and starts several machines of one image, as a group where it has a name; the job's id.
-#[tauri::command]
-#[specta::specta]
-pub async fn appliance_run_several(
-    workshop: State<'_, Arc<Workshop>>,
-    id: String,
-    count: u32,
-    group: Option<String>,
-) -> Result<String> {
-    let options = RunOptions {
-        count,
-        group: group.map(|name| GroupPlace { name, order: 0 }),
-        ..RunOptions::default()
-    };
     Ok(workshop.inner().start_run_with(&id, options)?.id)
 }

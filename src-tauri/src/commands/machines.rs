@@ -117,9 +117,10 @@ pub async fn machine_memory_shortage(
     workshop: State<'_, Arc<Workshop>>,
     machines: Vec<String>,
     appliance: Option<String>,
+    memory_mib: Option<u32>,
     count: u32,
 ) -> Result<Option<MemoryShortage>> {
-    workshop.memory_shortage(&machines, appliance.as_deref(), count)
+    workshop.memory_shortage(&machines, appliance.as_deref(), memory_mib, count)
 }
 
 /// Writes what a report of trouble with a machine needs, without secrets.

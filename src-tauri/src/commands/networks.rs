@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
-use windlass_workshop::machines::{Captures, PrivateNetwork};
+use windlass_workshop::machines::{Captures, NetworkPlace, PrivateNetwork};
 
 /// All private networks, by name.
 #[tauri::command]
@@ -37,4 +37,26 @@ pub async fn capture_stop(workshop: State<'_, Arc<Workshop>>, machine: String) -
 #[specta::specta]
 pub async fn captures(workshop: State<'_, Arc<Workshop>>, machine: String) -> Result<Captures> {
     workshop.captures(&machine).await
+}
+
+/// Puts a machine on a private network, from its next start on.
+#[tauri::command]
+#[specta::specta]
+pub async fn network_join(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    place: NetworkPlace,
+) -> Result<()> {
+    workshop.join_network(&machine, place).await
+}
+
+/// Takes a machine off a private network, from its next start on.
+#[tauri::command]
+#[specta::specta]
+pub async fn network_leave(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    network: String,
+) -> Result<()> {
+    workshop.leave_network(&machine, &network).await
 }

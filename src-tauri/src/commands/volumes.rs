@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
-use windlass_workshop::volumes::{NewVolume, Volume, VolumeMount};
+use windlass_workshop::volumes::{NewVolume, SharedFolder, Volume, VolumeMount};
 
 /// All volumes, by name.
 #[tauri::command]
@@ -62,4 +62,26 @@ pub async fn volume_detach(
 #[specta::specta]
 pub async fn volume_delete(workshop: State<'_, Arc<Workshop>>, id: String) -> Result<()> {
     workshop.delete_volume(&id).await
+}
+
+/// Lets a machine's guest see a folder, from its next start on.
+#[tauri::command]
+#[specta::specta]
+pub async fn folder_share(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    share: SharedFolder,
+) -> Result<()> {
+    workshop.share_folder(&machine, share).await
+}
+
+/// Takes the folder that is mounted at a path from a machine's guest, from its next start on.
+#[tauri::command]
+#[specta::specta]
+pub async fn folder_unshare(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    path: String,
+) -> Result<()> {
+    workshop.unshare_folder(&machine, &path).await
 }

@@ -1,11 +1,11 @@
 /** The appliances, and what can be done with them. */
-import { backend, on, type Appliance } from "../backend";
+import { backend, on, type Appliance, type RunOptions } from "../backend";
 import { m } from "../messages/messages.js";
 import { Collection } from "./collection.svelte";
 import { dialogs } from "./dialogs.svelte";
 import { jobs } from "./jobs.svelte";
 import { machines } from "./machines.svelte";
-import { navigation } from "./navigation.svelte";
+import { navigation, type Place } from "./navigation.svelte";
 import { toasts } from "./toasts.svelte";
 
 class Appliances extends Collection<Appliance> {
@@ -27,30 +27,47 @@ class Appliances extends Collection<Appliance> {
     });
   }
 
-  /** Builds when needed, starts several machines of one image, and leads to the list of machines. */
-  runSeveral(appliance: Appliance, count: number, group: string | null): Promise<boolean> {
+  /** Builds when needed, starts, and leads to the console as soon as there is a machine. */
+  run(appliance: Appliance): Promise<boolean> {
+    return this.#start(appliance, [], () => backend.applianceRun(appliance.id));
+  }
+
+  /** As {@link run}, in another way for this once; several machines lead to their list. */
+  runWith(appliance: Appliance, options: RunOptions): Promise<boolean> {
+    const count = options.count ?? 1;
+    const memory = [count, options.resources?.memoryMib ?? null] as const;
+    return this.#start(
+      appliance,
+      memory,
+      () => backend.applianceRunWith(appliance.id, options),
+      count > 1,
+    );
+  }
+
+  #start(
+    appliance: Appliance,
+    memory: readonly [count?: number, memoryMib?: number | null],
+    begin: () => Promise<string>,
+    several = false,
+  ): Promise<boolean> {
     return dialogs.attempt(m.error_running({ name: appliance.title }), async () => {
-      if (!(await machines.enoughMemory([], appliance.id, count))) return;
-      jobs.follow(await backend.applianceRunSeveral(appliance.id, count, group));
-      navigation.go({ at: "machines" });
+      const from = navigation.place;
+      if (!(await machines.enoughMemory([], appliance.id, ...memory))) return;
+      const job = await begin();
+      if (several) {
+        jobs.follow(job);
+        navigation.go({ at: "machines" });
+      } else void this.#follow(appliance, job, from);
     });
   }
 
-  /** Builds when needed, starts, and leads to the console as soon as there is a machine. */
-  run(appliance: Appliance, otherwise?: { isLive: boolean }): Promise<boolean> {
-    return dialogs.attempt(m.error_running({ name: appliance.title }), async () => {
-      const from = navigation.place;
-      if (!(await machines.enoughMemory([], appliance.id))) return;
-      const job = otherwise
-        ? await backend.applianceRunOtherwise(appliance.id, otherwise.isLive, !otherwise.isLive)
-        : await backend.applianceRun(appliance.id);
-      const machine = await jobs.produced(job);
-      // Whoever has gone elsewhere meanwhile is not dragged away.
-      const stayed =
-        navigation.place.at === from.at &&
-        (navigation.place.at !== "appliance" || navigation.place.id === appliance.id);
-      if (machine && stayed) navigation.go({ at: "machine", id: machine, tab: "console" });
-    });
+  async #follow(appliance: Appliance, job: string, from: Place): Promise<void> {
+    const machine = await jobs.produced(job);
+    // Whoever has gone elsewhere meanwhile is not dragged away.
+    const stayed =
+      navigation.place.at === from.at &&
+      (navigation.place.at !== "appliance" || navigation.place.id === appliance.id);
+    if (machine && stayed) navigation.go({ at: "machine", id: machine, tab: "console" });
   }
 
   /** Forgets the appliance; its folder stays, so it can be brought back. */

@@ -78,23 +78,35 @@ class Machines extends Collection<Machine> {
   }
 
   /** Whether there is the memory to start machines, or the user wants it all the same. */
-  async enoughMemory(targets: Machine[], appliance?: string, count = 1): Promise<boolean> {
+  async enoughMemory(
+    targets: Machine[],
+    appliance?: string,
+    count = 1,
+    memoryMib: number | null = null,
+  ): Promise<boolean> {
+    const short = await this.memoryShortage(targets, appliance, count, memoryMib);
+    return short === null || dialogs.confirm(m.memory_short_title(), short, m.start_anyway());
+  }
+
+  /** What this computer lacks to start machines, in words; null where there is enough. */
+  async memoryShortage(
+    targets: Machine[],
+    appliance?: string,
+    count = 1,
+    memoryMib: number | null = null,
+  ): Promise<string | null> {
     const ids = targets.map(({ id }) => id);
     const short = await backend
-      .machineMemoryShortage(ids, appliance ?? null, count)
+      .machineMemoryShortage(ids, appliance ?? null, memoryMib, count)
       .catch(() => null);
-    if (!short) return true;
+    if (!short) return null;
     const size = (mib: number) => formatBytes(mib * 1024 * 1024);
-    return dialogs.confirm(
-      m.memory_short_title(),
-      m.memory_short_body({
-        wanted: size(short.wantedMib),
-        running: size(short.runningMib),
-        total: size(short.totalMib),
-        available: size(short.availableMib),
-      }),
-      m.start_anyway(),
-    );
+    return m.memory_short_body({
+      wanted: size(short.wantedMib),
+      running: size(short.runningMib),
+      total: size(short.totalMib),
+      available: size(short.availableMib),
+    });
   }
 
   /** Starts, stops or deletes a group as one. */

@@ -13,6 +13,7 @@ import {
   type Runtime,
 } from "../backend";
 import { m } from "../messages/messages.js";
+import { problemsOfNetworks, problemsOfVolumes } from "./machineParts";
 
 const SETTLE_MS = 400;
 const PREVIEW_MS = 150;
@@ -163,12 +164,11 @@ function problemsOf(settings: ApplianceSettings | null): Record<string, string> 
     else if (port.host !== null && twin < index && twin >= 0)
       problems[`port${index}`] = m.port_twice({ port: port.host });
   });
-  (settings.volumes ?? []).forEach(({ volume, path }, index, all) => {
-    if (volume === "") problems[`volume${index}`] = m.volume_pick();
-    else if (all.findIndex((other) => other.volume === volume) < index)
-      problems[`volume${index}`] = m.volume_twice({ name: volume });
-    else if (path && !path.startsWith("/")) problems[`volume${index}`] = m.volume_bad_path();
-  });
+  Object.assign(
+    problems,
+    problemsOfVolumes(settings.volumes ?? []),
+    problemsOfNetworks((settings.networks ?? []).map((network) => ({ network }))),
+  );
   settings.env.forEach((value, index) => {
     if (value.name === "") problems[`env${index}`] = m.env_needs_name();
     else if (/[=\s]/.test(value.name)) problems[`env${index}`] = m.env_bad_name();

@@ -53,6 +53,15 @@ impl Reservation {
     }
 }
 
+/// Says why a port of 127.0.0.1 could not be had now. Whoever asks may know better who has it.
+///
+/// # Errors
+/// [`Error::PortTaken`] or [`Error::PortForbidden`].
+pub fn check_port(port: u16, protocol: Protocol) -> Result<()> {
+    bind(port, protocol).map_err(|error| refusal(error, port, protocol, |_, _| None))?;
+    Ok(())
+}
+
 /// Why a port cannot be had.
 fn refusal(
     error: io::Error,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use windlass_workshop::machines::{GroupPlace, MachineState};
+use windlass_workshop::volumes::SharedFolder;
 
 use self::each::each;
 pub(crate) use self::each::{Names, delete, stop};
@@ -78,6 +79,21 @@ pub(crate) enum Verb {
         /// The most memory that it takes, QEMU's own included, such as 1G; 0 is no limit
         #[arg(long, value_name = "SIZE", value_parser = values::size_mib)]
         memory_limit: Option<u32>,
+    },
+    /// Let a machine's guest see a folder of this computer, from its next start on
+    Share {
+        /// Name or id of a machine
+        name: String,
+        /// The folder, and where the guest mounts it; OSv reads it only
+        #[arg(value_name = "FOLDER:/PATH", value_parser = values::share)]
+        share: SharedFolder,
+    },
+    /// Take a folder from a machine's guest, from its next start on
+    Unshare {
+        /// Name or id of a machine
+        name: String,
+        /// Where the guest mounts it
+        path: String,
     },
     /// Write what a report of trouble needs as a ZIP, without secrets
     DebugBundle {
@@ -238,6 +254,8 @@ impl Verb {
                 })
                 .await
             }
+            Self::Share { name, share } => one::share(context, &name, share).await,
+            Self::Unshare { name, path } => one::unshare(context, &name, &path).await,
             Self::DebugBundle { name, out } => one::debug_bundle(context, &name, out).await,
             verb @ Self::Resources { .. } => super::resources::run(context, verb).await,
             Self::Delete(names) => delete(context, &names).await,
@@ -278,13 +296,15 @@ pub(crate) fn is_live(state: MachineState) -> bool {
 pub(crate) fn warn_of_memory(
     context: &Context,
     machines: &[String],
-    appliance: Option<(&str, u32)>,
+    new: Option<(&str, Option<u32>, u32)>,
 ) {
-    let (appliance, count) = appliance.unzip();
-    let count = count.unwrap_or(0);
+    let (appliance, memory_mib, count) = match new {
+        Some((appliance, memory_mib, count)) => (Some(appliance), memory_mib, count),
+        None => (None, None, 0),
+    };
     let lacks = context
         .workshop
-        .memory_shortage(machines, appliance, count)
+        .memory_shortage(machines, appliance, memory_mib, count)
         .unwrap_or_default();
     if let Some(short) = lacks {
         Output::warn(&format!(

@@ -118,7 +118,7 @@ impl Run {
         let options = RunOptions {
             settings,
             name: machine_name,
-            volumes: self.volumes.clone(),
+            volumes: (!self.volumes.is_empty()).then(|| self.volumes.clone()),
             networks: Vec::new(),
             shares: self.shares.clone(),
             is_live: self.live,
@@ -126,13 +126,18 @@ impl Run {
             count: self.count,
             group: self.group.clone().map(|name| GroupPlace { name, order: 0 }),
             group_file: None,
+            resources: None,
         };
         let before: Vec<_> = workshop
             .machines()?
             .into_iter()
             .map(|shown| shown.id)
             .collect();
-        warn_of_memory(context, &[], Some((&appliance.id, self.count)));
+        warn_of_memory(
+            context,
+            &[],
+            Some((&appliance.id, self.machine.memory, self.count)),
+        );
         let mut signals = Signals::listen()?;
         let job = match &target {
             Target::Image(name, _) => workshop.start_image_run(name, options)?,

@@ -7,10 +7,11 @@ use windlass_package::settings::{DiskKind, PortForward, VolumeSetting};
 use windlass_package::{BuildSettings, Package};
 
 use super::contents::appliance_name;
-use super::{ConfigurationFields, Finding};
+use super::{ConfigurationFields, Finding, Severity};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, Protocol, RootFs};
+use crate::machines::is_live;
 use crate::packages::EnvironmentVariable;
 use crate::volumes::VolumeMount;
 
@@ -410,11 +411,39 @@ impl Workshop {
             settings.root_fs.into(),
             &line,
         );
+        let mut problems: Vec<_> = boot.findings.into_iter().map(Finding::from).collect();
+        problems.extend(self.ports_in_use(settings));
         Ok(BootPreview {
             command_line: whole.to_string(),
             command,
-            problems: boot.findings.into_iter().map(Finding::from).collect(),
+            problems,
         })
+    }
+
+    /// Ports that a machine would ask for and not get now, with who has them.
+    fn ports_in_use(&self, settings: &ApplianceSettings) -> Vec<Finding> {
+        let asked = settings.ports.iter().filter(|_| settings.network);
+        let refused = asked.filter_map(|port| {
+            let mut error = windlass_machine::check_port(port.host?, port.protocol.into()).err()?;
+            if let windlass_machine::Error::PortTaken { port, holder, .. } = &mut error {
+                *holder = self.machine_at_port(*port);
+            }
+            Some(Finding {
+                severity: Severity::Warning,
+                ..Finding::from(AppError::from(error))
+            })
+        });
+        refused.collect()
+    }
+
+    /// The machine that a port of this computer leads to now.
+    fn machine_at_port(&self, port: u16) -> Option<String> {
+        let machines = self.machines.list();
+        let holder = machines.iter().filter(|one| is_live(one)).find(|one| {
+            let ports = one.status().borrow().ports.clone();
+            ports.iter().any(|ours| ours.host == port)
+        })?;
+        Some(format!("the machine {}", holder.spec().name))
     }
 }
 

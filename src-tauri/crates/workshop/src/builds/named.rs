@@ -178,6 +178,7 @@ impl Workshop {
             count: options.count,
             group: options.group,
             group_file: None,
+            resources: options.resources,
         };
         let workshop = Arc::clone(self);
         self.start_job(

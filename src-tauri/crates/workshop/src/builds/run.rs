@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use specta::Type;
 use windlass_guest::CommandLine;
 use windlass_machine::{
     Boot, Disk, DiskAccess, DiskFormat, MachineSpec, Network, NetworkJoin, Port,
@@ -16,20 +18,21 @@ use crate::appliances::{ApplianceSettings, Composition};
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::{GuestOs, RootFs};
 use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
-use crate::machines::{GroupPlace, Labels, is_live, labels};
+use crate::machines::{GroupPlace, Labels, MachineResources, NetworkPlace, is_live, labels};
 use crate::volumes::{SharedFolder, VolumeMount};
 
 /// What a run changes of an appliance's settings, for this once.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Type)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RunOptions {
     /// Settings instead of those that the folder keeps.
     pub settings: Option<ApplianceSettings>,
     /// The machine's name; the appliance's own, when nothing is said.
     pub name: Option<String>,
     /// Volumes that the machine has, instead of those that the settings name.
-    pub volumes: Vec<VolumeMount>,
+    pub volumes: Option<Vec<VolumeMount>>,
     /// Private networks that the machine is on beside those of its settings, with what it is called there.
-    pub networks: Vec<NetworkJoin>,
+    pub networks: Vec<NetworkPlace>,
     /// Folders of this computer that the guest sees.
     pub shares: Vec<SharedFolder>,
     /// Whether it runs from the appliance's folders, with no image made.
@@ -41,7 +44,10 @@ pub struct RunOptions {
     /// The group that they belong to.
     pub group: Option<GroupPlace>,
     /// The group's file that it comes from.
+    #[serde(skip)]
     pub group_file: Option<PathBuf>,
+    /// How much of this computer each may take, beside what the settings say.
+    pub resources: Option<MachineResources>,
 }
 
 /// More machines at once than any computer runs are a slip of the keyboard.
@@ -126,10 +132,9 @@ impl Workshop {
         let (build, composition) = (&provided.build, &provided.composition);
         let count = options.count.max(1);
         let wanted = options.name.as_deref().unwrap_or(&composition.name);
-        let volumes = if options.volumes.is_empty() {
-            self.settings_of(&composition.settings)?.volumes
-        } else {
-            options.volumes
+        let volumes = match options.volumes {
+            Some(volumes) => volumes,
+            None => self.settings_of(&composition.settings)?.volumes,
         };
         check_count(count, &volumes)?;
         let probe = self.probe(reporter.cancellation()).await?;
@@ -155,9 +160,12 @@ impl Workshop {
             if let Some(file) = &options.group_file {
                 spec.labels["groupFile"] = file.to_string_lossy().into();
             }
-            for join in &options.networks {
-                spec.networks.retain(|kept| kept.network != join.network);
-                spec.networks.push(join.clone());
+            for place in &options.networks {
+                spec.networks.retain(|kept| kept.network != place.network);
+                spec.networks.push(place.clone().into());
+            }
+            if let Some(resources) = options.resources.clone() {
+                resources.apply(&mut spec);
             }
             if options.is_live {
                 self.make_live(&mut spec, composition).await?;

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use windlass_machine::{MachineHandle, NetworkJoin};
+use windlass_machine::MachineHandle;
 pub use windlass_package::group_file::PLACES;
 use windlass_package::group_file::{FILE, GroupFile, Service};
 use windlass_package::settings::{PortForward, Protocol, VolumeSetting};
@@ -29,7 +29,7 @@ use crate::appliances::Record;
 use crate::builds::RunOptions;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
-use crate::machines::{GroupPlace, is_live, labels};
+use crate::machines::{GroupPlace, NetworkPlace, is_live, labels};
 use crate::volumes::{NewVolume, VolumeContent, VolumeFormat};
 
 pub use figures::GroupFigure;
@@ -237,7 +237,7 @@ impl Workshop {
             let options = RunOptions {
                 settings: Some(settings),
                 name: Some(wanted.name.clone()),
-                networks: vec![NetworkJoin {
+                networks: vec![NetworkPlace {
                     network: plan.network.clone(),
                     aliases: vec![wanted.host.clone(), service.name.clone()],
                 }],

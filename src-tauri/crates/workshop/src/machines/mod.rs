@@ -32,7 +32,7 @@ pub use console::{Console, ConsoleInput};
 pub use groups::{GroupPlace, MachineGroup};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
-pub use networks::{Captures, NetworkMachine, PrivateNetwork};
+pub use networks::{Captures, NetworkMachine, NetworkPlace, PrivateNetwork};
 pub(crate) use osv::channels as osv_channels;
 pub use push::Pushed;
 pub use resources::{MachineResources, MemoryShortage};

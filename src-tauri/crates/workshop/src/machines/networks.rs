@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use specta::Type;
+use windlass_machine::NetworkJoin;
 
 use crate::Workshop;
-use crate::error::Result;
+use crate::error::{AppError, Result};
+use crate::events::Event;
 
 /// A private network: it is there as long as a machine names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
@@ -36,6 +38,35 @@ pub struct NetworkMachine {
     pub received_bytes: u64,
     /// What it sent, in bytes.
     pub sent_bytes: u64,
+}
+
+/// A machine's place on a private network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPlace {
+    /// The network.
+    pub network: String,
+    /// What the machine is called there beside its own name.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
+impl From<NetworkJoin> for NetworkPlace {
+    fn from(join: NetworkJoin) -> Self {
+        Self {
+            network: join.network,
+            aliases: join.aliases,
+        }
+    }
+}
+
+impl From<NetworkPlace> for NetworkJoin {
+    fn from(place: NetworkPlace) -> Self {
+        Self {
+            network: place.network,
+            aliases: place.aliases,
+        }
+    }
 }
 
 /// What was kept of a machine's traffic.
@@ -80,6 +111,48 @@ impl Workshop {
         }
         let shown = |(name, machines)| PrivateNetwork { name, machines };
         Ok(networks.into_iter().map(shown).collect())
+    }
+
+    /// Puts a machine on a private network from its next start on, or gives it other names there.
+    ///
+    /// # Errors
+    /// `Input` where a name cannot be; `Conflict` while another process drives the machine.
+    pub async fn join_network(&self, machine: &str, place: NetworkPlace) -> Result<()> {
+        let handle = self.machine_handle(machine)?;
+        let join = NetworkJoin::from(place);
+        let change = move |spec: &mut windlass_machine::MachineSpec| {
+            let mut kept = spec.networks.iter_mut();
+            match kept.find(|kept| kept.network == join.network) {
+                Some(kept) => *kept = join,
+                None => spec.networks.push(join),
+            }
+        };
+        handle.edit(change).await?;
+        self.machine_changed(&handle);
+        Ok(())
+    }
+
+    /// Takes a machine off a private network, from its next start on.
+    ///
+    /// # Errors
+    /// `NotFound` where it is not on that network; `Conflict` while another process drives the machine.
+    pub async fn leave_network(&self, machine: &str, network: &str) -> Result<()> {
+        let handle = self.machine_handle(machine)?;
+        let there = handle.spec().networks;
+        if !there.iter().any(|join| join.network == network) {
+            return Err(AppError::not_found("network of this machine", network));
+        }
+        let gone = network.to_owned();
+        handle
+            .edit(move |spec| spec.networks.retain(|join| join.network != gone))
+            .await?;
+        self.machine_changed(&handle);
+        Ok(())
+    }
+
+    fn machine_changed(&self, handle: &windlass_machine::MachineHandle) {
+        let shown = Box::new(super::shown(handle));
+        self.events.send(Event::MachineChanged(shown));
     }
 
     /// Begins to keep what goes over a machine's card: on a private network, or behind this computer's address. Gives the

@@ -32,6 +32,21 @@ pub struct MachineResources {
     pub memory_max_mib: u32,
 }
 
+impl MachineResources {
+    pub(crate) fn apply(self, spec: &mut MachineSpec) {
+        spec.vcpus = self.vcpus;
+        spec.memory_mib = self.memory_mib;
+        spec.resources = windlass_machine::Resources {
+            nice: self.nice,
+            pinned: self.pinned,
+            disk_bytes: u64::from(self.disk_mib) * MIB,
+            disk_requests: self.disk_requests.into(),
+            cpu_percent: self.cpu_percent,
+            memory_max_mib: self.memory_max_mib,
+        };
+    }
+}
+
 /// More memory than there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
@@ -71,22 +86,12 @@ impl Workshop {
     /// # Errors
     /// `Input` where that cannot be; `Conflict` while another process drives the machine.
     pub async fn set_machine_resources(&self, id: &str, wanted: MachineResources) -> Result<()> {
-        let change = move |spec: &mut MachineSpec| {
-            spec.vcpus = wanted.vcpus;
-            spec.memory_mib = wanted.memory_mib;
-            spec.resources = windlass_machine::Resources {
-                nice: wanted.nice,
-                pinned: wanted.pinned,
-                disk_bytes: u64::from(wanted.disk_mib) * MIB,
-                disk_requests: wanted.disk_requests.into(),
-                cpu_percent: wanted.cpu_percent,
-                memory_max_mib: wanted.memory_max_mib,
-            };
-        };
+        let change = move |spec: &mut MachineSpec| wanted.apply(spec);
         Ok(self.machine_handle(id)?.edit(change).await?)
     }
 
-    /// Whether this computer lacks the memory to start some machines, and `count` new ones of an appliance beside them.
+    /// Whether this computer lacks the memory to start some machines, and `count` new ones of an appliance beside them,
+    /// each with the memory that is given, or that its settings say.
     ///
     /// # Errors
     /// `NotFound` when one of them is not there.
@@ -94,6 +99,7 @@ impl Workshop {
         &self,
         machines: &[String],
         appliance: Option<&str>,
+        memory_mib: Option<u32>,
         count: u32,
     ) -> Result<Option<MemoryShortage>> {
         let mut wanted = 0;
@@ -101,10 +107,12 @@ impl Workshop {
             wanted += u64::from(self.machine_handle(id)?.spec().memory_mib);
         }
         if let Some(appliance) = appliance {
-            let one = self
-                .run_form(&self.appliance(appliance)?.id)?
-                .settings
-                .memory_mib;
+            let one = if let Some(mib) = memory_mib {
+                mib
+            } else {
+                let form = self.run_form(&self.appliance(appliance)?.id)?;
+                form.settings.memory_mib
+            };
             wanted += u64::from(one) * u64::from(count.max(1));
         }
         let live = self.machines.list().into_iter().filter(is_live);

@@ -6,10 +6,11 @@ use serde::Serialize;
 use specta::Type;
 use tokio::net::UnixStream;
 
-use super::Console;
+use super::{Console, NetworkPlace};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::Protocol;
+use crate::volumes::{SharedFolder, VolumeMount};
 
 /// What a machine was started with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
@@ -27,6 +28,12 @@ pub struct MachineDetails {
     pub console_log: String,
     /// What the guest said that is worth knowing, oldest first.
     pub notices: Vec<String>,
+    /// Its volumes, and where they are mounted.
+    pub volumes: Vec<VolumeMount>,
+    /// Folders of this computer that its guest sees.
+    pub shares: Vec<SharedFolder>,
+    /// Private networks that it is on from its next start on, with what it is called there.
+    pub networks: Vec<NetworkPlace>,
 }
 
 /// A machine's display: the RFB protocol over a unix socket.
@@ -56,6 +63,7 @@ impl Workshop {
         let handle = self.machine_handle(id)?;
         let details = handle.details();
         let notices = handle.status().borrow().notices.clone();
+        let spec = handle.spec();
         Ok(MachineDetails {
             command: details.command,
             pid: details.pid,
@@ -63,6 +71,9 @@ impl Workshop {
             qemu_version: details.qemu_version.unwrap_or_default(),
             console_log: details.console_log.display().to_string(),
             notices,
+            volumes: crate::volumes::volumes_of(&spec),
+            shares: crate::volumes::shares_of(&spec),
+            networks: spec.networks.into_iter().map(Into::into).collect(),
         })
     }
 

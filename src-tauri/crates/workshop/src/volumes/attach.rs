@@ -1,6 +1,6 @@
 //! Volumes at a machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -9,7 +9,7 @@ use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineSpec};
 
 use super::VolumeFormat;
 use crate::Workshop;
-use crate::error::{AppError, ErrorKind, IoContext, Result};
+use crate::error::{AppError, ErrorKind, Result};
 use crate::events::Event;
 use crate::machines::is_live;
 
@@ -24,34 +24,6 @@ pub struct VolumeMount {
     pub volume: String,
     /// Where the guest mounts it; none: it is attached, and the guest does what it likes with it.
     pub path: Option<String>,
-}
-
-/// A folder of this computer that a guest sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedFolder {
-    /// The folder.
-    pub folder: PathBuf,
-    /// Where the guest mounts it.
-    pub path: String,
-}
-
-/// Lets a machine that is about to be made see folders. OSv reads them only.
-pub(crate) fn share_folders(spec: &mut MachineSpec, shares: &[SharedFolder]) -> Result<()> {
-    for share in shares {
-        let folder = share
-            .folder
-            .canonicalize()
-            .doing("look at", &share.folder)?;
-        let number = spec.shares.len();
-        let device = match spec.guest {
-            windlass_guest::GuestOs::Osv => format!("/dev/virtiofs{number}"),
-            windlass_guest::GuestOs::Linux => format!("share{number}"),
-        };
-        let option = format!("virtiofs,{device},{}", share.path);
-        mount(&mut spec.boot, &option, &share.path)?;
-        spec.shares.push(folder);
-    }
-    Ok(())
 }
 
 impl Workshop {
@@ -205,7 +177,7 @@ impl Workshop {
 }
 
 /// The command line of a guest.
-fn line_of(boot: &mut Boot) -> Option<&mut String> {
+pub(super) fn line_of(boot: &mut Boot) -> Option<&mut String> {
     match boot {
         Boot::Kernel {
             append,
@@ -221,6 +193,17 @@ fn mount_of(value: &str) -> Option<(usize, &str)> {
     let mut parts = value.splitn(3, ',').skip(1);
     let number = parts.next()?.strip_prefix("/dev/vblk")?.parse().ok()?;
     Some((number, parts.next()?))
+}
+
+/// The volumes of a machine, and where its guest mounts them.
+pub(crate) fn volumes_of(spec: &MachineSpec) -> Vec<VolumeMount> {
+    let disks = spec.disks.iter().enumerate();
+    let volumes = disks.filter_map(|(number, disk)| {
+        let volume = disk.serial.clone()?;
+        let path = mounted_at(&spec.boot, number);
+        Some(VolumeMount { volume, path })
+    });
+    volumes.collect()
 }
 
 /// Where the guest mounts a disk.
@@ -250,8 +233,8 @@ fn unmount(boot: &mut Boot, number: usize) {
     *line = parsed.with_values_changed("mount-fs", changed).to_string();
 }
 
-/// Tells the guest to mount a disk.
-fn mount(boot: &mut Boot, option: &str, place: &str) -> Result<()> {
+/// Tells the guest to mount a disk, or a folder.
+pub(super) fn mount(boot: &mut Boot, option: &str, place: &str) -> Result<()> {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, ',' | '"' | '\\');
     if !place.starts_with('/') || place.len() < 2 || !place.chars().all(plain) {
         return Err(AppError::new(

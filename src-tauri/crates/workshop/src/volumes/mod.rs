@@ -10,10 +10,13 @@
 //! machine has it any more.
 
 mod attach;
+mod folders;
 mod make;
 
-pub(crate) use attach::share_folders;
-pub use attach::{SharedFolder, VolumeMount};
+pub use attach::VolumeMount;
+pub(crate) use attach::volumes_of;
+pub use folders::SharedFolder;
+pub(crate) use folders::{share_folders, shares_of};
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::machines::{MachineDetails, Pushed};
+use windlass_workshop::volumes::SharedFolder;
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -21,6 +22,19 @@ pub(super) fn describe(details: &MachineDetails) -> String {
         ),
         ("Folder", details.folder.clone()),
         ("Console log", details.console_log.clone()),
+        ("Volumes", {
+            let volumes = details.volumes.iter();
+            let shown = volumes.map(|it| match &it.path {
+                Some(path) => format!("{} at {path}", it.volume),
+                None => it.volume.clone(),
+            });
+            shown.collect::<Vec<_>>().join("\n")
+        }),
+        ("Folders", {
+            let shares = details.shares.iter();
+            let shown = shares.map(|it| format!("{} at {}", it.folder.display(), it.path));
+            shown.collect::<Vec<_>>().join("\n")
+        }),
         ("Noticed", details.notices.join("\n")),
     ]);
     let words: Vec<_> = details.command.iter().map(|word| quote(word)).collect();
@@ -35,6 +49,24 @@ fn quote(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+pub(super) async fn share(context: &Context, name: &str, share: SharedFolder) -> Outcome {
+    let (folder, path) = (share.folder.clone(), share.path.clone());
+    context.workshop.share_folder(name, share).await?;
+    let folder = folder.display();
+    context.output.note(&format!(
+        "{name} sees {folder} at {path} from its next start on"
+    ));
+    Ok(0)
+}
+
+pub(super) async fn unshare(context: &Context, name: &str, path: &str) -> Outcome {
+    context.workshop.unshare_folder(name, path).await?;
+    context.output.note(&format!(
+        "{name} sees no folder at {path} from its next start on"
+    ));
+    Ok(0)
 }
 
 pub(super) async fn exec(context: &Context, name: &str, words: &[String]) -> Outcome {
