@@ -84,7 +84,7 @@ fn members_from(plan: &Plan, lowest_layer: usize) -> Vec<Member> {
     let ours = plan
         .entries()
         .filter(|(_, entry)| entry.layer >= lowest_layer);
-    let member = |(path, entry): (&GuestPath, &crate::plan::Entry)| {
+    let member = |(path, entry): (GuestPath, crate::plan::Entry)| {
         let content = match (&entry.kind, &entry.origin) {
             (EntryKind::Directory, _) => MemberContent::Directory { mode: entry.mode },
             (EntryKind::Symlink { target }, _) => MemberContent::Symlink {
@@ -100,10 +100,7 @@ fn members_from(plan: &Plan, lowest_layer: usize) -> Vec<Member> {
                 },
             },
         };
-        Some(Member {
-            path: path.clone(),
-            content,
-        })
+        Some(Member { path, content })
     };
     ours.filter_map(member).collect()
 }

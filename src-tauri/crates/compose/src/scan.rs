@@ -4,23 +4,32 @@
 //! finds, and gives some away where another has nothing to do. A folder's entries are sorted by name, and the lists are put
 //! together from the root down, so that nothing depends on who was first. A file is looked at by its name in its open
 //! folder: the system need not go the whole way for each.
+//!
+//! What is found stays in memory up to [`spill::in_memory`] entries. Beyond, lists go to a file without a name: one for each
+//! folder, or several, each sorted, where a folder alone has so many entries.
 
 use std::ffi::CStr;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 use windlass_image::GuestPath;
+use windlass_image::spill::{self, Store};
 use windlass_package::META_DIRECTORY;
 
 use crate::error::{Error, IoContext, UNUSABLE_SHOWN, Unusable};
 use crate::layer::Layer;
 use crate::stamp::Stamp;
+
+mod listing;
+
+pub(crate) use listing::Entries;
+use listing::{Found, Listing, Run};
 
 /// More threads than this only wait for each other.
 const THREADS_MAX: usize = 8;
@@ -40,36 +49,26 @@ pub struct ScannedLayer {
     /// The layer.
     pub layer: Layer,
     /// What is in each of its folders, sorted by name; the root is the first.
-    folders: Vec<Vec<Found>>,
+    folders: Vec<Listing>,
+    count: usize,
+    store: Option<Arc<Store>>,
 }
 
 impl ScannedLayer {
     /// How many entries it has.
     pub(crate) fn len(&self) -> usize {
-        self.folders.iter().map(Vec::len).sum()
+        self.count
     }
 
     /// What is in it, in the order of paths: each folder is followed by what is in it.
-    pub(crate) fn into_entries(mut self) -> impl Iterator<Item = Scanned> {
-        let mut open: Vec<std::vec::IntoIter<Found>> = Vec::new();
-        let root = self.folders.first_mut().map(std::mem::take);
-        open.extend(root.map(Vec::into_iter));
-        std::iter::from_fn(move || {
-            loop {
-                let Some(found) = open.last_mut()?.next() else {
-                    open.pop();
-                    continue;
-                };
-                let inside = found.folder.and_then(|folder| {
-                    let number = usize::try_from(folder.get()).ok()?;
-                    self.folders.get_mut(number)
-                });
-                if let Some(inside) = inside {
-                    open.push(std::mem::take(inside).into_iter());
-                }
-                return Some(found.scanned);
-            }
-        })
+    pub(crate) fn into_entries(self) -> Entries {
+        let mut entries = Entries {
+            folders: self.folders,
+            store: self.store,
+            open: Vec::new(),
+        };
+        entries.enter(GuestPath::root(), 0);
+        entries
     }
 }
 
@@ -150,26 +149,20 @@ pub fn scan(layer: &Layer, cancel: &CancellationToken) -> Result<ScannedLayer, E
             count,
         });
     }
-    let mut folders: Vec<Vec<Found>> = Vec::new();
-    folders.resize_with(listings.folders.len(), Vec::new);
-    for (number, mut entries) in listings.folders {
-        entries.shrink_to_fit();
+    let mut folders: Vec<Listing> = Vec::new();
+    folders.resize_with(listings.folders.len(), Listing::default);
+    for (number, listing) in listings.folders {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         if let Some(folder) = folders.get_mut(number) {
-            *folder = entries;
+            *folder = listing;
         }
     }
     Ok(ScannedLayer {
         layer: layer.clone(),
         folders,
+        count: walk.count.load(Ordering::Relaxed),
+        store: walk.store.into_inner().flatten(),
     })
-}
-
-/// An entry, and the number of the list of what is in it where it is a folder; the root is in none.
-#[derive(Debug, Clone)]
-struct Found {
-    scanned: Scanned,
-    folder: Option<NonZeroU32>,
 }
 
 /// A folder that waits to be listed.
@@ -181,7 +174,7 @@ struct Folder {
 /// What one thread found.
 #[derive(Default)]
 struct Listings {
-    folders: Vec<(u32, Vec<Found>)>,
+    folders: Vec<(u32, Listing)>,
     unusable: Vec<Unusable>,
 }
 
@@ -190,6 +183,11 @@ struct Walk<'a> {
     layer: &'a Layer,
     /// How many folders there are.
     numbers: AtomicU32,
+    /// How many entries there are, and how many of them may still be held in memory.
+    count: AtomicUsize,
+    room: AtomicUsize,
+    /// Where the others are; none where it cannot be had.
+    store: OnceLock<Option<Arc<Store>>>,
     /// How many threads have nothing to do.
     idle: AtomicUsize,
     state: Mutex<State>,
@@ -225,6 +223,9 @@ impl<'a> Walk<'a> {
         Self {
             layer,
             numbers: AtomicU32::new(1),
+            count: AtomicUsize::new(0),
+            room: AtomicUsize::new(spill::in_memory()),
+            store: OnceLock::new(),
             idle: AtomicUsize::new(0),
             state: Mutex::new(state),
             news: Condvar::new(),
@@ -296,24 +297,47 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&self, folder: &Folder, hands: &mut Hands, cancel: &CancellationToken) {
-        let mut entries = Vec::new();
-        if let Err(error) = self.look_into(folder, &mut entries, hands, cancel) {
+        let (mut entries, mut listing) = (Vec::new(), Listing::default());
+        if let Err(error) = self.look_into(folder, &mut entries, &mut listing, hands, cancel) {
             hands.found.unusable.push(Unusable {
                 path: folder.path.to_string(),
                 reason: cannot("listed", error),
             });
         }
-        entries.sort_unstable_by(|one, other| {
-            let (one, other) = (&one.scanned.path, &other.scanned.path);
-            one.name().cmp(other.name())
-        });
-        hands.found.folders.push((folder.number, entries));
+        entries.shrink_to_fit();
+        self.keep(&mut listing, entries);
+        hands.found.folders.push((folder.number, listing));
+    }
+
+    /// Adds entries of a folder to its list: in memory, where there is room.
+    fn keep(&self, listing: &mut Listing, mut entries: Vec<Found>) {
+        if entries.is_empty() {
+            return;
+        }
+        entries.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        let count = entries.len();
+        self.count.fetch_add(count, Ordering::Relaxed);
+        let taken = self
+            .room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
+                room.checked_sub(count)
+            });
+        if taken.is_err() {
+            let store = self.store.get_or_init(|| Store::new().ok().map(Arc::new));
+            let run = store.as_ref().and_then(|store| Run::write(store, &entries));
+            if let Some(run) = run {
+                listing.runs.push(run);
+                return;
+            }
+        }
+        listing.entries.push(entries);
     }
 
     fn look_into(
         &self,
         folder: &Folder,
         entries: &mut Vec<Found>,
+        listing: &mut Listing,
         hands: &mut Hands,
         cancel: &CancellationToken,
     ) -> Result<(), Errno> {
@@ -325,6 +349,7 @@ impl<'a> Walk<'a> {
             let outside = folder.path.below(&self.layer.root);
             (outside, flags | OFlags::NOFOLLOW)
         };
+        let at_once = spill::in_memory();
         let mut list = Dir::new(rustix::fs::open(outside, flags, Mode::empty())?)?;
         while let Some(entry) = list.read() {
             let entry = entry?;
@@ -349,6 +374,9 @@ impl<'a> Walk<'a> {
                         scanned,
                         folder: inside,
                     });
+                    if entries.len() >= at_once {
+                        self.keep(listing, std::mem::take(entries));
+                    }
                 }
                 Ok(None) => {}
                 Err(reason) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
+use windlass_image::spill::{Decoder, put_number};
 
 use crate::error::{Error, IoContext};
 
@@ -50,6 +51,31 @@ impl Stamp {
             modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
             changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+
+    /// Adds its bytes.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        for number in [self.size_bytes, self.device, self.inode] {
+            put_number(out, number);
+        }
+        out.extend_from_slice(&self.modified_ns.to_le_bytes());
+        let later = self.changed_ns.wrapping_sub(self.modified_ns);
+        put_number(out, ((later << 1) ^ (later >> 63)).cast_unsigned());
+    }
+
+    /// Reads it again.
+    pub(crate) fn decode(from: &mut Decoder<'_>) -> Option<Self> {
+        let (size_bytes, device, inode) = (from.number()?, from.number()?, from.number()?);
+        let modified_ns = i64::from_le_bytes(from.take(8)?.try_into().ok()?);
+        let zigzag = from.number()?;
+        let later = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
+        Some(Self {
+            size_bytes,
+            device,
+            inode,
+            modified_ns,
+            changed_ns: modified_ns.wrapping_add(later),
+        })
     }
 
     /// Whether the file had been unchanged for so long at that time that a later change shows in its times. File systems

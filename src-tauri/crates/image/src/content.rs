@@ -47,10 +47,10 @@ const BATCHES_PER_READER: usize = 2;
 const READERS_MAX: usize = 4;
 
 /// A stretch of a file, and where it goes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Piece<'tree> {
-    pub(crate) path: &'tree GuestPath,
-    pub(crate) source: &'tree Source,
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) path: GuestPath,
+    pub(crate) source: Source,
     /// The declared size of the whole file.
     pub(crate) file_bytes: u64,
     /// Where the piece starts in the file.
@@ -64,8 +64,8 @@ pub(crate) struct Piece<'tree> {
 }
 
 /// Copies all pieces into the image; they have to ascend in it.
-pub(crate) fn copy<'tree, W: Write + Seek>(
-    pieces: impl Iterator<Item = Piece<'tree>>,
+pub(crate) fn copy<W: Write + Seek>(
+    pieces: impl Iterator<Item = Piece>,
     output: &mut Output<'_, W>,
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<(), Error> {
@@ -122,12 +122,12 @@ pub(crate) fn copy<'tree, W: Write + Seek>(
     })
 }
 
-struct Reader<'tree> {
-    to_read: Sender<Batch<'tree>>,
-    results: Receiver<Result<Batch<'tree>, Error>>,
+struct Reader {
+    to_read: Sender<Batch>,
+    results: Receiver<Result<Batch, Error>>,
 }
 
-fn read_batches<'tree>(jobs: &Receiver<Batch<'tree>>, done: &Sender<Result<Batch<'tree>, Error>>) {
+fn read_batches(jobs: &Receiver<Batch>, done: &Sender<Result<Batch, Error>>) {
     for mut batch in jobs {
         let result = batch.read().map(|()| batch);
         // Nobody listens after a cancellation or an error.
@@ -144,8 +144,8 @@ fn readers() -> usize {
 }
 
 /// Pieces that lie side by side in the image.
-struct Batch<'tree> {
-    pieces: Vec<Piece<'tree>>,
+struct Batch {
+    pieces: Vec<Piece>,
     at: u64,
     buffer: Vec<u8>,
     /// Which of the pieces are to be digested.
@@ -159,13 +159,13 @@ struct Digests {
     parts: Vec<Subtree>,
 }
 
-impl Batch<'_> {
+impl Batch {
     fn end(&self) -> u64 {
         self.pieces.last().map_or(self.at, Piece::end)
     }
 
     fn ask(&mut self, watch: &mut (impl Watch + ?Sized)) {
-        let wanted = |piece: &Piece<'_>| piece.is_subtree() && watch.wants_digest(piece.path);
+        let wanted = |piece: &Piece| piece.is_subtree() && watch.wants_digest(&piece.path);
         self.wanted = self.pieces.iter().map(wanted).collect();
     }
 
@@ -203,7 +203,7 @@ impl Batch<'_> {
             digests.parts.push(*digest);
             if piece.is_last() && digests.parts.len() as u64 == subtree::count(piece.file_bytes) {
                 let digest = subtree::whole(&digests.parts, piece.file_bytes);
-                watch.digested(piece.path, digest);
+                watch.digested(&piece.path, digest);
             }
         }
         let bytes = self.pieces.iter().map(|piece| piece.length).sum();
@@ -220,16 +220,16 @@ fn to_usize(length: u64) -> usize {
 }
 
 /// Puts pieces together, and takes large ones apart.
-struct Batches<'tree, I: Iterator<Item = Piece<'tree>>> {
+struct Batches<I: Iterator<Item = Piece>> {
     pieces: Peekable<I>,
-    rest: Option<Piece<'tree>>,
+    rest: Option<Piece>,
     gap_bytes: u64,
 }
 
-impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
-    type Item = Batch<'tree>;
+impl<I: Iterator<Item = Piece>> Iterator for Batches<I> {
+    type Item = Batch;
 
-    fn next(&mut self) -> Option<Batch<'tree>> {
+    fn next(&mut self) -> Option<Batch> {
         let first = self.rest.take().or_else(|| self.pieces.next())?;
         let mut batch = Batch {
             at: first.at,
@@ -243,7 +243,7 @@ impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
                 from: first.from + BATCH_BYTES,
                 at: first.at + BATCH_BYTES,
                 length: first.length - BATCH_BYTES,
-                ..first
+                ..first.clone()
             };
             self.rest = Some(rest);
             batch.pieces.push(Piece {
@@ -270,7 +270,7 @@ impl<'tree, I: Iterator<Item = Piece<'tree>>> Iterator for Batches<'tree, I> {
     }
 }
 
-impl Piece<'_> {
+impl Piece {
     fn end(&self) -> u64 {
         self.at + self.length + self.padding
     }
@@ -286,7 +286,7 @@ impl Piece<'_> {
     }
 
     fn read(&self, buffer: &mut [u8]) -> Result<(), Error> {
-        match self.source {
+        match &self.source {
             Source::Bytes(bytes) => {
                 let part = (bytes.len() as u64 == self.file_bytes)
                     .then(|| bytes.get(to_usize(self.from)..to_usize(self.from + self.length)))
@@ -363,7 +363,7 @@ impl Piece<'_> {
     }
 
     fn changed(&self, found: &str) -> Error {
-        let path = match self.source.file(self.path) {
+        let path = match self.source.file(&self.path) {
             Some(path) => path.into_owned(),
             None => PathBuf::from(self.path.to_string()),
         };

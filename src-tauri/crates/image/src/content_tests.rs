@@ -9,18 +9,18 @@ fn guest_path(text: &str) -> GuestPath {
     GuestPath::new(text).unwrap()
 }
 
-fn copied(pieces: &[Piece<'_>], size: u64) -> Result<Vec<u8>, Error> {
+fn copied(pieces: &[Piece], size: u64) -> Result<Vec<u8>, Error> {
     let mut stream = Cursor::new(Vec::new());
     let mut output = Output::new(&mut stream)?;
-    copy(pieces.iter().copied(), &mut output, &mut Unwatched)?;
+    copy(pieces.iter().cloned(), &mut output, &mut Unwatched)?;
     output.finish(size)?;
     Ok(stream.into_inner())
 }
 
-fn whole<'tree>(path: &'tree GuestPath, source: &'tree Source, size: u64, at: u64) -> Piece<'tree> {
+fn whole(path: &GuestPath, source: &Source, size: u64, at: u64) -> Piece {
     Piece {
-        path,
-        source,
+        path: path.clone(),
+        source: source.clone(),
         file_bytes: size,
         from: 0,
         length: size,
@@ -109,7 +109,7 @@ fn a_failure_among_many_files_ends_the_copying() {
             Source::Path(file)
         })
         .collect();
-    let pieces: Vec<Piece<'_>> = sources
+    let pieces: Vec<Piece> = sources
         .iter()
         .zip(0..)
         .map(|(source, n)| whole(&path, source, 1, n * 512))
@@ -125,7 +125,7 @@ fn a_failure_among_many_files_ends_the_copying() {
 fn a_watch_sees_every_byte_and_can_stop() {
     let path = guest_path("x");
     let source = Source::Bytes(Arc::from(vec![1; 5 << 20]));
-    let pieces: Vec<Piece<'_>> = (0..4)
+    let pieces: Vec<Piece> = (0..4)
         .map(|n| whole(&path, &source, 5 << 20, n * (5 << 20)))
         .collect();
     let mut stream = Cursor::new(Vec::new());
@@ -135,7 +135,7 @@ fn a_watch_sees_every_byte_and_can_stop() {
         seen += bytes;
         ControlFlow::Continue(())
     };
-    copy(pieces.iter().copied(), &mut output, &mut count).unwrap();
+    copy(pieces.iter().cloned(), &mut output, &mut count).unwrap();
     assert_eq!(seen, 20 << 20);
 
     let mut calls = 0;
@@ -147,7 +147,7 @@ fn a_watch_sees_every_byte_and_can_stop() {
             ControlFlow::Continue(())
         }
     };
-    let error = copy(pieces.iter().copied(), &mut output, &mut stop).unwrap_err();
+    let error = copy(pieces.iter().cloned(), &mut output, &mut stop).unwrap_err();
     assert!(matches!(error, Error::Cancelled));
     assert_eq!(calls, 3);
 }

@@ -55,6 +55,7 @@ mod path;
 pub mod resize;
 pub mod rofs;
 mod section;
+pub mod spill;
 pub mod subtree;
 mod tree;
 pub mod update;

@@ -114,6 +114,11 @@ impl<'output, 'out, W: Write + Seek> Table<'output, 'out, W> {
         }
     }
 
+    /// Where the next record goes.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.pending.len() as u64
+    }
+
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= Self::PENDING_BYTES {

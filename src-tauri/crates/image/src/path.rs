@@ -111,6 +111,11 @@ impl GuestPath {
         Ok(Self(path.into()))
     }
 
+    /// A path that was one before.
+    pub(crate) fn known(path: &[u8]) -> Self {
+        Self(path.into())
+    }
+
     /// The path of `name` in this directory.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! The merged tree that a writer turns into a file system.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::GuestPath;
+use crate::spill::{self, Decoder, Sorted, Value};
+use crate::{Error, GuestPath};
 
 /// The mode of directories that were implied by what is in them, and of the root.
 const IMPLIED_MODE: u32 = 0o755;
@@ -91,8 +94,8 @@ pub enum TreeError {
 /// Files, directories and symlinks by path: sorted, parents before what is in them, root implied.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    /// Sorted. Trees are mostly made in their order, and then read from the first node to the last, several times.
-    nodes: Vec<(GuestPath, Node)>,
+    /// Trees are mostly made in their order, and then read from the first node to the last, several times.
+    nodes: Sorted<Node>,
     root_mode: u32,
     total_bytes: u64,
     /// The directory that the last node was put into, which is there: mostly it is the next one's, too.
@@ -101,7 +104,9 @@ pub struct Tree {
 
 impl PartialEq for Tree {
     fn eq(&self, other: &Self) -> bool {
-        self.root_mode == other.root_mode && self.nodes == other.nodes
+        self.root_mode == other.root_mode
+            && self.len() == other.len()
+            && self.iter().eq(other.iter())
     }
 }
 
@@ -117,7 +122,7 @@ impl Tree {
     /// An empty tree: a root directory with nothing in it.
     pub fn new() -> Self {
         Self {
-            nodes: Vec::new(),
+            nodes: Sorted::default(),
             root_mode: IMPLIED_MODE,
             total_bytes: 0,
             last_parent: GuestPath::root(),
@@ -137,10 +142,10 @@ impl Tree {
             self.root_mode = mode;
             return Ok(());
         }
-        if let Ok(place) = self.place_of(&path) {
-            return match (&mut self.nodes[place].1, node) {
-                (Node::Directory { mode }, Node::Directory { mode: new }) => {
-                    *mode = new;
+        if let Some(there) = self.get(&path) {
+            return match (there, &node) {
+                (Node::Directory { .. }, Node::Directory { .. }) => {
+                    self.nodes.put(path, node);
                     Ok(())
                 }
                 _ => Err(TreeError::Occupied { path }),
@@ -153,31 +158,13 @@ impl Tree {
         if let Node::File { size_bytes, .. } = node {
             self.total_bytes = self.total_bytes.saturating_add(size_bytes);
         }
-        self.put(path, node);
+        self.nodes.put(path, node);
         Ok(())
-    }
-
-    /// Where a path is, or where it would be.
-    fn place_of(&self, path: &GuestPath) -> Result<usize, usize> {
-        // What comes in order need not be looked for.
-        match self.nodes.last() {
-            Some((last, _)) if last >= path => {
-                self.nodes.binary_search_by(|(other, _)| other.cmp(path))
-            }
-            _ => Err(self.nodes.len()),
-        }
-    }
-
-    /// Puts a node where none is.
-    fn put(&mut self, path: GuestPath, node: Node) {
-        if let Err(place) = self.place_of(&path) {
-            self.nodes.insert(place, (path, node));
-        }
     }
 
     /// Makes room for so many more nodes.
     pub fn reserve(&mut self, nodes: usize) {
-        self.nodes.reserve_exact(nodes);
+        self.nodes.reserve(nodes);
     }
 
     fn imply_parents(&mut self, path: &GuestPath) -> Result<(), TreeError> {
@@ -197,21 +184,38 @@ impl Tree {
             ancestor = directory.parent();
             missing.push(directory);
         }
-        for directory in missing {
-            self.put(directory, Node::Directory { mode: IMPLIED_MODE });
+        for directory in missing.into_iter().rev() {
+            let mode = IMPLIED_MODE;
+            self.nodes.put(directory, Node::Directory { mode });
         }
         Ok(())
     }
 
     /// What is at a path other than the root.
-    pub fn get(&self, path: &GuestPath) -> Option<&Node> {
-        let place = self.place_of(path).ok()?;
-        self.nodes.get(place).map(|(_, node)| node)
+    pub fn get(&self, path: &GuestPath) -> Option<Node> {
+        // What comes in order need not be looked for.
+        if self.nodes.last_path().is_none_or(|last| last < path) {
+            return None;
+        }
+        self.nodes.get(path)
     }
 
     /// Everything but the root, sorted, each directory directly followed by what is in it.
     pub fn iter(&self) -> Iter<'_> {
-        Iter(self.nodes.iter())
+        self.nodes.iter()
+    }
+
+    /// As [`iter`](Self::iter), for trees of a few files.
+    pub fn nodes(&self) -> Vec<(GuestPath, Node)> {
+        self.iter().collect()
+    }
+
+    /// Whether all of the tree could be gone through: a large one does not lie in memory.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn check(&self) -> std::io::Result<()> {
+        self.nodes.check()
     }
 
     /// The permission bits of the root directory.
@@ -235,36 +239,92 @@ impl Tree {
     }
 }
 
+/// Refuses a tree of which something could not be read again: what was made of it lacks that.
+pub(crate) fn check_read(tree: &Tree) -> Result<(), Error> {
+    tree.check().map_err(|source| Error::Source {
+        path: PathBuf::new(),
+        guest_path: GuestPath::root(),
+        source,
+    })
+}
+
 /// Goes over a tree in its order.
-#[derive(Debug, Clone)]
-pub struct Iter<'tree>(std::slice::Iter<'tree, (GuestPath, Node)>);
-
-impl<'tree> Iterator for Iter<'tree> {
-    type Item = (&'tree GuestPath, &'tree Node);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(path, node)| (path, node))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl ExactSizeIterator for Iter<'_> {}
-
-impl DoubleEndedIterator for Iter<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(path, node)| (path, node))
-    }
-}
+pub type Iter<'tree> = spill::Iter<'tree, Node>;
 
 impl<'tree> IntoIterator for &'tree Tree {
-    type Item = (&'tree GuestPath, &'tree Node);
+    type Item = (GuestPath, Node);
     type IntoIter = Iter<'tree>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+/// What the nodes of a tree share.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    folders: Vec<Arc<Path>>,
+    bytes: Vec<Arc<[u8]>>,
+}
+
+impl Value for Node {
+    type Shared = Shared;
+
+    fn encode(&self, shared: &mut Shared, out: &mut Vec<u8>) {
+        let (kind, mode) = match self {
+            Self::Directory { mode } => (b'd', *mode),
+            Self::Symlink { .. } => (b'l', 0),
+            Self::File { source, mode, .. } => match source {
+                Source::Path(_) => (b'p', *mode),
+                Source::Below(_) => (b'b', *mode),
+                Source::Bytes(_) => (b'm', *mode),
+            },
+        };
+        out.push(kind);
+        spill::put_number(out, u64::from(mode));
+        match self {
+            Self::Directory { .. } => {}
+            Self::Symlink { target } => spill::put_bytes(out, target),
+            Self::File {
+                source, size_bytes, ..
+            } => {
+                spill::put_number(out, *size_bytes);
+                match source {
+                    Source::Path(path) => spill::put_bytes(out, path.as_os_str().as_bytes()),
+                    Source::Below(folder) => {
+                        spill::put_number(out, spill::place_of(&mut shared.folders, folder));
+                    }
+                    Source::Bytes(bytes) => {
+                        shared.bytes.push(Arc::clone(bytes));
+                        spill::put_number(out, shared.bytes.len() as u64 - 1);
+                    }
+                }
+            }
+        }
+    }
+
+    fn decode(shared: &Shared, from: &mut Decoder<'_>) -> Option<Self> {
+        let kind = from.take(1)?[0];
+        let mode = from.small()?;
+        match kind {
+            b'd' => return Some(Self::Directory { mode }),
+            b'l' => {
+                let target = from.bytes()?.to_vec();
+                return Some(Self::Symlink { target });
+            }
+            _ => {}
+        }
+        let size_bytes = from.number()?;
+        let source = match kind {
+            b'p' => Source::Path(OsStr::from_bytes(from.bytes()?).into()),
+            b'b' => Source::Below(Arc::clone(shared.folders.get(from.small::<usize>()?)?)),
+            _ => Source::Bytes(Arc::clone(shared.bytes.get(from.small::<usize>()?)?)),
+        };
+        Some(Self::File {
+            source,
+            size_bytes,
+            mode,
+        })
     }
 }
 
@@ -304,7 +364,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             tree.get(&path("tmp")),
-            Some(&Node::Directory { mode: 0o1777 })
+            Some(Node::Directory { mode: 0o1777 })
         );
         assert_eq!(tree.root_mode(), 0o700);
     }

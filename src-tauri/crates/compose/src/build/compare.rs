@@ -38,8 +38,8 @@ impl Default for Counts {
 }
 
 /// A file that is not known by its stamp.
-struct Unknown<'a> {
-    item: Item<'a>,
+struct Unknown {
+    item: Item,
     old: Option<(Option<u32>, What)>,
 }
 
@@ -78,18 +78,18 @@ impl Update<'_> {
     }
 
     /// Notes what differs of what is known without reading it, and returns what is not.
-    fn compare_known<'a>(
+    fn compare_known(
         &self,
-        wanted: &'a Wanted<'_>,
+        wanted: &Wanted<'_>,
         compared: &mut Compared,
-    ) -> io::Result<Vec<Unknown<'a>>> {
+    ) -> io::Result<Vec<Unknown>> {
         let mut unknown = Vec::new();
         let mut old = self.record.cursor()?;
         let mut is_there = old.advance()?;
         for item in wanted.iter() {
             let mut order = Ordering::Greater;
             while is_there {
-                order = old.compare(item.path);
+                order = old.compare(&item.path);
                 if order != Ordering::Less {
                     break;
                 }
@@ -138,7 +138,7 @@ impl Update<'_> {
     fn note(
         &self,
         compared: &mut Compared,
-        item: &Item<'_>,
+        item: &Item,
         old: Option<(Option<u32>, &What)>,
         new: What,
     ) {
@@ -175,10 +175,10 @@ impl Update<'_> {
     }
 }
 
-fn index_of(item: &Item<'_>) -> Option<u32> {
-    match item.is {
+fn index_of(item: &Item) -> Option<u32> {
+    match &item.is {
         Is::Planned(index, entry) if matches!(entry.origin, Origin::Host { .. }) => {
-            u32::try_from(index).ok()
+            u32::try_from(*index).ok()
         }
         _ => None,
     }

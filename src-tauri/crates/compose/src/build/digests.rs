@@ -1,72 +1,186 @@
 //! The digests of all files of a plan, and whether the files are still what was scanned.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
-use windlass_image::GuestPath;
+use windlass_image::{GuestPath, spill};
 
 use crate::digest::{DigestCache, digest_unchanged};
 use crate::error::Error;
-use crate::plan::{Origin, Plan};
+use crate::plan::{Entry, Origin, Plan};
 use crate::stamp::Stamp;
 
-/// Digests of files by their index among the entries of a plan.
+/// Digests of files by their index among the entries of a plan: a byte that says what is known, and the digest. Those of a
+/// large plan lie in a file, but for some pages.
 #[derive(Debug, Default)]
 pub(super) struct FileDigests {
-    digests: Vec<[u8; 32]>,
-    states: Vec<State>,
+    count: usize,
+    /// All of them, or a few.
+    pages: Mutex<Vec<Page>>,
+    store: Option<File>,
+    failed: OnceLock<io::ErrorKind>,
 }
 
-/// What is known of a digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Unknown,
-    /// From an earlier build.
-    Known,
-    /// From the bytes that went into this image.
-    Found,
+/// Some digests that lie side by side.
+#[derive(Debug)]
+struct Page {
+    number: usize,
+    slots: Box<[Slot]>,
+    is_dirty: bool,
 }
+
+type Slot = [u8; SLOT];
+
+/// A byte and a digest.
+const SLOT: usize = 33;
+
+const PAGE_SLOTS: usize = 1024;
+
+/// The pages that are held of a large plan. Reading is some thousand files ahead of the writing at most.
+const PAGES: usize = 16;
+
+/// What is known of a digest: nothing, that of an earlier build, that of the bytes that went into this image.
+const KNOWN: u8 = 1;
+const FOUND: u8 = 2;
 
 impl FileDigests {
     /// None of a plan's is known.
     pub(super) fn new(plan: &Plan) -> Self {
-        let count = plan.entries().len();
+        let count = plan.len();
+        let store = (count > spill::in_memory()).then(|| spill::nameless().ok());
         Self {
-            digests: vec![[0; 32]; count],
-            states: vec![State::Unknown; count],
+            count,
+            store: store.flatten(),
+            ..Self::default()
         }
+    }
+
+    fn with<T>(&self, index: usize, see: impl FnOnce(&mut Slot, &mut bool) -> T) -> Option<T> {
+        if index >= self.count {
+            return None;
+        }
+        let (number, within) = (index / PAGE_SLOTS, index % PAGE_SLOTS);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match &self.store {
+            // All are there, in order.
+            None => {
+                while pages.len() <= number {
+                    let number = pages.len();
+                    pages.push(Page::empty(number));
+                }
+                number
+            }
+            Some(store) => {
+                let place = pages.iter().rposition(|page| page.number == number);
+                match place {
+                    Some(place) if place + 1 == pages.len() => {}
+                    Some(place) => {
+                        let page = pages.remove(place);
+                        pages.push(page);
+                    }
+                    None => {
+                        if pages.len() >= PAGES {
+                            let oldest = pages.remove(0);
+                            self.note(oldest.write(store));
+                        }
+                        let mut page = Page::empty(number);
+                        self.note(page.read(store));
+                        pages.push(page);
+                    }
+                }
+                pages.len() - 1
+            }
+        };
+        let page = pages.get_mut(place)?;
+        Some(see(page.slots.get_mut(within)?, &mut page.is_dirty))
+    }
+
+    fn note(&self, result: io::Result<()>) {
+        if let Err(error) = result {
+            let _ = self.failed.set(error.kind());
+        }
+    }
+
+    /// Whether all that was put here is still known.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.failed.get().map_or(Ok(()), |kind| Err((*kind).into()))
     }
 
     pub(super) fn get(&self, index: usize) -> Option<blake3::Hash> {
-        self.knows(index)
-            .then(|| blake3::Hash::from_bytes(self.digests[index]))
+        self.with(index, |slot, _| {
+            let [state, digest @ ..] = *slot;
+            (state != 0).then(|| blake3::Hash::from_bytes(digest))
+        })
+        .flatten()
     }
 
     pub(super) fn knows(&self, index: usize) -> bool {
-        self.states
-            .get(index)
-            .is_some_and(|state| *state != State::Unknown)
+        self.with(index, |slot, _| slot[0] != 0) == Some(true)
     }
 
     pub(super) fn is_found(&self, index: usize) -> bool {
-        self.states.get(index) == Some(&State::Found)
+        self.with(index, |slot, _| slot[0] == FOUND) == Some(true)
     }
 
     pub(super) fn insert(&mut self, index: usize, digest: blake3::Hash) {
-        self.put(index, digest, State::Known);
+        self.put(index, digest, KNOWN);
     }
 
     pub(super) fn found(&mut self, index: usize, digest: blake3::Hash) {
-        self.put(index, digest, State::Found);
+        self.put(index, digest, FOUND);
     }
 
-    fn put(&mut self, index: usize, digest: blake3::Hash, state: State) {
-        if let Some(place) = self.digests.get_mut(index) {
-            *place = *digest.as_bytes();
-            self.states[index] = state;
+    fn put(&mut self, index: usize, digest: blake3::Hash, state: u8) {
+        self.with(index, |slot, is_dirty| {
+            slot[0] = state;
+            slot[1..].copy_from_slice(digest.as_bytes());
+            *is_dirty = true;
+        });
+    }
+}
+
+impl Page {
+    fn empty(number: usize) -> Self {
+        Self {
+            number,
+            slots: vec![[0; SLOT]; PAGE_SLOTS].into_boxed_slice(),
+            is_dirty: false,
         }
+    }
+
+    fn at(&self) -> u64 {
+        self.number as u64 * (PAGE_SLOTS * SLOT) as u64
+    }
+
+    fn write(&self, store: &File) -> io::Result<()> {
+        if self.is_dirty {
+            store.write_all_at(self.slots.as_flattened(), self.at())?;
+        }
+        Ok(())
+    }
+
+    /// What lies behind the end of the file is not known yet.
+    fn read(&mut self, store: &File) -> io::Result<()> {
+        let mut at = self.at();
+        let mut rest = self.slots.as_flattened_mut();
+        while !rest.is_empty() {
+            match store.read_at(rest, at)? {
+                0 => return Ok(()),
+                count => {
+                    rest = &mut rest[count..];
+                    at += count as u64;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -78,6 +192,7 @@ const FILES_PER_THREAD: usize = 64;
 
 /// So many are taken at a time.
 const FILES_AT_ONCE: usize = 4;
+const FILE_NAMES_AT_ONCE: usize = 32;
 
 /// The digests of the files that need not be read for it.
 pub(super) fn remembered(plan: &Plan, cache: &DigestCache) -> FileDigests {
@@ -102,9 +217,12 @@ pub(super) fn complete(
     digests: &mut FileDigests,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let unknown: Vec<u32> = (0..plan.entries().len())
-        .filter(|&index| !digests.knows(index) && is_host_file(plan, index))
-        .filter_map(|index| u32::try_from(index).ok())
+    let entries = plan.entries().enumerate();
+    let unknown = entries.filter(|(index, (_, entry))| {
+        matches!(entry.origin, Origin::Host { .. }) && !digests.knows(*index)
+    });
+    let unknown: Vec<u32> = unknown
+        .filter_map(|(index, _)| u32::try_from(index).ok())
         .collect();
     let found = of_files(plan, &unknown, cache, cancel)?;
     for (index, digest) in unknown.into_iter().zip(found) {
@@ -130,9 +248,9 @@ pub(super) fn of_files(
     in_parallel(plan, Files::These(indices), cancel, |index, file| {
         let path = file.path();
         let digest = if is_asked {
-            cache.digest(&path, file.stamp, cancel)?
+            cache.digest(&path, &file.stamp, cancel)?
         } else {
-            digest_unchanged(&path, file.stamp, cancel)?
+            digest_unchanged(&path, &file.stamp, cancel)?
         };
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         found.push((index, digest));
@@ -141,10 +259,6 @@ pub(super) fn of_files(
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_unstable_by_key(|(index, _)| *index);
     Ok(found.into_iter().map(|(_, digest)| digest).collect())
-}
-
-fn is_host_file(plan: &Plan, index: usize) -> bool {
-    matches!(plan.entry(index), Some((_, entry)) if matches!(entry.origin, Origin::Host { .. }))
 }
 
 /// Looks at files once more, after they were written into the image.
@@ -169,61 +283,65 @@ pub(super) enum Files<'a> {
 }
 
 /// A file of this computer.
-struct HostFile<'a> {
-    folder: &'a Path,
-    at: &'a GuestPath,
-    stamp: &'a Stamp,
+struct HostFile {
+    folder: Arc<Path>,
+    at: GuestPath,
+    stamp: Stamp,
 }
 
-impl HostFile<'_> {
+impl HostFile {
     fn path(&self) -> PathBuf {
-        self.at.below(self.folder)
+        self.at.below(&self.folder)
     }
 }
 
 /// Does something with files of this computer, in several threads; ends with the first error, by the order of paths.
-fn in_parallel<'a>(
-    plan: &'a Plan,
+fn in_parallel(
+    plan: &Plan,
     files: Files<'_>,
     cancel: &CancellationToken,
-    work: impl Fn(usize, &HostFile<'a>) -> Result<(), Error> + Sync,
+    work: impl Fn(usize, &HostFile) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    let file_of = |index: usize| match plan.entry(index) {
-        Some((at, entry)) => match &entry.origin {
-            Origin::Host { folder, stamp } => Some(HostFile { folder, at, stamp }),
-            _ => None,
-        },
-        None => None,
+    // Few, which are likely to be read, or all, which are looked at.
+    let at_once = match files {
+        Files::All => FILE_NAMES_AT_ONCE,
+        Files::These(_) => FILES_AT_ONCE,
     };
-    let count = match files {
-        Files::All => plan.entries().len(),
-        Files::These(indices) => indices.len(),
+    let (count, entries): (usize, Box<dyn Iterator<Item = Numbered> + Send + '_>) = match files {
+        Files::All => (plan.len(), Box::new(plan.entries().enumerate())),
+        Files::These(indices) => {
+            let numbered = |&index: &u32| Some((index as usize, plan.entry(index as usize)?));
+            (indices.len(), Box::new(indices.iter().filter_map(numbered)))
+        }
     };
-    let index_at = |place: usize| match files {
-        Files::All => place,
-        Files::These(indices) => indices[place] as usize,
-    };
-    let next = AtomicUsize::new(0);
+    let files = entries.filter_map(|(index, (at, entry))| match entry.origin {
+        Origin::Host { folder, stamp } => Some((index, HostFile { folder, at, stamp })),
+        _ => None,
+    });
+    let files = Mutex::new(files);
+    let is_over = AtomicBool::new(false);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(THREADS_MAX)
         .min(count.div_ceil(FILES_PER_THREAD));
     let turn = || {
-        loop {
-            let first = next.fetch_add(FILES_AT_ONCE, Ordering::Relaxed);
-            if first >= count {
+        let mut mine = Vec::with_capacity(at_once);
+        while !is_over.load(Ordering::Relaxed) {
+            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            mine.extend(files.by_ref().take(at_once));
+            drop(files);
+            if mine.is_empty() {
                 return;
             }
-            for index in (first..count.min(first + FILES_AT_ONCE)).map(index_at) {
-                let Some(file) = file_of(index) else { continue };
+            for (index, file) in mine.drain(..) {
                 let result = if cancel.is_cancelled() {
                     Err(Error::Cancelled)
                 } else {
                     work(index, &file)
                 };
                 if let Err(error) = result {
-                    next.store(count, Ordering::Relaxed);
+                    is_over.store(true, Ordering::Relaxed);
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                     if failed.as_ref().is_none_or(|(first, _)| index < *first) {
                         *failed = Some((index, error));
@@ -241,6 +359,8 @@ fn in_parallel<'a>(
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((_, error)) => Err(error),
-        None => Ok(()),
+        None => plan.check_read(),
     }
 }
+
+type Numbered = (usize, (GuestPath, Entry));

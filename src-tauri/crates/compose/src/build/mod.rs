@@ -318,7 +318,7 @@ impl Anew<'_> {
         let (digest, mut changes) = std::thread::scope(|scope| {
             let sync = scope.spawn(sync);
             // Few are not worth a thread.
-            let is_large = plan.entries().len() >= LARGE;
+            let is_large = plan.len() >= LARGE;
             let entries = Beside::start(scope, is_large, || {
                 let (previous, started) = (self.previous, self.started);
                 write_entries(record, &head, &self.wanted, known, previous, started)
@@ -362,15 +362,17 @@ fn write_entries<'a>(
     let mut writer = RecordWriter::new(out, head)?;
     let mut tally = Tally::new(previous);
     for item in wanted.iter() {
-        let digest = match item.is {
-            Is::Planned(index, _) => digests.get(index),
+        let digest = match &item.is {
+            Is::Planned(index, _) => digests.get(*index),
             Is::Added(_) => None,
         };
         let stamp = item.stamp().filter(|stamp| stamp.is_settled(started));
         let what = item.what(digest, stamp.copied());
-        tally.take(item.path, &what);
+        tally.take(&item.path, &what);
         writer.put(item.path.as_bytes(), item.layer(), Some(&what))?;
     }
+    wanted.plan.check_read().map_err(io::Error::other)?;
+    digests.check()?;
     Ok((writer, tally.finish()))
 }
 

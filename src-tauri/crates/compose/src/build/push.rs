@@ -335,13 +335,13 @@ pub fn push(
     for (path, node) in &tree {
         let digest = match planned.next_if(|(_, (planned, _))| *planned == path) {
             Some((index, _)) => known.get(index),
-            None => made_digest(node),
+            None => made_digest(&node),
         };
-        let Some(content) = content_of(node, digest) else {
+        let Some(content) = content_of(&node, digest) else {
             continue;
         };
-        push.compare(path, node, &content, held.entries.get(path));
-        push.after.entries.insert(path.clone(), content);
+        push.compare(&path, &node, &content, held.entries.get(&path));
+        push.after.entries.insert(path, content);
     }
     // What lies in a directory goes before it.
     let mut removals = Vec::new();

@@ -21,17 +21,17 @@ pub(super) struct Wanted<'a> {
 }
 
 /// One path of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Item<'a> {
-    pub(super) path: &'a GuestPath,
-    pub(super) is: Is<'a>,
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) path: GuestPath,
+    pub(super) is: Is,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Is<'a> {
+#[derive(Debug, Clone)]
+pub(super) enum Is {
     /// An entry of the plan, and which one it is.
-    Planned(usize, &'a Entry),
-    Added(&'a Node),
+    Planned(usize, Entry),
+    Added(Node),
 }
 
 impl<'a> Wanted<'a> {
@@ -47,7 +47,7 @@ impl<'a> Wanted<'a> {
             if plan.get(&path).is_none() {
                 let mut folder = path.parent();
                 while let Some(at) = folder.filter(|folder| !folder.is_root()) {
-                    match plan.get(&at).map(|entry| &entry.kind) {
+                    match plan.get(&at).map(|entry| entry.kind) {
                         Some(EntryKind::Directory) => break,
                         Some(_) => {
                             let ancestor = at;
@@ -67,12 +67,12 @@ impl<'a> Wanted<'a> {
     }
 
     /// Everything, in the order of paths.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Item<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Item> + '_ {
         let mut added = self.added.iter().peekable();
         let mut planned = self.plan.entries().enumerate().peekable();
         std::iter::from_fn(move || {
             let next = match (planned.peek(), added.peek()) {
-                (Some((_, (path, _))), Some((other, _))) => *path < other,
+                (Some((_, (path, _))), Some((other, _))) => path < other,
                 (planned, _) => planned.is_some(),
             };
             if next {
@@ -81,18 +81,24 @@ impl<'a> Wanted<'a> {
                 return Some(Item { path, is });
             }
             let (path, node) = added.next()?;
-            let is = Is::Added(node);
+            let is = Is::Added(node.clone());
+            let path = path.clone();
             Some(Item { path, is })
         })
     }
 
     /// The tree that a file system writer takes.
     pub(super) fn tree(&self) -> Result<Tree, Error> {
-        let mut tree = self.plan.tree()?;
-        for (path, node) in &self.added {
-            tree.insert(path.clone(), node.clone())
-                .map_err(Error::Tree)?;
+        let mut tree = Tree::new();
+        tree.reserve(self.plan.len() + self.added.len());
+        for item in self.iter() {
+            let node = match item.is {
+                Is::Planned(_, entry) => entry.node(),
+                Is::Added(node) => node,
+            };
+            tree.insert(item.path, node).map_err(Error::Tree)?;
         }
+        self.plan.check_read()?;
         Ok(tree)
     }
 
@@ -112,10 +118,10 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl<'a> Item<'a> {
+impl Item {
     /// The number of the layer that it comes from.
     pub(super) fn layer(&self) -> Option<u32> {
-        match self.is {
+        match &self.is {
             Is::Planned(_, entry) => u32::try_from(entry.layer).ok(),
             Is::Added(_) => None,
         }
@@ -123,7 +129,7 @@ impl<'a> Item<'a> {
 
     /// Its permission bits.
     pub(super) fn mode(&self) -> u32 {
-        match self.is {
+        match &self.is {
             Is::Planned(_, entry) => entry.mode,
             Is::Added(Node::Directory { mode } | Node::File { mode, .. }) => *mode,
             Is::Added(Node::Symlink { .. }) => 0,
@@ -131,8 +137,8 @@ impl<'a> Item<'a> {
     }
 
     /// The stamp of the file that its bytes are in.
-    pub(super) fn stamp(&self) -> Option<&'a Stamp> {
-        match self.is {
+    pub(super) fn stamp(&self) -> Option<&Stamp> {
+        match &self.is {
             Is::Planned(_, entry) => match &entry.origin {
                 Origin::Host { stamp, .. } => Some(stamp),
                 _ => None,
@@ -149,7 +155,7 @@ impl<'a> Item<'a> {
             digest: digest.unwrap_or_else(|| blake3::Hash::from_bytes([0; 32])),
             stamp,
         };
-        match self.is {
+        match &self.is {
             Is::Planned(_, entry) => match (&entry.kind, &entry.origin) {
                 (EntryKind::Directory, _) => What::Directory { mode: entry.mode },
                 (EntryKind::Symlink { target }, _) => What::Symlink {

@@ -52,9 +52,9 @@ pub(super) struct Estimate {
 pub(super) fn check_limits(plan: &Plan, tree: &Tree, destination: &Path) -> Result<(), Error> {
     for (path, node) in tree {
         match plan.root_fs() {
-            RootFs::Rofs => rofs::check_entry(path, node),
-            RootFs::Ext4 => ext4::check_entry(path, node),
-            RootFs::Zfs => zfs::check_entry(path, node),
+            RootFs::Rofs => rofs::check_entry(&path, &node),
+            RootFs::Ext4 => ext4::check_entry(&path, &node),
+            RootFs::Zfs => zfs::check_entry(&path, &node),
         }
         .map_err(|source| image_error(destination, source))?;
     }
@@ -116,8 +116,9 @@ pub(super) struct Writing<'a, 'report> {
     pub(super) digests: Option<FileDigests>,
     /// Is told each time that so much is written that the disk may begin.
     pub(super) syncs: Option<SyncSender<()>>,
-    /// The entry that was asked for last: files come in the order of the plan.
-    last: usize,
+    /// The entries that were asked for last, and digested last: files come in the order of the plan.
+    asked: usize,
+    digested: usize,
 }
 
 impl<'a, 'report> Writing<'a, 'report> {
@@ -134,17 +135,16 @@ impl<'a, 'report> Writing<'a, 'report> {
             plan,
             digests,
             syncs: None,
-            last: 0,
+            asked: 0,
+            digested: 0,
         }
     }
 
-    fn index_of(&mut self, path: &GuestPath) -> Option<usize> {
+    /// The index of a path, which is mostly near the last.
+    fn index_of(&self, path: &GuestPath, last: usize) -> Option<usize> {
         const AHEAD: usize = 4;
-        let is_it = |&index: &usize| self.plan.entry(index).is_some_and(|(at, _)| at == path);
-        let near = (self.last..self.last + AHEAD).find(is_it);
-        let index = near.or_else(|| self.plan.index_of(path))?;
-        self.last = index;
-        Some(index)
+        let near = (last..last + AHEAD).find(|&index| self.plan.is_at(index, path));
+        near.or_else(|| self.plan.index_of(path))
     }
 }
 
@@ -170,14 +170,20 @@ impl Watch for Writing<'_, '_> {
         if self.digests.is_none() {
             return false;
         }
-        let index = self.index_of(path);
+        let Some(index) = self.index_of(path, self.asked) else {
+            return false;
+        };
+        self.asked = index;
         let digests = self.digests.as_ref();
-        index.is_some_and(|index| digests.is_some_and(|digests| !digests.knows(index)))
+        digests.is_some_and(|digests| !digests.knows(index))
     }
 
     fn digested(&mut self, path: &GuestPath, digest: blake3::Hash) {
-        let index = self.index_of(path);
-        if let (Some(index), Some(digests)) = (index, &mut self.digests) {
+        let Some(index) = self.index_of(path, self.digested) else {
+            return;
+        };
+        self.digested = index;
+        if let Some(digests) = &mut self.digests {
             digests.found(index, digest);
         }
     }

@@ -30,6 +30,7 @@ pub(super) fn check(plan: &Plan, boot: &Boot, findings: &mut Vec<Finding>) -> Ve
     let is_directory = directory.as_ref().is_some_and(|found| {
         found
             .entry
+            .as_ref()
             .is_none_or(|entry| entry.kind == EntryKind::Directory)
     });
     if !is_directory {
@@ -83,7 +84,7 @@ fn check_command(
     };
     let mut text = String::new();
     let read =
-        open(&path, entry).and_then(|file| file.take(SCRIPT_BYTES_MAX).read_to_string(&mut text));
+        open(&path, &entry).and_then(|file| file.take(SCRIPT_BYTES_MAX).read_to_string(&mut text));
     let commands = match read {
         Ok(_) => script::parse(&text).map_err(|error| error.to_string()),
         Err(error) => Err(format!("it cannot be read: {error}")),
@@ -159,7 +160,7 @@ fn check_program(
     }
     let mut start = Vec::new();
     let read =
-        open(&found.path, entry).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
+        open(&found.path, &entry).and_then(|file| file.take(START_BYTES).read_to_end(&mut start));
     if let Err(error) = read {
         findings.push(Finding::error(format!("it cannot be read: {error}")).at(path));
     } else if start.starts_with(ELF_MAGIC) {
@@ -199,7 +200,7 @@ fn check_script(plan: &Plan, path: String, interpreter: &str, findings: &mut Vec
 }
 
 /// Where a guest finds a program.
-fn find<'a>(plan: &'a Plan, from: &GuestPath, program: &str) -> Option<Found<'a>> {
+fn find(plan: &Plan, from: &GuestPath, program: &str) -> Option<Found> {
     let here = follow(plan, from, program.as_bytes());
     if here.is_some() || program.starts_with('/') {
         return here;

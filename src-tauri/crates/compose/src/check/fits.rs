@@ -58,9 +58,9 @@ fn check_limits(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut count = 0;
     for (path, node) in &tree {
         let checked = match plan.root_fs() {
-            RootFs::Rofs => rofs::check_entry(path, node),
-            RootFs::Ext4 => ext4::check_entry(path, node),
-            RootFs::Zfs => zfs::check_entry(path, node),
+            RootFs::Rofs => rofs::check_entry(&path, &node),
+            RootFs::Ext4 => ext4::check_entry(&path, &node),
+            RootFs::Zfs => zfs::check_entry(&path, &node),
         };
         if let Err(error) = checked {
             count += 1;

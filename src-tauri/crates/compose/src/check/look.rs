@@ -20,15 +20,15 @@ impl<T: Read + Seek> Readable for T {}
 
 /// What a guest finds at a path.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct Found {
     /// Where it is, with all symlinks followed.
     pub(super) path: GuestPath,
     /// What is there; nothing is known of the root.
-    pub(super) entry: Option<&'a Entry>,
+    pub(super) entry: Option<Entry>,
 }
 
 /// Follows a path as a guest would; `None` where it leads nowhere. `text` may be relative to `from`.
-pub(super) fn follow<'a>(plan: &'a Plan, from: &GuestPath, text: &[u8]) -> Option<Found<'a>> {
+pub(super) fn follow(plan: &Plan, from: &GuestPath, text: &[u8]) -> Option<Found> {
     let mut at = if text.first() == Some(&b'/') {
         GuestPath::root()
     } else {
@@ -42,7 +42,7 @@ pub(super) fn follow<'a>(plan: &'a Plan, from: &GuestPath, text: &[u8]) -> Optio
             continue;
         }
         let next = at.join(&name).ok()?;
-        match &plan.get(&next)?.kind {
+        match plan.get(&next)?.kind {
             EntryKind::Symlink { target } => {
                 symlinks += 1;
                 if symlinks > SYMLINKS_MAX {
@@ -51,7 +51,7 @@ pub(super) fn follow<'a>(plan: &'a Plan, from: &GuestPath, text: &[u8]) -> Optio
                 if target.first() == Some(&b'/') {
                     at = GuestPath::root();
                 }
-                rest.extend(components(target));
+                rest.extend(components(&target));
             }
             _ => at = next,
         }
@@ -111,7 +111,7 @@ fn is_file(plan: &Plan, path: &str) -> bool {
 }
 
 /// Finds a program by its bare name in the folders where a Linux guest looks.
-pub(super) fn find_program<'a>(plan: &'a Plan, name: &str) -> Option<Found<'a>> {
+pub(super) fn find_program(plan: &Plan, name: &str) -> Option<Found> {
     const FOLDERS: [&str; 6] = [
         "usr/local/sbin",
         "usr/local/bin",

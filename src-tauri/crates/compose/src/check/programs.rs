@@ -55,11 +55,11 @@ pub(super) fn check(plan: &Plan, started: &[GuestPath], findings: &mut Vec<Findi
         .entries()
         .filter(|(path, entry)| is_candidate(path, entry))
     {
-        match sort(path, entry) {
+        match sort(&path, &entry) {
             Ok(Some(Sort::Elf(elf))) => {
                 elves.insert(path.clone(), elf);
             }
-            Ok(Some(Sort::Foreign(machine))) => findings.push(foreign(path, &machine, started)),
+            Ok(Some(Sort::Foreign(machine))) => findings.push(foreign(&path, &machine, started)),
             Ok(Some(Sort::Script(interpreter))) => {
                 scripts.entry(interpreter).or_default().push(path.clone());
             }
@@ -160,7 +160,7 @@ fn check_supplied(plan: &Plan, findings: &mut Vec<Finding>) {
                 Finding::note("OSv supplies this library itself, and ignores the copy")
                     .at(path.to_string())
                     .remedy("Leave it out with a line in .capstanignore")
-                    .fixed_by(leave_out(path)),
+                    .fixed_by(leave_out(&path)),
             );
         }
     }
@@ -233,11 +233,13 @@ fn missing_library(plan: &Plan, library: &str, missing: &Missing, is_osv_linker:
     let name = library.rsplit('/').next().unwrap_or(library);
     let place = plan
         .entries()
-        .find(|(path, entry)| path.name() == name.as_bytes() && entry.kind != EntryKind::Directory);
-    let is_dangling =
-        place.is_some_and(|(path, _)| follow(plan, &GuestPath::root(), path.as_bytes()).is_none());
+        .find(|(path, entry)| path.name() == name.as_bytes() && entry.kind != EntryKind::Directory)
+        .map(|(path, _)| path);
+    let is_dangling = place
+        .as_ref()
+        .is_some_and(|path| follow(plan, &GuestPath::root(), path.as_bytes()).is_none());
     let is_absent = place.is_none();
-    let place = place.map(|(path, _)| path.to_string());
+    let place = place.map(|path| path.to_string());
     let others = missing.needed_by.len().saturating_sub(1);
     let needed = match others {
         0 => String::new(),

@@ -80,7 +80,7 @@ pub(super) fn check(
 
 /// The tables of an object; nothing where they cannot be read, which is said elsewhere.
 fn read(plan: &Plan, path: &GuestPath) -> Option<Symbols> {
-    Symbols::read(&mut open(path, plan.get(path)?).ok()?).ok()
+    Symbols::read(&mut open(path, &plan.get(path)?).ok()?).ok()
 }
 
 fn check_processes(

@@ -31,15 +31,18 @@ impl Plan {
         }
         let depth = directory.depth() + 1;
         let mut rows: Vec<Listed> = Vec::new();
+        let first = match self.entries.find(directory) {
+            Ok(place) => place + 1,
+            Err(place) => place,
+        };
         for (path, entry) in self
             .entries
-            .iter()
-            .skip(self.entries.partition_point(|(path, _)| path <= directory))
+            .iter_from(first)
             .take_while(|(path, _)| is_below(path, directory))
         {
             let depth_below = path.depth() - depth;
             if depth_below == 0 {
-                rows.push(self.row(path, entry));
+                rows.push(self.row(&path, &entry));
             } else if let Some(row) = rows.last_mut() {
                 row.size_bytes += entry.size_bytes;
                 row.child_count += usize::from(depth_below == 1);

@@ -1,16 +1,18 @@
 //! Layers are laid over each other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use windlass_guest::{GuestOs, RootFs};
 use windlass_image::GuestPath;
+use windlass_image::spill::Sorted;
 use windlass_package::Finding;
 use windlass_package::boot::Script;
 
 use super::{Entry, EntryKind, LayerSummary, Origin, Plan, is_below};
 use crate::base::{self, Base};
-use crate::error::Error;
+use crate::error::{Error, IoContext};
 use crate::layer::LayerKind;
 use crate::scan::{ScannedKind, ScannedLayer};
 
@@ -18,6 +20,9 @@ use crate::scan::{ScannedKind, ScannedLayer};
 const MADE_FILE: u32 = 0o644;
 const MADE_DIRECTORY: u32 = 0o755;
 const SYMLINK: u32 = 0o777;
+
+/// What large plans lie in, in messages.
+const TEMPORARY: &str = "a temporary file";
 
 pub(super) fn compose(
     layers: Vec<ScannedLayer>,
@@ -28,11 +33,9 @@ pub(super) fn compose(
     let mut merge = Merge::default();
     merge.add_base(guest, root_fs)?;
     for layer in layers {
-        merge.add_layer(layer);
+        merge.add_layer(layer)?;
     }
-    for script in scripts {
-        merge.add_script(script)?;
-    }
+    merge.add_scripts(scripts)?;
     Ok(Plan {
         guest,
         root_fs,
@@ -45,8 +48,7 @@ pub(super) fn compose(
 #[derive(Default)]
 struct Merge {
     layers: Vec<LayerSummary>,
-    /// Sorted.
-    entries: Vec<(GuestPath, Entry)>,
+    entries: Sorted<Entry>,
     findings: Vec<Finding>,
 }
 
@@ -73,12 +75,14 @@ impl Merge {
                     Origin::None,
                 ),
             };
-            self.put(path, entry(kind, mode, origin, 0));
+            let entry = entry(kind, mode, origin, 0);
+            self.count(&entry);
+            self.entries.put(path, entry);
         }
         Ok(())
     }
 
-    fn add_layer(&mut self, scanned: ScannedLayer) {
+    fn add_layer(&mut self, scanned: ScannedLayer) -> Result<(), Error> {
         let index = self.layers.len();
         let folder: Arc<Path> = scanned.layer.root.as_path().into();
         let layer = scanned.layer.clone();
@@ -91,7 +95,8 @@ impl Merge {
             size_bytes: 0,
         });
         let count = scanned.len();
-        let found = scanned.into_entries().map(|found| {
+        let mut found = scanned.into_entries();
+        let entries = found.by_ref().map(|found| {
             let (kind, mode, origin) = match found.kind {
                 ScannedKind::Directory => (EntryKind::Directory, found.mode, Origin::None),
                 ScannedKind::Symlink { target } => {
@@ -104,21 +109,27 @@ impl Merge {
             };
             (found.path, entry(kind, mode, origin, index))
         });
-        self.lay_over(found, count);
+        self.lay_over(entries, count)?;
+        found.check().context("read", Path::new(TEMPORARY))
     }
 
     /// Lays entries, sorted as ours are, over what is there.
-    fn lay_over(&mut self, new: impl Iterator<Item = (GuestPath, Entry)>, count: usize) {
+    fn lay_over(
+        &mut self,
+        new: impl Iterator<Item = (GuestPath, Entry)>,
+        count: usize,
+    ) -> Result<(), Error> {
         let old = std::mem::take(&mut self.entries);
-        self.entries.reserve_exact(old.len() + count);
-        let mut old = old.into_iter().peekable();
+        self.entries.reserve(old.len() + count);
+        let mut all = old.into_iter();
+        let mut old = all.by_ref().peekable();
         for (path, mut entry) in new {
-            while let Some(below) = old.next_if(|(there, _)| *there < path) {
-                self.entries.push(below);
+            while let Some((there, below)) = old.next_if(|(there, _)| *there < path) {
+                self.entries.push(there, below);
             }
             self.count(&entry);
             let Some((_, there)) = old.next_if(|(there, _)| *there == path) else {
-                self.entries.push((path, entry));
+                self.entries.push(path, entry);
                 continue;
             };
             entry.lies_over(&there);
@@ -134,63 +145,50 @@ impl Merge {
                 (_, EntryKind::Directory) => self.took_place(&path, &entry, &there),
                 _ => {}
             }
-            self.entries.push((path, entry));
+            self.entries.push(path, entry);
         }
-        self.entries.extend(old);
+        for (path, entry) in old {
+            self.entries.push(path, entry);
+        }
+        all.check().context("read", Path::new(TEMPORARY))
     }
 
-    fn add_script(&mut self, script: &Script) -> Result<(), Error> {
-        let path = made_path(&script.path, &script.package)?;
-        // The last of that name: an appliance may be called as a package is.
-        let layer = self
-            .layers
-            .iter()
-            .rposition(|layer| layer.name == script.package);
-        let layer = layer.unwrap_or(self.layers.len() - 1);
-        let is_directory = |folder: &GuestPath| {
-            let place = self.find(folder);
-            place.is_ok_and(|place| self.entries[place].1.kind == EntryKind::Directory)
-        };
-        if let Some(folder) = path.parent().filter(|folder| !folder.is_root())
-            && !is_directory(&folder)
-        {
-            let made = entry(EntryKind::Directory, MADE_DIRECTORY, Origin::None, layer);
-            self.put(folder, made);
-        }
-        let origin = Origin::Made(script.content.as_bytes().into());
-        self.put(path, entry(EntryKind::File, MADE_FILE, origin, layer));
-        Ok(())
-    }
-
-    /// Puts one entry over what is there.
-    fn put(&mut self, path: GuestPath, mut entry: Entry) {
-        self.count(&entry);
-        let place = match self.find(&path) {
-            Err(place) => return self.entries.insert(place, (path, entry)),
-            Ok(place) => place,
-        };
-        let there = self.entries[place].1.clone();
-        entry.lies_over(&there);
-        match (&there.kind, &entry.kind) {
-            (EntryKind::Directory, EntryKind::Directory) => {}
-            (EntryKind::Directory, _) => {
-                let below = self.entries[place + 1..]
-                    .iter()
-                    .take_while(|(other, _)| is_below(other, &path));
-                let end = place + 1 + below.count();
-                let gone = self.entries.drain(place + 1..end);
-                let files = gone.filter(|(_, gone)| gone.kind != EntryKind::Directory);
-                let files = files.count();
-                self.took_directory_away(&path, &entry, files);
+    /// Lays the run scripts over all.
+    fn add_scripts(&mut self, scripts: &[Script]) -> Result<(), Error> {
+        let mut new: BTreeMap<GuestPath, Entry> = BTreeMap::new();
+        for script in scripts {
+            let path = made_path(&script.path, &script.package)?;
+            // The last of that name: an appliance may be called as a package is.
+            let layer = self
+                .layers
+                .iter()
+                .rposition(|layer| layer.name == script.package);
+            let layer = layer.unwrap_or(self.layers.len() - 1);
+            if new.contains_key(&path) {
+                self.lay_all_over(std::mem::take(&mut new))?;
             }
-            (_, EntryKind::Directory) => self.took_place(&path, &entry, &there),
-            _ => {}
+            let is_directory = |folder: &GuestPath| {
+                let there = new.get(folder).cloned();
+                let there = there.or_else(|| self.entries.get(folder));
+                there.is_some_and(|there| there.kind == EntryKind::Directory)
+            };
+            if let Some(folder) = path.parent().filter(|folder| !folder.is_root())
+                && !is_directory(&folder)
+            {
+                let made = entry(EntryKind::Directory, MADE_DIRECTORY, Origin::None, layer);
+                new.insert(folder, made);
+            }
+            let origin = Origin::Made(script.content.as_bytes().into());
+            new.insert(path, entry(EntryKind::File, MADE_FILE, origin, layer));
         }
-        self.entries[place].1 = entry;
+        self.lay_all_over(new)
     }
 
-    fn find(&self, path: &GuestPath) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(other, _)| other.cmp(path))
+    fn lay_all_over(&mut self, new: BTreeMap<GuestPath, Entry>) -> Result<(), Error> {
+        match new.len() {
+            0 => Ok(()),
+            count => self.lay_over(new.into_iter(), count),
+        }
     }
 
     /// Counts what a layer holds.

@@ -15,11 +15,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{GuestOs, RootFs};
+use windlass_image::spill::Sorted;
 use windlass_image::{GuestPath, Node, Source, Tree};
 use windlass_package::Finding;
 use windlass_package::boot::Script;
 
-use crate::error::Error;
+use crate::error::{Error, IoContext};
 use crate::layer::{Layer, LayerKind};
 use crate::scan::ScannedLayer;
 use crate::stamp::Stamp;
@@ -27,6 +28,7 @@ use crate::stamp::Stamp;
 mod layout;
 mod list;
 mod merge;
+mod value;
 
 pub use list::Listed;
 
@@ -96,8 +98,7 @@ pub struct Plan {
     guest: GuestOs,
     root_fs: RootFs,
     layers: Vec<LayerSummary>,
-    /// Sorted by path.
-    entries: Vec<(GuestPath, Entry)>,
+    entries: Sorted<Entry>,
     findings: Vec<Finding>,
 }
 
@@ -149,38 +150,63 @@ impl Plan {
     }
 
     /// What is at a path; nothing is known of the root.
-    pub fn get(&self, path: &GuestPath) -> Option<&Entry> {
-        let index = self.index_of(path)?;
-        self.entries.get(index).map(|(_, entry)| entry)
+    pub fn get(&self, path: &GuestPath) -> Option<Entry> {
+        self.entries.get(path)
     }
 
     /// Everything but the root, sorted.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&GuestPath, &Entry)> {
-        self.entries.iter().map(|(path, entry)| (path, entry))
+    pub fn entries(&self) -> impl Iterator<Item = (GuestPath, Entry)> + '_ {
+        self.entries.iter()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether all of the plan could be gone through: a large one does not lie in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] says why it could not.
+    pub fn check_read(&self) -> Result<(), Error> {
+        self.entries
+            .check()
+            .context("read", Path::new("a temporary file"))
     }
 
     /// Where a path is among the entries.
     pub(crate) fn index_of(&self, path: &GuestPath) -> Option<usize> {
-        self.entries
-            .binary_search_by(|(other, _)| other.cmp(path))
-            .ok()
+        self.entries.find(path).ok()
     }
 
     /// One of the entries.
-    pub(crate) fn entry(&self, index: usize) -> Option<(&GuestPath, &Entry)> {
-        self.entries.get(index).map(|(path, entry)| (path, entry))
+    pub(crate) fn entry(&self, index: usize) -> Option<(GuestPath, Entry)> {
+        self.entries.at(index)
+    }
+
+    /// Whether an entry has this path.
+    pub(crate) fn is_at(&self, index: usize, path: &GuestPath) -> bool {
+        self.entries.is_at(index, path)
     }
 
     /// How many files and symlinks there will be.
     pub fn file_count(&self) -> usize {
-        self.entries()
-            .filter(|(_, entry)| entry.kind != EntryKind::Directory)
-            .count()
+        let mut count = 0;
+        self.entries
+            .each(|_, entry| count += usize::from(entry.kind != EntryKind::Directory));
+        count
     }
 
     /// The bytes of all files.
     pub fn size_bytes(&self) -> u64 {
-        self.entries().map(|(_, entry)| entry.size_bytes).sum()
+        let mut bytes = 0;
+        self.entries.each(|_, entry| bytes += entry.size_bytes);
+        bytes
     }
 
     /// What was noticed while laying the layers over each other: a file in the place of a folder.
@@ -196,21 +222,27 @@ impl Plan {
         let mut tree = Tree::new();
         tree.reserve(self.entries.len() + 1);
         for (path, entry) in &self.entries {
-            let node = match (&entry.kind, &entry.origin) {
-                (EntryKind::Symlink { target }, _) => Node::Symlink {
-                    target: target.clone(),
-                },
-                (EntryKind::File, Origin::Made(bytes)) => Node::bytes(bytes.clone(), entry.mode),
-                (EntryKind::File, Origin::Host { folder, .. }) => Node::File {
-                    source: Source::Below(Arc::clone(folder)),
-                    size_bytes: entry.size_bytes,
-                    mode: entry.mode,
-                },
-                _ => Node::Directory { mode: entry.mode },
-            };
-            tree.insert(path.clone(), node).map_err(Error::Tree)?;
+            tree.insert(path, entry.node()).map_err(Error::Tree)?;
         }
         Ok(tree)
+    }
+}
+
+impl Entry {
+    /// As a writer takes it.
+    pub(crate) fn node(&self) -> Node {
+        match (&self.kind, &self.origin) {
+            (EntryKind::Symlink { target }, _) => Node::Symlink {
+                target: target.clone(),
+            },
+            (EntryKind::File, Origin::Made(bytes)) => Node::bytes(bytes.clone(), self.mode),
+            (EntryKind::File, Origin::Host { folder, .. }) => Node::File {
+                source: Source::Below(Arc::clone(folder)),
+                size_bytes: self.size_bytes,
+                mode: self.mode,
+            },
+            _ => Node::Directory { mode: self.mode },
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod checks;
 mod cpiod;
 mod full_disk;
 mod kills;
+mod large;
 mod layouts;
 mod osv_rest;
 mod plans;

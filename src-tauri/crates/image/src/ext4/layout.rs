@@ -183,18 +183,18 @@ impl<'a> Plan<'a> {
     }
 
     /// Where the bytes of the files go.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
         let files = self.tree.iter().filter_map(|(path, node)| match node {
             Node::File {
                 source, size_bytes, ..
-            } => Some((path, source, *size_bytes)),
+            } => Some((path, source, size_bytes)),
             _ => None,
         });
         let mut space = self.data();
         files.flat_map(move |(path, source, file_bytes)| {
             let piece = |from, length, at| Piece {
-                path,
-                source,
+                path: path.clone(),
+                source: source.clone(),
                 file_bytes,
                 from,
                 length,
@@ -255,7 +255,7 @@ fn uuid(tree: &Tree, options: &Ext4Options, size_bytes: u64) -> [u8; 16] {
                 .update(&[0, b'f'])
                 .update(&mode.to_le_bytes())
                 .update(&size_bytes.to_le_bytes()),
-            Node::Symlink { target } => hasher.update(&[0, b'l']).update(target).update(&[0]),
+            Node::Symlink { target } => hasher.update(&[0, b'l']).update(&target).update(&[0]),
         };
     }
     let mut uuid = [0; 16];

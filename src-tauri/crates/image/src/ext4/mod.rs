@@ -45,6 +45,7 @@ pub(crate) use superblock::is_magic;
 
 use crate::content;
 use crate::output::Output;
+use crate::tree::check_read;
 use crate::{Error, GuestPath, Limit, Node, Tree, Watch};
 use geometry::SUPERBLOCK_OFFSET;
 use layout::Plan;
@@ -181,7 +182,7 @@ pub fn write(
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<u64, Error> {
     for (path, node) in tree {
-        check_entry(path, node)?;
+        check_entry(&path, &node)?;
     }
     let plan = Plan::new(tree, options)?;
     let mut output = Output::new(out)?;
@@ -191,6 +192,7 @@ pub fn write(
     }
     pen.finish()?;
     content::copy(plan.pieces(), &mut output, watch)?;
+    check_read(tree)?;
     output.finish(plan.size_bytes)?;
     Ok(plan.size_bytes)
 }

@@ -174,12 +174,43 @@ pub(super) struct Walked {
 }
 
 /// A directory that the walk is in.
-struct Open<'tree> {
+struct Open {
     inode: u32,
     parent: u32,
     mode: u32,
     directories: usize,
-    entries: Vec<Named<'tree>>,
+    /// The names, one behind the other, and for each where it ends, its inode and its kind.
+    names: Vec<u8>,
+    entries: Vec<(usize, u32, u8)>,
+}
+
+impl Open {
+    fn new(inode: u32, parent: u32, mode: u32) -> Self {
+        Self {
+            inode,
+            parent,
+            mode,
+            directories: 0,
+            names: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, name: &[u8], inode: u32, kind: u8) {
+        self.names.extend_from_slice(name);
+        self.entries.push((self.names.len(), inode, kind));
+        self.directories += usize::from(kind == KIND_DIRECTORY);
+    }
+
+    fn named(&self) -> Vec<Named<'_>> {
+        let mut start = 0;
+        let named = |&(end, inode, kind): &(usize, u32, u8)| {
+            let name = self.names.get(start..end).unwrap_or_default();
+            start = end;
+            (name, inode, kind)
+        };
+        self.entries.iter().map(named).collect()
+    }
 }
 
 struct Walk<'plan, S> {
@@ -228,13 +259,9 @@ impl<S: Sink> Walk<'_, S> {
     fn run(&mut self) -> Result<Option<()>, Error> {
         room!(self.own_inodes()?);
         let mut next = LOST_AND_FOUND_INODE;
-        let mut open = vec![Open {
-            inode: ROOT_INODE,
-            parent: ROOT_INODE,
-            mode: self.plan.tree.root_mode(),
-            directories: 1,
-            entries: vec![(LOST_AND_FOUND, LOST_AND_FOUND_INODE, KIND_DIRECTORY)],
-        }];
+        let mut root = Open::new(ROOT_INODE, ROOT_INODE, self.plan.tree.root_mode());
+        root.add(LOST_AND_FOUND, LOST_AND_FOUND_INODE, KIND_DIRECTORY);
+        let mut open = vec![root];
         for (path, node) in self.plan.tree {
             if path.as_bytes() == LOST_AND_FOUND {
                 continue;
@@ -251,29 +278,22 @@ impl<S: Sink> Walk<'_, S> {
             let mut parent = ROOT_INODE;
             if let Some(folder) = open.last_mut() {
                 parent = folder.inode;
-                folder.entries.push((path.name(), next, kind));
-                folder.directories += usize::from(kind == KIND_DIRECTORY);
+                folder.add(path.name(), next, kind);
             }
             match node {
                 Node::Directory { mode } => {
                     // Its place is kept; it is known when the walk leaves it.
                     self.sink.inode(next, &[0; INODE_BYTES])?;
-                    open.push(Open {
-                        inode: next,
-                        parent,
-                        mode: *mode,
-                        directories: 0,
-                        entries: Vec::new(),
-                    });
+                    open.push(Open::new(next, parent, mode));
                 }
                 Node::File {
                     size_bytes, mode, ..
                 } => {
                     let runs = room!(self.data.runs(size_bytes.div_ceil(BLOCK_BYTES)));
                     let mode = TYPE_FILE | mode & 0o7777;
-                    room!(self.mapped(next, mode, *size_bytes, 1, FLAG_EXTENTS, &runs)?);
+                    room!(self.mapped(next, mode, size_bytes, 1, FLAG_EXTENTS, &runs)?);
                 }
-                Node::Symlink { target } => room!(self.symlink(next, target)?),
+                Node::Symlink { target } => room!(self.symlink(next, &target)?),
             }
         }
         while let Some(folder) = open.pop() {
@@ -342,7 +362,7 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     /// Makes a directory that is complete.
-    fn close(&mut self, folder: Option<Open<'_>>) -> Result<Option<()>, Error> {
+    fn close(&mut self, folder: Option<Open>) -> Result<Option<()>, Error> {
         let Some(folder) = folder else {
             return Ok(Some(()));
         };
@@ -354,11 +374,12 @@ impl<S: Sink> Walk<'_, S> {
             )
             .into(),
         };
-        let count = folder::block_count(&folder.entries, context).ok_or_else(too_large)?;
+        let entries = folder.named();
+        let count = folder::block_count(&entries, context).ok_or_else(too_large)?;
         let runs = room!(self.tail.runs(count));
         let mut flags = FLAG_EXTENTS;
         if !S::IS_DRY {
-            let made = folder::blocks(&folder.entries, context);
+            let made = folder::blocks(&entries, context);
             let (blocks, is_indexed) = made.ok_or_else(too_large)?;
             for (place, block) in places(&runs).zip(&blocks) {
                 self.sink.block(place * BLOCK_BYTES, block)?;

@@ -8,7 +8,7 @@ use super::names::{self, ShortName, Taken};
 use super::{DIRECTORY_BYTES_MAX, ENTRY_BYTES, FatKind, FatOptions, SECTOR_BYTES, check_entry};
 use crate::content::{self, Piece};
 use crate::output::{Output, Table};
-use crate::{Error, GuestPath, Limit, Node, Source, Tree, Watch};
+use crate::{Error, GuestPath, Limit, Node, Tree, Watch};
 
 /// A file or directory, and where it goes.
 #[derive(Debug)]
@@ -56,10 +56,11 @@ pub fn write(
         file_system: "FAT",
         limit: Limit::NameInvalid("has a label of more than 11 bytes, or not of capitals"),
     })?;
-    let (mut items, mut directories) = collect(tree, !options.label.is_empty())?;
+    let nodes = tree.nodes();
+    let (mut items, mut directories) = collect(&nodes, !options.label.is_empty())?;
     let geometry = lay_out(&items, &directories, options)?;
     let used = allocate(&mut items, &mut directories, &geometry);
-    let serial = serial(tree, options);
+    let serial = serial(&nodes, options);
 
     let mut output = Output::new(out)?;
     let shown = if options.label.is_empty() {
@@ -95,7 +96,10 @@ pub fn write(
 }
 
 /// Takes the tree apart into directories and what is in them.
-fn collect(tree: &Tree, has_label: bool) -> Result<(Vec<Item<'_>>, Vec<Directory>), Error> {
+fn collect(
+    tree: &[(GuestPath, Node)],
+    has_label: bool,
+) -> Result<(Vec<Item<'_>>, Vec<Directory>), Error> {
     let mut items = Vec::with_capacity(tree.len());
     let mut directories = vec![Directory {
         entries: u64::from(has_label),
@@ -211,7 +215,7 @@ fn allocate(items: &mut [Item<'_>], directories: &mut [Directory], geometry: &Ge
 }
 
 /// The same for the same tree, and hardly for another.
-fn serial(tree: &Tree, options: &FatOptions) -> u32 {
+fn serial(tree: &[(GuestPath, Node)], options: &FatOptions) -> u32 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(options.label.as_bytes());
     for (path, node) in tree {
@@ -327,7 +331,7 @@ fn content_of(
 fn pieces<'tree>(
     items: &'tree [Item<'tree>],
     geometry: &'tree Geometry,
-) -> impl Iterator<Item = Piece<'tree>> {
+) -> impl Iterator<Item = Piece> {
     let mut at = 0;
     items.iter().filter_map(move |item| {
         let Node::File {
@@ -342,8 +346,8 @@ fn pieces<'tree>(
             at = geometry.cluster_offset(2);
         }
         let piece = Piece {
-            path: item.path,
-            source: source as &Source,
+            path: item.path.clone(),
+            source: source.clone(),
             file_bytes: *size_bytes,
             from: 0,
             length: *size_bytes,

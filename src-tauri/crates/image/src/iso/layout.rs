@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::records::{self, Packed};
 use super::rock_ridge::{Parts, What};
 use super::{DESCRIPTORS_AT, SECTOR, names};
-use crate::{Error, GuestPath, Node, Tree};
+use crate::{Error, GuestPath, Node};
 
 /// Path tables number directories with 16 bits.
 const DIRECTORIES_MAX: u64 = 65_535;
@@ -76,9 +76,9 @@ fn narrow(number: u64) -> Result<u32, Error> {
 }
 
 impl<'tree> Layout<'tree> {
-    pub(super) fn new(tree: &'tree Tree) -> Result<Self, Error> {
+    pub(super) fn new(root_mode: u32, nodes: &'tree [(GuestPath, Node)]) -> Result<Self, Error> {
         let mut layout = Self {
-            items: items(tree),
+            items: items(root_mode, nodes),
             plain: Vec::new(),
             joliet: Vec::new(),
             tables: [[0; 2]; 2],
@@ -269,7 +269,7 @@ impl<'tree> Layout<'tree> {
 }
 
 /// What is in the tree, with names for all who look.
-fn items(tree: &Tree) -> Vec<Item<'_>> {
+fn items(root_mode: u32, nodes: &[(GuestPath, Node)]) -> Vec<Item<'_>> {
     let item = |path, node, parent| Item {
         path,
         node,
@@ -283,9 +283,9 @@ fn items(tree: &Tree) -> Vec<Item<'_>> {
     };
     let mut items = vec![item(None, None, 0)];
     // The root has no node to keep its mode.
-    items[0].bytes = tree.root_mode();
+    items[0].bytes = root_mode;
     let mut directories: HashMap<GuestPath, usize> = HashMap::from([(GuestPath::root(), 0)]);
-    for (path, node) in tree {
+    for (path, node) in nodes {
         let parent = path
             .parent()
             .and_then(|parent| directories.get(&parent).copied());

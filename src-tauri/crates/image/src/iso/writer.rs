@@ -78,7 +78,8 @@ pub fn write(
     options: &IsoOptions,
     watch: &mut (impl Watch + ?Sized),
 ) -> Result<u64, Error> {
-    for (path, node) in tree {
+    let nodes = tree.nodes();
+    for (path, node) in &nodes {
         check_entry(path, node)?;
     }
     let label = &options.label;
@@ -90,7 +91,7 @@ pub fn write(
             size_bytes: LABEL_CHARACTERS_MAX as u64,
         });
     }
-    let layout = Layout::new(tree)?;
+    let layout = Layout::new(tree.root_mode(), &nodes)?;
     let mut output = Output::new(out)?;
     let start = layout.metadata(label);
     output.write_sparse_at(DESCRIPTORS_AT, &start)?;
@@ -100,7 +101,7 @@ pub fn write(
     Ok(size_bytes)
 }
 
-impl<'tree> Layout<'tree> {
+impl Layout<'_> {
     /// Everything from the descriptors up to the first file's bytes.
     fn metadata(&self, label: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -228,7 +229,7 @@ impl<'tree> Layout<'tree> {
         bytes
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece<'tree>> {
+    fn pieces(&self) -> impl Iterator<Item = Piece> {
         self.items.iter().filter_map(|item| {
             let (
                 path,
@@ -240,8 +241,8 @@ impl<'tree> Layout<'tree> {
                 return None;
             };
             Some(Piece {
-                path,
-                source,
+                path: path.clone(),
+                source: source.clone(),
                 file_bytes: *size_bytes,
                 from: 0,
                 length: *size_bytes,

@@ -14,11 +14,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Seek, SeekFrom, Write};
 
-use super::writer::Layout;
+use super::writer::{Layout, piece};
 use super::{BLOCK_BYTES, Reader, Superblock, check_entry};
-use crate::content;
+use crate::content::{self, Piece};
 use crate::disk::{SharedDisk, Stream};
-use crate::output::{Output, Table};
+use crate::output::Output;
+use crate::tree::check_read;
 use crate::update::{Changes, Patch, Updated};
 use crate::{Entry, EntryKind, Error, GuestPath, Node, Tree, Watch};
 
@@ -79,7 +80,7 @@ pub fn update(
 ) -> Result<Updated, Error> {
     for path in &changes.put {
         if let Some(node) = tree.get(path) {
-            check_entry(path, node)?;
+            check_entry(path, &node)?;
         }
     }
     let reader = Reader::open(Stream::new(old))?;
@@ -87,13 +88,15 @@ pub fn update(
     let mut layout = Layout::new(tree);
     let mut gaps = Gaps::between(used(&reader)?);
 
-    let mut to_write = keep(&reader, &mut layout, &put)?;
-    for &place in &to_write {
-        layout.first_blocks[place] = gaps.take(blocks(layout.nodes[place].1));
+    let (mut first_blocks, mut pieces) = keep(&reader, tree, &put)?;
+    for (place, piece) in &mut pieces {
+        let first = gaps.take(piece.length.div_ceil(BLOCK_BYTES));
+        piece.at = first * BLOCK_BYTES;
+        first_blocks[*place] = first;
     }
     let structure_blocks = layout.superblock.structure_blocks;
     layout.superblock.structure_first_block = gaps.take(structure_blocks);
-    let (used_blocks, end) = extent_of(&layout);
+    let (used_blocks, end) = extent_of(tree, &layout, &first_blocks);
     let waste = end - used_blocks;
     if waste > WASTE_BLOCKS_FREE && waste > used_blocks / 2 {
         return Ok(Updated::rebuild(format!(
@@ -106,21 +109,14 @@ pub fn update(
     out.seek(SeekFrom::Start(start))
         .map_err(Error::write(start))?;
     let mut output = Output::used(out)?;
-    to_write.sort_unstable_by_key(|&place| layout.first_blocks[place]);
-    content::copy(
-        layout.pieces_of(to_write.iter().copied()),
-        &mut output,
-        watch,
-    )?;
+    pieces.sort_unstable_by_key(|(_, piece)| piece.at);
+    let to_write = pieces.iter().map(|(_, piece)| piece.clone());
+    content::copy(to_write, &mut output, watch)?;
     let structure = layout.superblock.structure_first_block * BLOCK_BYTES;
-    let mut table = Table::new(&mut output, structure);
-    layout.write_structure(&mut table)?;
-    table.finish(structure, BLOCK_BYTES)?;
+    layout.write_structure(tree, &mut output, |place, _| first_blocks[place])?;
+    check_read(tree)?;
 
-    let files = to_write.iter().map(|&place| {
-        let first = layout.first_blocks[place] * BLOCK_BYTES;
-        (first, size_bytes(layout.nodes[place].1))
-    });
+    let files = pieces.iter().map(|(_, piece)| (piece.at, piece.length));
     let mut patch = Patch {
         written: files.filter(|&(_, length)| length > 0).collect(),
         size_bytes: end * BLOCK_BYTES,
@@ -146,29 +142,34 @@ fn used(reader: &Reader<Stream>) -> Result<Vec<(u64, u64)>, Error> {
         ),
     ];
     for entry in reader.walk() {
-        if let Some(run) = run_of(&entry?) {
-            used.push(run);
+        if let Some((first, blocks)) = run_of(&entry?) {
+            // Most files lie behind the one before them.
+            match used.last_mut() {
+                Some((start, length)) if *start + *length == first => *length += blocks,
+                _ => used.push((first, blocks)),
+            }
         }
     }
     Ok(used)
 }
 
-/// Gives the files that stay their old blocks, and returns the places of those that have to be written.
+/// The first block of each node that is a file and stays, and the pieces that have to be written, with their places among
+/// the nodes; where these go is not known yet.
+#[expect(clippy::type_complexity, reason = "two lists that belong together")]
 fn keep(
     reader: &Reader<Stream>,
-    layout: &mut Layout<'_>,
+    tree: &Tree,
     put: &HashSet<&GuestPath>,
-) -> Result<Vec<usize>, Error> {
+) -> Result<(Vec<u64>, Vec<(usize, Piece)>), Error> {
     let mut old = reader.walk().peekable();
-    let mut to_write = Vec::new();
-    for place in 0..layout.nodes.len() {
-        let (path, node) = layout.nodes[place];
+    let (mut first_blocks, mut to_write) = (vec![0; tree.len()], Vec::new());
+    for (place, (path, node)) in tree.iter().enumerate() {
         let Node::File { size_bytes, .. } = node else {
             continue;
         };
         // Both are in the order of paths.
         while old
-            .next_if(|entry| matches!(entry, Ok(entry) if entry.path < *path))
+            .next_if(|entry| matches!(entry, Ok(entry) if entry.path < path))
             .is_some()
         {}
         let here = match old.peek() {
@@ -178,22 +179,22 @@ fn keep(
                     .and_then(Result::err)
                     .unwrap_or_else(Error::reader_died));
             }
-            Some(Ok(entry)) if entry.path == *path => Some(entry),
+            Some(Ok(entry)) if entry.path == path => Some(entry),
             _ => None,
         };
         let kept = here.and_then(|entry| match entry.kind {
             EntryKind::File {
                 offset_bytes,
                 size_bytes: old_bytes,
-            } if old_bytes == *size_bytes => Some(offset_bytes / BLOCK_BYTES),
+            } if old_bytes == size_bytes => Some(offset_bytes / BLOCK_BYTES),
             _ => None,
         });
         match kept {
-            Some(first) if !put.contains(path) => layout.first_blocks[place] = first,
-            _ => to_write.push(place),
+            Some(first) if !put.contains(&path) => first_blocks[place] = first,
+            _ => to_write.extend(piece(path, node, |_| 0).map(|piece| (place, piece))),
         }
     }
-    Ok(to_write)
+    Ok((first_blocks, to_write))
 }
 
 fn run_of(entry: &Entry) -> Option<(u64, u64)> {
@@ -207,27 +208,19 @@ fn run_of(entry: &Entry) -> Option<(u64, u64)> {
 }
 
 /// How many blocks are used, and where the last of them ends.
-fn extent_of(layout: &Layout<'_>) -> (u64, u64) {
+fn extent_of(tree: &Tree, layout: &Layout, first_blocks: &[u64]) -> (u64, u64) {
     let superblock = &layout.superblock;
     let structure_end = superblock.structure_first_block + superblock.structure_blocks;
     let (mut used, mut end) = (1 + superblock.structure_blocks, structure_end);
-    for (&first, &(_, node)) in layout.first_blocks.iter().zip(&layout.nodes) {
-        let blocks = blocks(node);
+    for (&first, (_, node)) in first_blocks.iter().zip(tree) {
+        let Node::File { size_bytes, .. } = node else {
+            continue;
+        };
+        let blocks = size_bytes.div_ceil(BLOCK_BYTES);
         if blocks > 0 {
             used += blocks;
             end = end.max(first + blocks);
         }
     }
     (used, end)
-}
-
-fn size_bytes(node: &Node) -> u64 {
-    match node {
-        Node::File { size_bytes, .. } => *size_bytes,
-        _ => 0,
-    }
-}
-
-fn blocks(node: &Node) -> u64 {
-    size_bytes(node).div_ceil(BLOCK_BYTES)
 }

@@ -25,7 +25,7 @@ use crate::trees::path;
 fn with(tree: &Tree, at: &str, bytes: &[u8]) -> Tree {
     let mut changed = Tree::new();
     for (known, node) in tree {
-        let is_it = *known == path(at);
+        let is_it = known == path(at);
         let node = if is_it {
             Node::bytes(bytes.to_vec(), 0o644)
         } else {

@@ -55,7 +55,7 @@ pub fn guest_tree(folder: &Path, names_are_text: bool) -> Tree {
     let mut tree = Tree::new();
     let under = |at: &GuestPath| GuestPath::new([&b"tree/"[..], at.as_bytes()].concat()).unwrap();
     for (at, node) in &sampler() {
-        tree.insert(under(at), node.clone()).unwrap();
+        tree.insert(under(&at), node.clone()).unwrap();
     }
     let sizes = [
         0,

@@ -85,7 +85,7 @@ fn assert_content(image: &Image) {
             let windlass_image::Source::Bytes(expected) = source else {
                 panic!()
             };
-            let mut bytes = vec![0; usize::try_from(*size_bytes).unwrap() + 1];
+            let mut bytes = vec![0; usize::try_from(size_bytes).unwrap() + 1];
             let length = file_system.read(&stat, 0, &mut bytes).unwrap();
             assert!(bytes[..length] == expected[..], "{}", stat.path);
         }

@@ -197,7 +197,7 @@ proptest! {
     #[test]
     fn the_order_of_insertion_does_not_matter(tree in any_tree(any_name(), vec(1_u8.., 1..9))) {
         let mut backwards = Tree::new();
-        for (at, node) in tree.iter().rev() {
+        for (at, node) in tree.nodes().into_iter().rev() {
             backwards.insert(at.clone(), node.clone()).unwrap();
         }
         prop_assert_eq!(&tree, &backwards);

@@ -67,7 +67,7 @@ pub fn contents_of_tree(tree: &Tree) -> BTreeMap<GuestPath, Content> {
                     ..
                 } => Content::File(bytes.to_vec()),
                 Node::File { source, .. } => {
-                    Content::File(std::fs::read(source.file(path).unwrap()).unwrap())
+                    Content::File(std::fs::read(source.file(&path).unwrap()).unwrap())
                 }
                 Node::Symlink { target } => Content::Symlink(target.clone()),
             };

@@ -23,7 +23,7 @@ pub fn changes(old: &Tree, new: &Tree) -> Changes {
     let removed = old.iter().filter(|(path, _)| new.get(path).is_none());
     let put = new
         .iter()
-        .filter(|(path, node)| old.get(path) != Some(node));
+        .filter(|(path, node)| old.get(path) != Some(node.clone()));
     Changes {
         removed: removed.map(|(path, _)| path.clone()).collect(),
         put: put.map(|(path, _)| path.clone()).collect(),
@@ -199,7 +199,7 @@ fn with(tree: &Tree, put: &[(&str, &[u8])], without: &[&str]) -> Tree {
         let gone = without
             .iter()
             .any(|gone| at.to_string()[1..].starts_with(gone));
-        let replaced = put.iter().any(|(put, _)| path(put) == *at);
+        let replaced = put.iter().any(|(put, _)| path(put) == at);
         if !gone && !replaced {
             new.insert(at.clone(), node.clone()).unwrap();
         }

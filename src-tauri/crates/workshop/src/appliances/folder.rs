@@ -330,18 +330,18 @@ fn write_collected(tree: &Tree, folder: &Path, cancel: &CancellationToken) -> Re
         match node {
             Node::Directory { mode } => {
                 fs::create_dir_all(&at).doing("create the folder", &at)?;
-                modes.push((at, *mode));
+                modes.push((at, mode));
             }
             Node::File { source, mode, .. } => {
                 if let Source::Bytes(bytes) = source {
                     fs::write(&at, bytes).doing("write the file", &at)?;
-                    modes.push((at, *mode));
-                } else if let Some(source) = source.file(path) {
+                    modes.push((at, mode));
+                } else if let Some(source) = source.file(&path) {
                     fs::copy(&source, &at).doing("copy the file", &source)?;
                 }
             }
             Node::Symlink { target } => {
-                std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &at)
+                std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), &at)
                     .doing("write the link", &at)?;
             }
         }

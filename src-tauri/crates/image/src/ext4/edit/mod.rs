@@ -77,7 +77,7 @@ pub fn update(
 ) -> Result<Updated, Error> {
     for path in &changes.put {
         if let Some(node) = tree.get(path) {
-            check_entry(path, node)?;
+            check_entry(path, &node)?;
         }
     }
     match edited(old, tree, changes, options) {
@@ -87,12 +87,12 @@ pub fn update(
     }
 }
 
-fn edited<'tree>(
+fn edited(
     old: SharedDisk,
-    tree: &'tree Tree,
-    changes: &'tree Changes,
+    tree: &Tree,
+    changes: &Changes,
     options: &Ext4Options,
-) -> Result<Edited<'tree>, Stop> {
+) -> Result<Edited, Stop> {
     let fs = Ext4::open(old)?;
     let geometry = fs.geometry();
     let ours = INCOMPAT_FILETYPE | INCOMPAT_EXTENTS | INCOMPAT_FLEX_BG;
@@ -157,19 +157,19 @@ struct Editor<'tree> {
     folders: BTreeMap<GuestPath, Folder>,
     /// Inodes to write by their number; zeros for those that are given up.
     inodes: BTreeMap<u32, Vec<u8>>,
-    pieces: Vec<Piece<'tree>>,
+    pieces: Vec<Piece>,
     /// Directories and extent trees, by their place.
     blocks: Vec<(u64, Vec<u8>)>,
 }
 
 /// What is to be written.
-struct Edited<'tree> {
-    pieces: Vec<Piece<'tree>>,
+struct Edited {
+    pieces: Vec<Piece>,
     blocks: Vec<(u64, Vec<u8>)>,
     patch: Patch,
 }
 
-impl<'tree> Editor<'tree> {
+impl Editor<'_> {
     fn folder(&mut self, path: &GuestPath) -> Result<&mut Folder, Stop> {
         if !self.folders.contains_key(path) {
             let inode = self.fs.find_inode(path)?;
@@ -233,7 +233,7 @@ impl<'tree> Editor<'tree> {
         Ok(inode)
     }
 
-    fn put(&mut self, path: &'tree GuestPath) -> Result<(), Stop> {
+    fn put(&mut self, path: &GuestPath) -> Result<(), Stop> {
         let tree = self.tree;
         let Some(node) = tree.get(path) else {
             return rebuild(format!("{path} is not in the new tree"));
@@ -263,8 +263,8 @@ impl<'tree> Editor<'tree> {
         match node {
             Node::Directory { mode } => {
                 let folder = self.folder(path)?;
-                folder.is_changed |= folder.mode != *mode;
-                folder.mode = *mode;
+                folder.is_changed |= folder.mode != mode;
+                folder.mode = mode;
                 Ok(())
             }
             Node::File {
@@ -272,14 +272,14 @@ impl<'tree> Editor<'tree> {
                 size_bytes,
                 mode,
             } => {
-                let runs = self.take(*size_bytes)?;
+                let runs = self.take(size_bytes)?;
                 let mut from = 0;
                 for &(start, blocks) in &runs {
                     let length = (blocks * BLOCK_BYTES).min(size_bytes - from);
                     self.pieces.push(Piece {
-                        path,
-                        source,
-                        file_bytes: *size_bytes,
+                        path: path.clone(),
+                        source: source.clone(),
+                        file_bytes: size_bytes,
                         from,
                         length,
                         at: start * BLOCK_BYTES,
@@ -288,13 +288,13 @@ impl<'tree> Editor<'tree> {
                     from += length;
                 }
                 let mode = 0o10 << 12 | mode & 0o7777;
-                self.map(inode, mode, *size_bytes, 1, FLAG_EXTENTS, &runs)
+                self.map(inode, mode, size_bytes, 1, FLAG_EXTENTS, &runs)
             }
             Node::Symlink { target } => {
                 let (mode, size_bytes) = (0o12 << 12 | 0o777, target.len() as u64);
                 if target.len() <= SHORT_TARGET_BYTES {
                     let mut map = [0; 60];
-                    map[..target.len()].copy_from_slice(target);
+                    map[..target.len()].copy_from_slice(&target);
                     self.set_inode(inode, mode, size_bytes, 1, 0, map, 0);
                     return Ok(());
                 }
@@ -446,7 +446,7 @@ impl<'tree> Editor<'tree> {
         Ok(())
     }
 
-    fn finish(mut self, options: &Ext4Options) -> Result<Edited<'tree>, Stop> {
+    fn finish(mut self, options: &Ext4Options) -> Result<Edited, Stop> {
         self.write_folders()?;
         let is_fitted = options.size_bytes.is_none();
         let keep_free = options
@@ -484,7 +484,7 @@ impl<'tree> Editor<'tree> {
     }
 }
 
-impl Edited<'_> {
+impl Edited {
     fn write(
         mut self,
         start: u64,
@@ -495,7 +495,7 @@ impl Edited<'_> {
             .map_err(Error::write(start))?;
         let mut output = Output::used(out)?;
         self.pieces.sort_unstable_by_key(|piece| piece.at);
-        content::copy(self.pieces.iter().copied(), &mut output, watch)?;
+        content::copy(self.pieces.iter().cloned(), &mut output, watch)?;
         self.blocks.sort_unstable_by_key(|(at, _)| *at);
         for (at, block) in &self.blocks {
             output.write_at(*at, block)?;
