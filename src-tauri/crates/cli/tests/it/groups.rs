@@ -126,3 +126,172 @@ fn slow_a_service_that_ends_or_stays_ill_keeps_the_others_from_starting() {
     assert_eq!(machines(&session, "ill").len(), 2);
     session.done(&["group", "down"]);
 }
+
+/// A group of *hello* that sleeps, with one more line for its second service.
+fn hellos(session: &Session, second: &str) {
+    let text = format!(
+        "name: pair\nservices:\n  first: {{appliance: hello, guest: linux, command: /hello --sleep 250, volumes: [{{name: kept, path: /data}}], \
+         health: {{console: Hello from}}}}\n  second: {{appliance: hello, guest: linux, command: /hello --sleep 250, depends_on: [first]{second}}}\n"
+    );
+    session.write("windlass-group.yaml", &text);
+}
+
+#[test]
+fn what_cannot_be_is_found_before_anything_starts() {
+    let session = Session::new();
+    session.done(&["sample", "create", "hello"]);
+    let refused = |text: &str| {
+        session.write(
+            "windlass-group.yaml",
+            &format!("name: wrong\nservices:\n{text}"),
+        );
+        let said = session.run(&["group", "up", "-q"]);
+        assert_ne!(said.status, 0, "{}", said.stdout);
+        assert_eq!(session.json(&["group", "ps"]), serde_json::json!([]));
+        said.stderr
+            .replace(&session.folder().display().to_string(), "HERE")
+    };
+    let all = [
+        "  a: {appliance: hello}\n  b: {appliance: nothing}\n",
+        "  a: {appliance: hello, ports: [{guest: 80, host: 8080}]}\n  b: {appliance: hello, ports: [{guest: 81, host: 8080}]}\n",
+        "  a: {appliance: hello, volumes: [{name: data, path: /x}]}\n  b: {appliance: hello, volumes: [{name: data, path: /y}]}\n",
+        "  a: {appliance: hello, depends_on: [b]}\n  b: {appliance: hello, depends_on: [a]}\n",
+    ];
+    insta::assert_snapshot!(all.map(refused).join("---\n"));
+}
+
+#[test]
+fn slow_a_killed_start_is_gone_on_with_and_volumes_go_on_request_alone() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    hellos(&session, ", health: {console: never said}");
+    let mut up = session.process(&["group", "up", "-q"]).spawn().unwrap();
+    until("the second machine", || {
+        (machines(&session, "pair").len() == 2).then_some(())
+    });
+    // SIGKILL: nothing is left to clear up after it.
+    up.kill().unwrap();
+    up.wait().unwrap();
+    let first = machines(&session, "pair");
+
+    hellos(&session, ", health: {console: Hello from}");
+    session.done(&["group", "up"]);
+    assert_eq!(machines(&session, "pair"), first, "what ran goes on");
+    session.done(&["group", "up"]);
+    assert_eq!(machines(&session, "pair"), first);
+    let shown = session.done(&["group", "show", "pair"]).stdout;
+    insta::assert_snapshot!(shown);
+
+    let volumes = || session.json(&["volume", "list"]).as_array().unwrap().len();
+    session.done(&["group", "down"]);
+    assert_eq!((machines(&session, "pair").len(), volumes()), (0, 1));
+    session.done(&["group", "down", "--volumes"]);
+    assert_eq!(volumes(), 0);
+}
+
+/// Some minutes of emulation, and 210 MiB of the Python package index: where it is asked for.
+#[test]
+fn slow_hdfs_keeps_a_file_when_a_data_node_is_lost() {
+    if std::env::var_os("WINDLASS_TEST_HDFS").is_none() {
+        eprintln!("skipped: WINDLASS_TEST_HDFS is not set");
+        return;
+    }
+    let session = session();
+    session.done(&["sample", "create", "hdfs"]);
+    let folder = session.home().join("appliances/hdfs");
+    let folder = folder.to_str().unwrap();
+    let figure = |label: &str| {
+        let shown = session.json(&["group", "show", "hdfs"]);
+        let figures = shown["figures"].as_array().unwrap().iter();
+        let mut figures = figures.filter(|it| it["label"] == label);
+        let value = figures
+            .next()
+            .and_then(|it| it["value"].as_str().map(str::to_owned));
+        value.unwrap_or_default()
+    };
+    let shell = |machine: &str, words: &[&str]| {
+        let mut all = vec![
+            "machine",
+            "exec",
+            machine,
+            "--",
+            "/bin/bash",
+            "/hadoop/hdfs",
+            "fs",
+        ];
+        all.extend(words);
+        session.process(&all)
+    };
+    let put = |machine: &str, path: &str, content: &[u8]| {
+        let mut child = shell(machine, &["-put", "-", path])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), content).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    let read = |machine: &str| {
+        let output = shell(machine, &["-cat", "/file"]).output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    };
+    let mut number = 1_u64;
+    let content: Vec<u8> = std::iter::repeat_with(|| {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        number.to_be_bytes()
+    })
+    .take((64 << 20) / 8)
+    .flatten()
+    .collect();
+
+    session.done(&["group", "up", folder]);
+    assert_eq!(figure("Live data nodes"), "2");
+    put("hdfs-client", "/file", &content);
+    assert!(
+        read("hdfs-data-2") == content,
+        "it is the same through another machine"
+    );
+    assert_eq!(figure("Blocks"), "4");
+
+    session.done(&["machine", "kill", "hdfs-data-2"]);
+    assert!(
+        read("hdfs-client") == content,
+        "the other one has all of it"
+    );
+    until("the name node to miss it", || {
+        (figure("Dead data nodes") == "1").then_some(())
+    });
+
+    // Told something else, machines are made anew of the image that is there, and their volumes keep what they hold.
+    let before = machines(&session, "hdfs");
+    let images = session.json(&["images"]);
+    let file = format!("{folder}/meta/windlass-group.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = text.replace(
+        "{NAMENODE: namenode, REPLICATION: \"2\"}",
+        "{NAMENODE: namenode, REPLICATION: \"1\"}",
+    );
+    assert_ne!(text, changed);
+    std::fs::write(&file, changed).unwrap();
+    session.done(&["group", "up", folder]);
+    assert_eq!(session.json(&["images"]), images, "no image was built");
+    let kept: Vec<_> = machines(&session, "hdfs")
+        .into_iter()
+        .filter(|it| before.contains(it))
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(kept, ["hdfs-data-1"], "it was told nothing else, and ran");
+    put("hdfs-client", "/once", b"once");
+    let said = shell("hdfs-client", &["-stat", "%r", "/once", "/file"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&said.stdout),
+        "1\n2\n",
+        "what is new lies on one data node"
+    );
+    session.done(&["group", "down", "hdfs", "--volumes"]);
+    assert_eq!(session.json(&["volume", "list"]), serde_json::json!([]));
+}

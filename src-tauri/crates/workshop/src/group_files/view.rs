@@ -19,8 +19,9 @@ use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::machines::{Machine, MachineState, is_live, labels};
 
-/// How long what was seen of a service's health is good for.
+/// How long what was seen of a service's health is good for: of one that is not healthy yet, and of one that is.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN_HEALTHY: Duration = Duration::from_secs(15);
 
 /// The longest that the first look at all of a group may take.
 const LOOK_MAX: Duration = Duration::from_secs(10);
@@ -371,9 +372,13 @@ impl Workshop {
         // What the console said, it said.
         let is_settled =
             known.is_healthy == Some(true) && matches!(health.check, HealthCheck::Console(_));
+        let good_for = match known.is_healthy {
+            Some(true) => LOOK_AGAIN_HEALTHY,
+            _ => LOOK_AGAIN,
+        };
         let is_old = known
             .looked
-            .is_none_or(|looked| looked.elapsed() > LOOK_AGAIN);
+            .is_none_or(|looked| looked.elapsed() > good_for);
         if is_old && !known.is_away && !is_settled {
             known.is_away = true;
             let looking = known.looking.take();
