@@ -143,7 +143,7 @@ fn a_linux_guest_with_a_writable_root_under_tcg() {
      -device virtio-rng-pci
      -kernel /library/kernels/linux/vmlinuz
      -initrd /home/user/windlass/machines/hello-1/initramfs
-     -append console=ttyS0 quiet loglevel=4 panic=-1 cryptomgr.notests rdinit=/init windlass.network=off windlass.hostname=hello
+     -append console=ttyS0 quiet loglevel=4 panic=-1 cryptomgr.notests no_timer_check rdinit=/init windlass.network=off windlass.hostname=hello
      -blockdev driver=qcow2,node-name=disk0,read-only=off,discard=unmap,file.driver=file,file.filename=/home/user/windlass/machines/hello-1/disk0.qcow2
      -device virtio-blk-pci,id=blk0,drive=disk0,rerror=stop,werror=stop
      -chardev socket,id=qmp,server=on,wait=off,path=/run/user/1000/windlass/0/5db77b5d930c/qmp

@@ -25,6 +25,12 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How much of a console's end a failure quotes.
 const QUOTED_BYTES: u64 = 8 << 10;
 const QUOTED_LINES: usize = 5;
+/// What every Linux guest says last, and tells nobody anything.
+const FAREWELLS: [&str; 3] = [
+    "[windlass] all ended with status",
+    "[windlass] powering off",
+    "reboot: Power down",
+];
 
 /// Looks at one machine again and again.
 #[derive(Debug)]
@@ -117,7 +123,8 @@ fn last_lines(handle: &MachineHandle) -> Vec<String> {
     let details = handle.details();
     let text =
         crate::machines::end_of_console(&details.console_log, details.console_start, QUOTED_BYTES);
-    let lines = text.lines().map(plain_line).filter(|line| !line.is_empty());
+    let says = |line: &String| !line.is_empty() && !FAREWELLS.iter().any(|it| line.contains(it));
+    let lines = text.lines().map(plain_line).filter(says);
     let lines: Vec<_> = lines.collect();
     lines[lines.len().saturating_sub(QUOTED_LINES)..].to_vec()
 }

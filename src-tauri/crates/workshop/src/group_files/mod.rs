@@ -167,7 +167,7 @@ impl Workshop {
             return error;
         }
         error.hinted(format!(
-            "{} goes on running; `windlassctl group down {group}` stops what runs",
+            "Still running: {}; `windlassctl group down {group}` stops them",
             names.join(", ")
         ))
     }
