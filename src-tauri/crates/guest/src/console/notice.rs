@@ -98,6 +98,13 @@ pub enum Notice {
         /// The program that was killed for it, where it is known.
         killed: Option<String>,
     },
+    /// A volume is not where it should be (OSv goes on without it).
+    NotMounted {
+        /// Its file system.
+        file_system: String,
+        /// Where it was to be.
+        path: String,
+    },
     /// Something tried to write to a file system that cannot be written.
     ReadOnlyFileSystem,
     /// The guest's first program says that something is not as it should be.
@@ -143,6 +150,10 @@ impl Notice {
                 "correct the boot command in the appliance's Run settings"
             }
             Notice::OutOfMemory { .. } => "give the machine more memory",
+            Notice::NotMounted { .. } => {
+                "choose an OSv kernel that mounts the volume's file system (the list of guest kernels says which do), with \
+                 its module in the image (libext.so for ext4), or run the appliance on Linux"
+            }
             Notice::ReadOnlyFileSystem => {
                 "build the image with a writable file system (ext4), or mount a volume or ramfs where the program writes"
             }
@@ -239,6 +250,12 @@ impl fmt::Display for Notice {
                 write!(f, "memory ran out: {program} was killed for it")
             }
             Notice::OutOfMemory { killed: None } => f.write_str("memory ran out"),
+            Notice::NotMounted { file_system, path } => {
+                write!(
+                    f,
+                    "the volume for {path} could not be mounted as {file_system}"
+                )
+            }
             Notice::ReadOnlyFileSystem => {
                 f.write_str("a program tried to write to a file system that is read-only")
             }

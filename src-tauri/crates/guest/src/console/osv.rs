@@ -26,6 +26,8 @@ const FAULTS: &[&str] = &[
 pub(super) struct Reader {
     /// The last line that was not empty.
     last_line: String,
+    /// What it mounts, and where.
+    mounting: Option<(String, String)>,
     /// The first line of [`FAULTS`] since the guest booted.
     fault: Option<String>,
     /// How many programs have ended, and the first status that was not zero.
@@ -54,6 +56,14 @@ impl Reader {
         self.fault(line, tell);
         if let Some(notice) = beginning(line) {
             tell(notice);
+        }
+        if let Some(what) = line.strip_prefix("VFS: mounting ") {
+            let named = what.split_once(" at ");
+            self.mounting = named.map(|(what, path)| (clip(what), clip(path)));
+        } else if line.starts_with("failed to mount ")
+            && let Some((file_system, path)) = self.mounting.take()
+        {
+            tell(Notice::NotMounted { file_system, path });
         }
         self.last_line.clear();
         self.last_line.push_str(line);

@@ -41,6 +41,19 @@ fn osv_that_cannot_load_its_program() {
 }
 
 #[test]
+fn osv_that_does_without_a_volume() {
+    assert_snapshot!(transcript(
+        "OSv v0.57.0\nVFS: mounting rofs at /rofs\nVFS: mounting ext at /data\n\
+         The ext module is in-active!. Please add ext module to the image.\n\
+         failed to mount ext, error = No error information\nfailed to mount again\n"
+    ), @"
+    - OSv v0.57.0 runs
+    - the volume for /data could not be mounted as ext
+        choose an OSv kernel that mounts the volume's file system (the list of guest kernels says which do), with its module in the image (libext.so for ext4), or run the appliance on Linux
+    ");
+}
+
+#[test]
 fn osv_that_crashes() {
     assert_snapshot!(transcript(
         "OSv v0.57.0\n/a.so: failed looking up symbol nobody\n\n[backtrace]\n0x0 <a+1>\n\

@@ -156,7 +156,10 @@ impl Evidence {
             Notice::Ended { status } => self.ended = Some(End { status: *status }),
             Notice::PoweringOff => self.powering_off = true,
             notice if notice.is_fatal() => keep(&mut self.failure),
-            Notice::NoAddress { .. } | Notice::OutOfMemory { .. } | Notice::ReadOnlyFileSystem => {
+            Notice::NoAddress { .. }
+            | Notice::NotMounted { .. }
+            | Notice::OutOfMemory { .. }
+            | Notice::ReadOnlyFileSystem => {
                 // What happened earlier explains the status of a command better than the status does.
                 keep(&mut self.cause);
             }
