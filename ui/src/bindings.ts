@@ -1599,6 +1599,8 @@ export type ImageVolume = {
 	sizeBytes: number,
 	/**  The file system in it: `ROFS`, `ext4`; none where it cannot be read. */
 	fileSystem: string | null,
+	/**  What it is, where that is known and cannot be read: `ZFS`, `XFS`. */
+	unreadable: string | null,
 };
 
 /**  The images that came from elsewhere changed. */

@@ -181,6 +181,13 @@ export function layoutName({ layout, osv }: ImageInfo): string {
   return osv?.hasLoader ? m.layout_with_loader({ layout: name }) : name;
 }
 
+/** Why nothing of an image can be shown. */
+export function unreadableReason({ volumes }: ImageInfo): string {
+  const what = volumes.find(({ unreadable }) => unreadable !== null)?.unreadable;
+  if (what === "ZFS") return m.image_unreadable_zfs();
+  return what ? m.image_unreadable_as({ what }) : m.image_unreadable_unknown();
+}
+
 /** A volume in a list of choices: "1: ext4, 118 MiB". */
 export function volumeLabel({ number, name, fileSystem, sizeBytes }: ImageVolume): string {
   const what = [name, fileSystem, formatBytes(sizeBytes)].filter(Boolean).join(", ");

@@ -14,6 +14,7 @@ use crate::disk::{self, DiskFormat, Part, ReadAt, SharedDisk, Stream};
 use crate::ext4::Ext4;
 use crate::fat::Fat;
 use crate::file_system::{FileSystem, FileSystemKind};
+use crate::foreign::{self, Foreign};
 use crate::iso::{self, Iso};
 use crate::rofs::Rofs;
 use crate::{Error, ImageKind, detect, ext4, fat, gpt, journal, linux, mbr, osv, rofs};
@@ -68,6 +69,8 @@ pub struct Volume {
     pub size_bytes: u64,
     /// The file system in it, where it is one that can be read.
     pub file_system: Option<FileSystemKind>,
+    /// What it is, where it is known and cannot be read.
+    pub foreign: Option<Foreign>,
 }
 
 /// An open image.
@@ -178,13 +181,7 @@ impl Image {
             .into_iter()
             .map(|(number, name, start_bytes, size_bytes)| {
                 let part = Part::new(SharedDisk::clone(&disk), start_bytes, size_bytes);
-                Ok(Volume {
-                    number,
-                    name,
-                    start_bytes,
-                    size_bytes,
-                    file_system: file_system_of(&part)?,
-                })
+                volume_of(number, name, start_bytes, &part)
             })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
@@ -267,7 +264,10 @@ impl Image {
             Some(FileSystemKind::Iso9660) => Ok(Box::new(Iso::open(part)?)),
             None => Err(Error::WrongKind {
                 expected: "a volume with a file system",
-                found: "it holds no file system that can be read".to_owned(),
+                found: match volume.foreign {
+                    Some(foreign) => format!("it holds {foreign}, which cannot be read"),
+                    None => "it holds no file system that can be read".to_owned(),
+                },
             }),
         }
     }
@@ -299,6 +299,27 @@ impl Image {
         })?;
         self.file_system(volume)
     }
+}
+
+fn volume_of(
+    number: u32,
+    name: Option<String>,
+    start_bytes: u64,
+    part: &Part,
+) -> Result<Volume, Error> {
+    let file_system = file_system_of(part)?;
+    let foreign = match file_system {
+        Some(_) => None,
+        None => foreign::recognise(part)?,
+    };
+    Ok(Volume {
+        number,
+        name,
+        start_bytes,
+        size_bytes: part.size_bytes(),
+        file_system,
+        foreign,
+    })
 }
 
 fn file_system_of(part: &Part) -> Result<Option<FileSystemKind>, Error> {

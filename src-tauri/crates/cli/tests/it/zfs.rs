@@ -193,6 +193,18 @@ fn slow_zfs_is_a_setting_and_a_kernel_of_the_library() {
         again["changes"]["reason"],
         "only a guest writes its file system"
     );
+    // Only a guest reads it, and that is said; what is in it is known all the same.
+    let id = again["id"].as_str().unwrap();
+    let info = session.done(&["image", "info", id]).stdout;
+    assert!(info.contains("ZFS, which is not read here"), "{info}");
+    let refused = session.run(&["image", "ls", id]).stderr;
+    assert!(
+        refused.contains("holds ZFS, which only a guest can read"),
+        "{refused}"
+    );
+    session.done(&["image", "lists", id, "lists", "--kind", "files"]);
+    let list = session.folder().join("lists/hello.files.json");
+    assert!(std::fs::read_to_string(list).unwrap().contains("\"/more\""));
     let said = session.run(&["run", "hello", "--execute", "/hello from-settings"]);
     assert_eq!(said.status, 0, "{}{}", said.stdout, said.stderr);
     assert!(said.stdout.contains("from-settings"), "{}", said.stdout);

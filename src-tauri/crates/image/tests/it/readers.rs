@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use windlass_image::disk::{self, DiskFormat, Qcow2, ReadAt, SharedDisk};
 use windlass_image::ext4::{Ext4, Ext4Options};
 use windlass_image::{
-    Error, FileSystem, FileSystemKind, GuestPath, Image, Layout, StatKind, Unwatched, ext4,
+    Error, FileSystem, FileSystemKind, GuestPath, Image, Layout, StatKind, Tree, Unwatched, ext4,
     file_system, osv, rofs,
 };
 
@@ -409,4 +409,46 @@ fn a_disk_ends_where_it_ends() {
     assert!(part.read_at(5, &mut [0; 5]).is_ok());
     assert!(part.read_at(5, &mut [0; 6]).is_err());
     assert!(part.read_at(u64::MAX, &mut [0; 6]).is_err());
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = |at: u64, magic: &[u8]| {
+        let path = folder.path().join("disk.img");
+        let mut file = fs::File::create(&path).unwrap();
+        let root = osv::Root::Empty {
+            size_bytes: 1 << 20,
+        };
+        let layout = osv::write_disk(
+            None,
+            "--rootfs=zfs /hello",
+            &root,
+            &Tree::new(),
+            &mut file,
+            &mut Unwatched,
+        )
+        .unwrap();
+        file.set_len(layout.size_bytes).unwrap();
+        file.write_all_at(magic, layout.partition.start_bytes + at)
+            .unwrap();
+        Image::open(&path).unwrap()
+    };
+    let zfs = 0x00ba_b10c_u64;
+    for (at, magic, name) in [
+        (132 << 10, zfs.to_le_bytes().as_slice(), "ZFS"),
+        (255 << 10, &zfs.to_be_bytes(), "ZFS"),
+        (0, b"XFSB", "XFS"),
+        (0, b"LUKS\xba\xbe", "LUKS"),
+        (4086, b"SWAPSPACE2", "swap"),
+    ] {
+        let image = disk(at, magic);
+        let [volume] = image.volumes() else {
+            panic!("{:?}", image.volumes());
+        };
+        assert_eq!(volume.foreign.unwrap().to_string(), name);
+        let error = image.file_system(volume).unwrap_err().to_string();
+        assert!(error.contains(&format!("it holds {name}")), "{error}");
+    }
+    assert_eq!(disk(100, b"nothing").volumes()[0].foreign, None);
 }

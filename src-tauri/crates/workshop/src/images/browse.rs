@@ -305,6 +305,7 @@ fn volume(volume: &windlass_image::Volume) -> ImageVolume {
         start_bytes: volume.start_bytes,
         size_bytes: volume.size_bytes,
         file_system: volume.file_system.map(|kind| kind.to_string()),
+        unreadable: volume.foreign.map(|kind| kind.to_string()),
     }
 }
 

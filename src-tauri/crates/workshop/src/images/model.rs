@@ -77,6 +77,8 @@ pub struct ImageVolume {
     pub size_bytes: u64,
     /// The file system in it: `ROFS`, `ext4`; none where it cannot be read.
     pub file_system: Option<String>,
+    /// What it is, where that is known and cannot be read: `ZFS`, `XFS`.
+    pub unreadable: Option<String>,
 }
 
 /// What a path of an image is.

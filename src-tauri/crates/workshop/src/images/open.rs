@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use windlass_image::{FileSystem, GuestPath, Image};
+use windlass_image::{FileSystem, Foreign, GuestPath, Image};
 
 use crate::Workshop;
 use crate::builds::Build;
@@ -33,7 +33,7 @@ impl OpenImage {
             return Err(match volume {
                 Some(number) => AppError::not_found("volume", &number.to_string())
                     .hinted("`windlassctl image info IMAGE` lists the volumes"),
-                None => no_file_system(self.image.path()),
+                None => no_file_system(&self.image),
             });
         };
         let mut open = lock(&self.file_systems);
@@ -41,7 +41,7 @@ impl OpenImage {
             return Ok(Arc::clone(file_system));
         }
         if found.file_system.is_none() {
-            return Err(no_file_system(self.image.path()));
+            return Err(no_file_system(&self.image));
         }
         let file_system: Arc<dyn FileSystem> = Arc::from(self.image.file_system(found)?);
         open.insert(found.number, Arc::clone(&file_system));
@@ -49,15 +49,24 @@ impl OpenImage {
     }
 }
 
-fn no_file_system(path: &Path) -> AppError {
-    AppError::new(
-        ErrorKind::Input,
-        format!(
-            "`{}` has no file system there that Windlass can read",
-            path.display()
+fn no_file_system(image: &Image) -> AppError {
+    let path = image.path().display();
+    let foreign = image.volumes().iter().find_map(|volume| volume.foreign);
+    let (message, hint) = match foreign {
+        Some(Foreign::Zfs) => (
+            format!("`{path}` holds ZFS, which only a guest can read"),
+            "What was put into a build of ours is in its list of files: `windlassctl image lists BUILD FOLDER --kind files`",
         ),
-    )
-    .hinted("ROFS and ext4 can be read from outside; ZFS only by the guest that has it")
+        Some(foreign) => (
+            format!("`{path}` holds {foreign}, which Windlass does not read"),
+            "ROFS, ext4, FAT and ISO 9660 can be read from outside",
+        ),
+        None => (
+            format!("`{path}` has no file system there that Windlass can read"),
+            "ROFS, ext4, FAT and ISO 9660 can be read from outside; ZFS only by the guest that has it",
+        ),
+    };
+    AppError::new(ErrorKind::Input, message).hinted(hint)
 }
 
 /// Which state of which file an open image is.

@@ -49,7 +49,11 @@ pub(super) fn info(info: &ImageInfo) -> String {
         format!(
             "{}  {}  {}{}",
             volume.number,
-            volume.file_system.as_deref().unwrap_or("?"),
+            match (&volume.file_system, &volume.unreadable) {
+                (Some(file_system), _) => file_system.clone(),
+                (None, Some(what)) => format!("{what}, which is not read here"),
+                (None, None) => "unknown".to_owned(),
+            },
             size(volume.size_bytes),
             volume
                 .name
