@@ -8,6 +8,8 @@
 // limits take turns. Our builds sync the image before they give it its name, and digest it; tar and cp do neither. A program of
 // the crate `compose` (its example of that name) does the work without the rest of Windlass, each time as a new process.
 //
+// Then it builds two and four images at once, and says how long that takes against one after the other.
+//
 // With WINDLASS_BENCH_MEMORY=1 it also tries how much memory a file of 20 GiB (a hole) and a tree of 1,000,000 files take.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { appendFileSync, linkSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
@@ -254,17 +256,23 @@ try {
         addPeak(figures, "    memory at its peak", builds[kind]);
       }
       rmSync(image);
-      const many = availableParallelism();
       const at = (index) => join(folder, `${wanted.name}.${kind}.${index}`);
       const build = (index) => [program, [root, at(index), kind, `${at(index)}.digests`]];
-      const forgetAll = (count) => {
-        for (let index = 0; index < count; index++) forget(at(index), `${at(index)}.digests`);
-      };
-      const alone = await together(1, build);
-      forgetAll(1);
-      const all = await together(many, build);
-      forgetAll(many);
-      figures.add({ name: `  ${many} images at once`, samples: [all], limit: { name: "one after the other", samples: [many * alone] } });
+      const counts = [1, 2, 4].filter((count) => count === 1 || count <= availableParallelism());
+      const took = counts.map(() => []);
+      for (let round = 1; round <= Math.min(ROUNDS, 3); round++) {
+        for (const [place, count] of counts.entries()) {
+          progress(`${wanted.name}, ${title}: ${count} at once, round ${round}`);
+          took[place].push(await together(count, build));
+          for (let index = 0; index < count; index++) forget(at(index), `${at(index)}.digests`);
+        }
+      }
+      progress("");
+      for (const [place, count] of counts.entries()) {
+        if (count === 1) continue;
+        const limit = { name: "one after the other", samples: took[0].map((alone) => count * alone) };
+        figures.add({ name: `  ${count} images at once`, samples: took[place], limit });
+      }
       console.error(`${wanted.name}, ${title}: full ${median(full).toFixed(0)} ms, tar ${median(tars).toFixed(0)} ms, one ${median(one).toFixed(1)} ms, nothing ${median(none).toFixed(1)} ms`);
     }
     rmSync(root, { recursive: true, force: true });

@@ -16,7 +16,8 @@
 //! What the writers keep to:
 //! - **Limits first**: a tree that the file system cannot hold is refused before a byte is written.
 //! - **Same tree, same bytes**: no clock, no random number, no owner of this computer gets in.
-//! - **Constant memory** beyond the tree itself; files stream through a few buffers.
+//! - **Constant memory**: a large tree lies in a file of its own ([`spill`]), and files stream through a few buffers. What grows
+//!   are the entries of one directory of ext4, and a few bytes for each directory.
 //! - **Holes**: bytes that are zero by design are skipped with a seek, so the output must hold zeros
 //!   (a fresh file does) wherever it was not written.
 //! - Files are declared with their size. A file that has another size when it is read is an error.

@@ -14,6 +14,7 @@
 //! Where the file cannot be written to, entries stay in memory. Where it cannot be read any more, a list ends early, and
 //! [`Sorted::check`] says so: who makes something of a list asks before it counts.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -28,6 +29,9 @@ const IN_MEMORY: usize = 1 << 16;
 
 /// Entries of a block.
 const BLOCK_ENTRIES: usize = 512;
+
+/// Entries of a part of what is in memory.
+const PART_ENTRIES: usize = 32;
 
 /// Blocks that were looked into last, for who asks for single entries.
 const CACHED_BLOCKS: usize = 8;
@@ -471,6 +475,23 @@ impl<T: Value> Sorted<T> {
             .check()
             .err()
             .map(|error| (error.kind(), error.to_string()));
+    }
+
+    /// How many [`part`](Self::part)s there are.
+    pub fn parts(&self) -> usize {
+        self.blocks.len() + self.tail.len().div_ceil(PART_ENTRIES)
+    }
+
+    /// Some entries that lie side by side, and the place of the first, for several threads to go through the list together.
+    pub fn part(&self, number: usize) -> (usize, Cow<'_, [(GuestPath, T)]>) {
+        let Some(number) = number.checked_sub(self.blocks.len()) else {
+            let entries = self.load(number).unwrap_or_default();
+            return (self.blocks[number].start, Cow::Owned(entries));
+        };
+        let from = number * PART_ENTRIES;
+        let end = self.tail.len().min(from + PART_ENTRIES);
+        let entries = self.tail.get(from..end).unwrap_or_default();
+        (self.behind_blocks() + from, Cow::Borrowed(entries))
     }
 
     /// Shows everything, in order.

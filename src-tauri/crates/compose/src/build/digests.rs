@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use windlass_image::{GuestPath, spill};
@@ -192,12 +192,26 @@ const FILES_PER_THREAD: usize = 64;
 
 /// So many are taken at a time.
 const FILES_AT_ONCE: usize = 4;
-const FILE_NAMES_AT_ONCE: usize = 32;
+
+/// The digests of what was made up, of a plan all of whose files are read anyway. A large one neither asks the cache, which
+/// would have to be in memory, nor adds to it: its record says the same.
+pub(super) fn made(plan: &Plan) -> FileDigests {
+    let mut digests = FileDigests::new(plan);
+    let mut index = 0;
+    plan.sorted().each(|_, entry| {
+        if let Origin::Made(bytes) = &entry.origin {
+            digests.insert(index, blake3::hash(bytes));
+        }
+        index += 1;
+    });
+    digests
+}
 
 /// The digests of the files that need not be read for it.
 pub(super) fn remembered(plan: &Plan, cache: &DigestCache) -> FileDigests {
     let mut digests = FileDigests::new(plan);
-    for (index, (path, entry)) in plan.entries().enumerate() {
+    let mut index = 0;
+    plan.sorted().each(|path, entry| {
         let digest = match &entry.origin {
             Origin::None => None,
             Origin::Made(bytes) => Some(blake3::hash(bytes)),
@@ -206,7 +220,8 @@ pub(super) fn remembered(plan: &Plan, cache: &DigestCache) -> FileDigests {
         if let Some(digest) = digest {
             digests.insert(index, digest);
         }
-    }
+        index += 1;
+    });
     digests
 }
 
@@ -248,9 +263,9 @@ pub(super) fn of_files(
     in_parallel(plan, Files::These(indices), cancel, |index, file| {
         let path = file.path();
         let digest = if is_asked {
-            cache.digest(&path, &file.stamp, cancel)?
+            cache.digest(&path, file.stamp, cancel)?
         } else {
-            digest_unchanged(&path, &file.stamp, cancel)?
+            digest_unchanged(&path, file.stamp, cancel)?
         };
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         found.push((index, digest));
@@ -283,15 +298,22 @@ pub(super) enum Files<'a> {
 }
 
 /// A file of this computer.
-struct HostFile {
-    folder: Arc<Path>,
-    at: GuestPath,
-    stamp: Stamp,
+struct HostFile<'a> {
+    folder: &'a Path,
+    at: &'a GuestPath,
+    stamp: &'a Stamp,
 }
 
-impl HostFile {
+impl<'a> HostFile<'a> {
+    fn of((at, entry): &'a (GuestPath, Entry)) -> Option<Self> {
+        match &entry.origin {
+            Origin::Host { folder, stamp } => Some(Self { folder, at, stamp }),
+            _ => None,
+        }
+    }
+
     fn path(&self) -> PathBuf {
-        self.at.below(&self.folder)
+        self.at.below(self.folder)
     }
 }
 
@@ -300,57 +322,64 @@ fn in_parallel(
     plan: &Plan,
     files: Files<'_>,
     cancel: &CancellationToken,
-    work: impl Fn(usize, &HostFile) -> Result<(), Error> + Sync,
+    work: impl Fn(usize, &HostFile<'_>) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
-    // Few, which are likely to be read, or all, which are looked at.
-    let at_once = match files {
-        Files::All => FILE_NAMES_AT_ONCE,
-        Files::These(_) => FILES_AT_ONCE,
+    // A step is a part of all, which are looked at, or a few, which are likely to be read.
+    let (count, steps) = match files {
+        Files::All => (plan.len(), plan.sorted().parts()),
+        Files::These(indices) => (indices.len(), indices.len().div_ceil(FILES_AT_ONCE)),
     };
-    let (count, entries): (usize, Box<dyn Iterator<Item = Numbered> + Send + '_>) = match files {
-        Files::All => (plan.len(), Box::new(plan.entries().enumerate())),
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    // Whether to go on.
+    let do_one = |index: usize, entry: &(GuestPath, Entry)| {
+        let Some(file) = HostFile::of(entry) else {
+            return true;
+        };
+        let result = if cancel.is_cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            work(index, &file)
+        };
+        let Err(error) = result else {
+            return true;
+        };
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.as_ref().is_none_or(|(first, _)| index < *first) {
+            *failed = Some((index, error));
+        }
+        false
+    };
+    let do_step = |step: usize| match files {
+        Files::All => {
+            let (start, entries) = plan.sorted().part(step);
+            (start..)
+                .zip(entries.iter())
+                .all(|(index, entry)| do_one(index, entry))
+        }
         Files::These(indices) => {
-            let numbered = |&index: &u32| Some((index as usize, plan.entry(index as usize)?));
-            (indices.len(), Box::new(indices.iter().filter_map(numbered)))
+            let these = indices.iter().skip(step * FILES_AT_ONCE);
+            these.take(FILES_AT_ONCE).all(|&index| {
+                let index = index as usize;
+                plan.entry(index).is_none_or(|entry| do_one(index, &entry))
+            })
         }
     };
-    let files = entries.filter_map(|(index, (at, entry))| match entry.origin {
-        Origin::Host { folder, stamp } => Some((index, HostFile { folder, at, stamp })),
-        _ => None,
-    });
-    let files = Mutex::new(files);
-    let is_over = AtomicBool::new(false);
-    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let next = AtomicUsize::new(0);
+    let turn = || {
+        loop {
+            let step = next.fetch_add(1, Ordering::Relaxed);
+            if step >= steps {
+                return;
+            }
+            if !do_step(step) {
+                next.store(steps, Ordering::Relaxed);
+            }
+        }
+    };
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(THREADS_MAX)
         .min(count.div_ceil(FILES_PER_THREAD));
-    let turn = || {
-        let mut mine = Vec::with_capacity(at_once);
-        while !is_over.load(Ordering::Relaxed) {
-            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            mine.extend(files.by_ref().take(at_once));
-            drop(files);
-            if mine.is_empty() {
-                return;
-            }
-            for (index, file) in mine.drain(..) {
-                let result = if cancel.is_cancelled() {
-                    Err(Error::Cancelled)
-                } else {
-                    work(index, &file)
-                };
-                if let Err(error) = result {
-                    is_over.store(true, Ordering::Relaxed);
-                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    if failed.as_ref().is_none_or(|(first, _)| index < *first) {
-                        *failed = Some((index, error));
-                    }
-                    return;
-                }
-            }
-        }
-    };
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(turn);
@@ -362,5 +391,3 @@ fn in_parallel(
         None => plan.check_read(),
     }
 }
-
-type Numbered = (usize, (GuestPath, Entry));

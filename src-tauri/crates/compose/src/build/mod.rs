@@ -273,7 +273,11 @@ impl Anew<'_> {
         report: &mut Throttled<'_>,
     ) -> Result<(blake3::Hash, Changes, u64), Error> {
         let (output, image) = (self.output, self.output.file());
-        let known = digests::remembered(self.plan, self.digests);
+        let known = if self.plan.is_large() {
+            digests::made(self.plan)
+        } else {
+            digests::remembered(self.plan, self.digests)
+        };
         std::thread::scope(|scope| {
             let mut writing = write::Writing::new(self.plan, Some(known), report, self.cancel);
             // The disk begins while there is still something to be read.
@@ -411,13 +415,18 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 
 /// Keeps the digests that the writing found for the next time.
 fn remember(plan: &Plan, digests: &FileDigests, cache: &DigestCache, started: SystemTime) {
-    for (index, (path, entry)) in plan.entries().enumerate() {
+    if plan.is_large() {
+        return;
+    }
+    let mut index = 0;
+    plan.sorted().each(|path, entry| {
         if let (Some(digest), Origin::Host { folder, stamp }) = (digests.get(index), &entry.origin)
             && digests.is_found(index)
         {
             cache.remember(&path.below(folder), stamp, digest, started);
         }
-    }
+        index += 1;
+    });
 }
 
 /// Reports progress, not more often than anybody can see.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use windlass_guest::{GuestOs, RootFs};
-use windlass_image::spill::Sorted;
+use windlass_image::spill::{self, Sorted};
 use windlass_image::{GuestPath, Node, Source, Tree};
 use windlass_package::Finding;
 use windlass_package::boot::Script;
@@ -187,6 +187,16 @@ impl Plan {
     /// One of the entries.
     pub(crate) fn entry(&self, index: usize) -> Option<(GuestPath, Entry)> {
         self.entries.at(index)
+    }
+
+    /// The entries, to be gone through in parts and by reference.
+    pub(crate) fn sorted(&self) -> &Sorted<Entry> {
+        &self.entries
+    }
+
+    /// Whether there are more entries than are held in memory.
+    pub(crate) fn is_large(&self) -> bool {
+        self.len() > spill::in_memory()
     }
 
     /// Whether an entry has this path.
