@@ -35,7 +35,8 @@ async fn run(command_line: &str, network: bool) -> Option<String> {
     })
     .await;
     if status.state == MachineState::Running {
-        machine.stop().await.unwrap();
+        // The program that it has not may have ended it already.
+        let _too_late = machine.stop().await;
         return Some(story(&machine.ended().await));
     }
     Some(story(&status))
@@ -65,8 +66,16 @@ async fn an_abort_is_a_crash_though_the_kernel_halts() {
 
 #[tokio::test]
 async fn the_address_is_seen_and_the_power_button_heard() {
-    let Some(story) = run("--nomount --delay=3 /x", true).await else {
-        return;
-    };
-    insta::assert_snapshot!(story, @"Stopped, status None: It stopped when asked.");
+    // There is but a moment between its address and its end: several are tried.
+    let mut stories = Vec::new();
+    for _ in 0..10 {
+        let Some(story) = run("--nomount /x", true).await else {
+            return;
+        };
+        if story == "Stopped, status None: It stopped when asked." {
+            return;
+        }
+        stories.push(story);
+    }
+    panic!("never when asked, but: {stories:?}");
 }
