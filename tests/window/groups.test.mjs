@@ -79,7 +79,7 @@ test("groups", { timeout: 1_200_000 }, async (t) => {
       await window.drop(folder);
       await window.reads("0 of 2 are up");
       await window.press("Start all 2 services");
-      await window.reads("ill-first ended before it was healthy: It ended with status 3.", BOOT);
+      await window.reads(/ill-first ended before it was healthy: It ended with status 3\./i, BOOT);
       await window.reads("Not started");
       await window.press("Details");
       await window.reads("Hello from a virtual appliance!");
