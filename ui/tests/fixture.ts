@@ -707,7 +707,22 @@ export function install(world: World) {
     }),
     machine_load_history: () => loadPoints(0, 300),
     machine_rename: () => null,
-    private_networks: () => [],
+    private_networks: () => [
+      {
+        name: "shop",
+        machines: world.machines
+          .filter(({ networks }) => networks.some(({ name }) => name === "shop"))
+          .map(({ id, name }, index) => ({
+            id,
+            name,
+            address: `10.83.0.${index + 2}`,
+            names: [name],
+            isConnected: true,
+            receivedBytes: 1_300_000 * (index + 1),
+            sentBytes: 420_000 * (index + 1),
+          })),
+      },
+    ],
     capture_start: () => "/home/user/.local/share/windlass/machines/m/attached/capture-1.pcap",
     capture_stop: () => ({ files: [], isGoingOn: false }),
     captures: () => ({ files: [], isGoingOn: false }),

@@ -185,6 +185,35 @@ describe("an appliance", () => {
     expect(await screen.findByText("listening on http://0.0.0.0:8080")).toBeVisible();
   });
 
+  test("is run with options, which say what is wrong with them", async () => {
+    const { user, called } = open(busyWorld(), place);
+    await user.click(await button("Other ways to run"));
+    await user.click(await screen.findByRole("menuitem", { name: "Run with options…" }));
+    const dialog = within(await screen.findByRole("dialog"));
+    const name = dialog.getByRole("textbox", { name: "Name of the machine" });
+    await user.clear(name);
+    await user.type(name, "first");
+    expect(name).toHaveValue("first");
+    await user.click(dialog.getByRole("button", { name: "Join a private network" }));
+    const network = dialog.getByRole("combobox", { name: "Private network 1" });
+    await user.clear(network);
+    await user.type(network, "no/name");
+    expect(await dialog.findByRole("alert")).toHaveTextContent("1 to 40 letters");
+    expect(dialog.getByRole("button", { name: "Run" })).toBeDisabled();
+    await user.clear(network);
+    await user.type(network, "backend");
+    await user.click(dialog.getByRole("checkbox", { name: "Run once and forget all writes" }));
+    await user.click(dialog.getByRole("button", { name: "Run" }));
+    await waitFor(() => expect(called("appliance_run_with")).toHaveLength(1));
+    expect(called("appliance_run_with")[0]?.args["options"]).toMatchObject({
+      name: "first",
+      networks: [{ network: "backend", aliases: [] }],
+      isDisposable: true,
+      isLive: false,
+      count: 1,
+    });
+  });
+
   test("shows why its build failed, and how to try again", async () => {
     const { user, emit, called } = open(busyWorld(), place);
     await user.click(await button("Build"));
