@@ -82,7 +82,7 @@ test("groups", { timeout: 1_200_000 }, async (t) => {
       await window.reads(/ill-first ended before it was healthy: It ended with status 3\./i, BOOT);
       await window.reads("Not started");
       await window.press("Details");
-      await window.reads("Hello from a virtual appliance!");
+      await window.reads("command 1 of 1 exited with status 3");
       await both("group-failed");
     });
 
