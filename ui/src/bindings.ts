@@ -272,6 +272,18 @@ export const commands = {
 	captureStop: (machine: string) => typedError<Captures, AppError>(__TAURI_INVOKE("capture_stop", { machine })),
 	/**  What was kept of a machine's traffic. */
 	captures: (machine: string) => typedError<Captures, AppError>(__TAURI_INVOKE("captures", { machine })),
+	/**  The processes and the memory of a guest. */
+	guestNow: (machine: string) => typedError<GuestNow, AppError>(__TAURI_INVOKE("guest_now", { machine })),
+	/**  The kernel's command line, and the environment of a process; the first program's when none is named. */
+	guestEnvironment: (machine: string, process: number | null) => typedError<GuestEnvironment, AppError>(__TAURI_INVOKE("guest_environment", { machine, process })),
+	/**  What the guest's kernel has said. */
+	guestKernelLog: (machine: string) => typedError<string, AppError>(__TAURI_INVOKE("guest_kernel_log", { machine })),
+	/**  What is in a folder of a guest. */
+	guestFolder: (machine: string, path: string) => typedError<GuestFolder, AppError>(__TAURI_INVOKE("guest_folder", { machine, path })),
+	/**  Copies a file out of a guest. */
+	guestGet: (machine: string, path: string, to: string) => typedError<GuestCopy, AppError>(__TAURI_INVOKE("guest_get", { machine, path, to })),
+	/**  Copies a file into a guest. */
+	guestPut: (machine: string, from: string, to: string) => typedError<GuestCopy, AppError>(__TAURI_INVOKE("guest_put", { machine, from, to })),
 	/**  The snapshots of a machine, oldest first. */
 	snapshotList: (machine: string) => typedError<MachineSnapshot[], AppError>(__TAURI_INVOKE("snapshot_list", { machine })),
 	/**  Keeps a machine as it is now. */
@@ -1341,12 +1353,122 @@ export type GroupView = {
 	hasFigures: boolean,
 };
 
+/**  A file that was copied out of a guest or into it. */
+export type GuestCopy = {
+	/**  Where it is now. */
+	path: string,
+	/**  Its length. */
+	sizeBytes: number,
+};
+
+/**  An entry of a folder of a guest. */
+export type GuestEntry = {
+	/**  Its name. What is not UTF-8 is replaced. */
+	name: string,
+	/**  What it is. */
+	kind: GuestEntryKind,
+	/**  Its length. */
+	sizeBytes: number,
+	/**  Permission bits. */
+	mode: number,
+	/**  When its content changed last (RFC 3339). */
+	modified: string | null,
+};
+
+/**  What an entry of a folder is. */
+export type GuestEntryKind = 
+/**  A folder. */
+"directory" | 
+/**  A regular file. */
+"file" | 
+/**  A symbolic link. */
+"symlink" | 
+/**  A device, a socket, a pipe. */
+"special";
+
+/**  What the programs of a guest were started with. */
+export type GuestEnvironment = {
+	/**  The kernel's command line. */
+	commandLine: string,
+	/**  The process whose variables these are. */
+	process: GuestProcess | null,
+	/**  Names and values. */
+	variables: ([string, string])[],
+};
+
+/**  What is in a folder of a guest. */
+export type GuestFolder = {
+	/**  Its absolute path. */
+	path: string,
+	/**  Folders first, then by name. */
+	entries: GuestEntry[],
+	/**  Whether there is more than is shown. */
+	isCut: boolean,
+};
+
+/**  The memory of a guest, as it sees it. */
+export type GuestMemory = {
+	/**  All that there is for programs, files kept in memory and the like. */
+	totalBytes: number,
+	/**  What nothing uses. */
+	freeBytes: number,
+	/**  What programs could have: what is free, and what is kept of files and can go. */
+	availableBytes: number,
+	/**  What is kept of files. */
+	cacheBytes: number,
+};
+
+/**  What a guest does at this moment. */
+export type GuestNow = {
+	/**  Its processes, in the order of their numbers. */
+	processes: GuestProcess[],
+	/**  Whether there are more than are shown. */
+	isCut: boolean,
+	/**  Its memory. */
+	memory: GuestMemory,
+};
+
 /**  What boots the image. */
 export type GuestOs = 
 /**  The unikernel. */
 "osv" | 
 /**  A micro-VM: a distribution's kernel and our own init. */
 "linux";
+
+/**  A process of a guest. */
+export type GuestProcess = {
+	/**  Its number. */
+	id: number,
+	/**  The number of the process that it came from; 0 for the first ones. */
+	parent: number,
+	/**  The program's name, as the kernel knows it. */
+	name: string,
+	/**  What it does. */
+	state: GuestProcessState,
+	/**  How many threads it has. */
+	threads: number,
+	/**  How long it has had a processor, in milliseconds. */
+	cpuMs: number,
+	/**  How much memory is its. */
+	memoryBytes: number,
+	/**  Its command line; empty for what is part of the kernel. */
+	command: string,
+};
+
+/**  What a process does. */
+export type GuestProcessState = 
+/**  It has a processor, or waits for one. */
+"running" | 
+/**  It waits for something to happen. */
+"sleeping" | 
+/**  It waits for a disk, and cannot be ended meanwhile. */
+"waiting" | 
+/**  It was halted. */
+"halted" | 
+/**  It has ended, and nobody has asked how. */
+"ended" | 
+/**  A part of the kernel that has nothing to do. */
+"idle";
 
 /**  What was found. */
 export type Health = 

@@ -726,6 +726,24 @@ export function install(world: World) {
     capture_start: () => "/home/user/.local/share/windlass/machines/m/attached/capture-1.pcap",
     capture_stop: () => ({ files: [], isGoingOn: false }),
     captures: () => ({ files: [], isGoingOn: false }),
+    guest_now: () => guestNow(),
+    guest_environment: () => ({
+      commandLine: "console=ttyS0 panic=-1 quiet windlass.agent=on",
+      process: guestNow().processes[1] ?? null,
+      variables: [
+        ["HOME", "/"],
+        ["NODE_ENV", "production"],
+        ["PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+      ],
+    }),
+    guest_kernel_log: () =>
+      Array.from(
+        { length: 200 },
+        (_, line) => `[    ${line}.000000] virtio_blk: line ${line}`,
+      ).join("\n"),
+    guest_folder: (args) => ({ path: args["path"], entries: guestEntries(), isCut: false }),
+    guest_get: (args) => ({ path: args["to"], sizeBytes: 1000 }),
+    guest_put: (args) => ({ path: args["to"], sizeBytes: 1000 }),
     snapshot_list: () => world.snapshots,
     snapshot_take: (args) => {
       const taken = {
@@ -821,4 +839,51 @@ export function install(world: World) {
     { shouldMockEvents: true },
   );
   return { calls, emit };
+}
+
+/** A guest at a moment: the first program, a server, and parts of the kernel. */
+function guestNow() {
+  const process = (id: number, name: string, command: string, memoryMib: number) => ({
+    id,
+    parent: id === 1 ? 0 : 1,
+    name,
+    state: id === 100 ? ("running" as const) : ("sleeping" as const),
+    threads: id === 100 ? 11 : 1,
+    cpuMs: memoryMib * 310,
+    memoryBytes: memoryMib * 1024 ** 2,
+    command,
+  });
+  return {
+    processes: [
+      process(1, "windlass-init", "/windlass-init", 2),
+      process(100, "node", "/usr/bin/node /app/server.js --port 8080", 74),
+      process(101, "sh", "sh -c 'while true; do sleep 1; done'", 1),
+      ...Array.from({ length: 40 }, (_, index) => process(2 + index, `kworker/${index}`, "", 0)),
+    ],
+    isCut: false,
+    memory: {
+      totalBytes: 480 * 1024 ** 2,
+      freeBytes: 300 * 1024 ** 2,
+      availableBytes: 380 * 1024 ** 2,
+      cacheBytes: 80 * 1024 ** 2,
+    },
+  };
+}
+
+function guestEntries() {
+  const entry = (name: string, kind: "directory" | "file" | "symlink", sizeBytes: number) => ({
+    name,
+    kind,
+    sizeBytes,
+    mode: kind === "directory" ? 0o755 : 0o644,
+    modified: "2026-11-23T06:00:00Z",
+  });
+  return [
+    entry("app", "directory", 0),
+    entry("etc", "directory", 0),
+    entry("usr", "directory", 0),
+    entry("bin", "symlink", 7),
+    entry("hello", "file", 412_300),
+    entry("a-file-with-a-rather-long-name-that-has-to-be-cut-somewhere.log", "file", 12_345_678),
+  ];
 }

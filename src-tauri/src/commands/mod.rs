@@ -10,6 +10,7 @@ pub mod builds;
 pub mod clouds;
 pub mod contents;
 pub mod desktop;
+pub mod guests;
 pub mod images;
 pub mod jobs;
 pub mod kernels;
@@ -166,6 +167,12 @@ pub fn list<R: Runtime>() -> Builder<R> {
             networks::capture_start,
             networks::capture_stop,
             networks::captures,
+            guests::guest_now,
+            guests::guest_environment,
+            guests::guest_kernel_log,
+            guests::guest_folder,
+            guests::guest_get,
+            guests::guest_put,
             snapshots::snapshot_list,
             snapshots::snapshot_take,
             snapshots::snapshot_revert,

@@ -19,7 +19,7 @@ export interface Dragged {
   path: string;
   name: string;
   /** What it is, once known; an error when it cannot be used. */
-  kind: Dropped["kind"] | "package" | "image" | "unknown" | "looking";
+  kind: Dropped["kind"] | "package" | "image" | "guest" | "unknown" | "looking";
 }
 
 /** More than this many are named only by their count. */
@@ -35,6 +35,8 @@ class Drop {
   proposals = $state.raw<Dropped[]>([]);
 
   #inspections = new Map<string, Promise<Dropped>>();
+  /** Who takes everything that is dropped, while that is in sight. */
+  #taker: ((paths: string[]) => Promise<void>) | null = null;
   /** What is dragged over the window comes from the window itself. */
   #own = 0;
 
@@ -60,6 +62,14 @@ class Drop {
     });
   }
 
+  /** Gives everything that is dropped to `taker`, until the returned function is called. */
+  give(taker: (paths: string[]) => Promise<void>): () => void {
+    this.#taker = taker;
+    return () => {
+      if (this.#taker === taker) this.#taker = null;
+    };
+  }
+
   /** Files are being dragged out: should they be let go over the window, they are not added. */
   async while<T>(dragging: () => Promise<T>): Promise<T> {
     this.#own += 1;
@@ -75,8 +85,8 @@ class Drop {
     this.draggedCount = paths.length;
     this.dragged = paths
       .slice(0, NAMED)
-      .map((path) => ({ path, name: fileName(path), kind: this.#packs ? "package" : "looking" }));
-    if (this.#packs) return;
+      .map((path) => ({ path, name: fileName(path), kind: this.#becomes }));
+    if (this.#becomes !== "looking") return;
     for (const { path } of this.dragged) {
       this.#inspect(path).then(
         (dropped) => this.#name(path, dropped.kind),
@@ -91,6 +101,7 @@ class Drop {
 
   async drop(all: string[]): Promise<void> {
     this.dragged = null;
+    if (this.#taker) return this.#taker(all);
     for (const path of all.filter(isCloudFile)) await clouds.look(path);
     const group = all.find(isGroupFile);
     if (group !== undefined) navigation.go({ at: "group", group, tab: "services" });
@@ -160,6 +171,12 @@ class Drop {
     await dialogs.attempt(m.error_adding_folder(), async () =>
       this.drop(await backend.pickFiles()),
     );
+  }
+
+  /** What becomes of whatever is dropped here; `looking` where that is up to what it is. */
+  get #becomes(): Dragged["kind"] {
+    if (this.#taker) return "guest";
+    return this.#packs ? "package" : "looking";
   }
 
   /** Whether what is dropped becomes a package: that is what one is at, in that place. */

@@ -2,7 +2,7 @@
 export const TABS = {
   appliance: ["contents", "run", "disk", "builds", "group"],
   packages: ["readme", "files", "needs", "versions"],
-  machine: ["console", "display", "graphs", "ports", "volumes", "snapshots", "details"],
+  machine: ["console", "display", "graphs", "ports", "volumes", "snapshots", "guest", "details"],
   group: ["services", "logs"],
   image: ["files", "sizes", "verification"],
 } as const;

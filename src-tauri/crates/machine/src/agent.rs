@@ -322,7 +322,7 @@ fn ended() -> Error {
     }
 }
 
-fn unexpected(answer: &Answer) -> Error {
+pub(crate) fn unexpected(answer: &Answer) -> Error {
     Error::AgentTalk {
         problem: format!("{answer:?} is no answer to what was asked"),
     }

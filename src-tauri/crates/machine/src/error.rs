@@ -189,6 +189,12 @@ pub enum Error {
         /// The machine.
         id: String,
     },
+    /// There is no such file or folder in the guest.
+    #[error("{path} is not in the guest")]
+    NotInGuest {
+        /// The path.
+        path: String,
+    },
     /// A program with more arguments than fit.
     #[error("a program in a guest has between one word and 1024 words, of 60 KiB together")]
     TooManyWords,
@@ -286,6 +292,9 @@ impl Error {
             }
             Self::NoAgent { .. } => {
                 "Switch on \"Allow changes while it runs\" in the run settings, and run it again."
+            }
+            Self::NotInGuest { .. } => {
+                "Look where it is with `windlassctl machine guest ls MACHINE /`."
             }
             Self::TooManyWords => {
                 "Put them into a file of the guest, and run a script that reads it."

@@ -210,6 +210,12 @@ pub const VERBS: &[Verb] = &[
     verb("capture_start", With("machine capture start NAME")),
     verb("capture_stop", With("machine capture stop NAME")),
     verb("captures", With("machine capture list NAME")),
+    verb("guest_now", With("machine guest ps NAME")),
+    verb("guest_environment", With("machine guest env NAME")),
+    verb("guest_kernel_log", With("machine guest dmesg NAME")),
+    verb("guest_folder", With("machine guest ls NAME /FOLDER")),
+    verb("guest_get", With("machine guest get NAME /FILE FOLDER")),
+    verb("guest_put", With("machine guest put NAME FILE /FOLDER")),
     verb("snapshot_list", With("machine snapshot list NAME")),
     verb("snapshot_take", With("machine snapshot take NAME TEXT")),
     verb(

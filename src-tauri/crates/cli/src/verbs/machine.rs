@@ -165,6 +165,11 @@ pub(crate) enum Verb {
         #[arg(required = true, last = true, value_name = "COMMAND")]
         words: Vec<String>,
     },
+    /// Look into a guest that runs: processes, memory, environment, files
+    ///
+    /// The machine has to have been started with --allow-changes.
+    #[command(subcommand)]
+    Guest(super::guest::Verb),
     /// Keep machines as they are, and go back to what they were
     #[command(subcommand)]
     Snapshot(super::snapshot::Verb),
@@ -274,6 +279,7 @@ impl Verb {
             Self::Console(Name { name }) => foreground::console(context, &name).await,
             Self::Push { name, preview } => one::push(context, &name, preview).await,
             Self::Exec { name, words } => one::exec(context, &name, &words).await,
+            Self::Guest(verb) => verb.run(context).await,
             Self::Snapshot(verb) => verb.run(context).await,
             Self::Capture(verb) => verb.run(context).await,
             Self::Screenshot { name, out } => one::screenshot(context, &name, out).await,

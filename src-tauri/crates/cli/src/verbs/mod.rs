@@ -11,6 +11,7 @@ pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod graph;
 pub(crate) mod group;
+mod guest;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod info;

@@ -346,6 +346,8 @@ fn slow_changes_are_pushed_to_a_guest_that_runs() {
     assert_eq!(said.status, 127, "{}", said.stderr);
     assert!(said.stderr.contains("/gone"), "{}", said.stderr);
 
+    crate::inside::look_inside(&session, "open");
+
     // Only the bytes of the one file are sent; the command that began again prints the new text.
     script("another");
     std::fs::remove_dir_all(folder.join("old")).unwrap();

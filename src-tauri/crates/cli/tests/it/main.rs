@@ -13,6 +13,7 @@ mod clouds;
 mod groups;
 mod guest;
 mod images;
+mod inside;
 mod registries;
 mod session;
 mod studies;

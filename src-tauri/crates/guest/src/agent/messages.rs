@@ -1,9 +1,10 @@
 //! Requests and answers as frames.
 
+use super::inspect::{length, read_entries, read_processes, write_entries, write_processes};
 use super::wire::{Reader, WireError, Writer};
 use super::{
-    Answer, DATA_MAX_BYTES, FRAME_MAX_BYTES, LOOK_MAX_PATHS, MESSAGE_MAX_BYTES, PATH_MAX_BYTES,
-    RUN_MAX_WORDS, Refusal, Request, Seen, SeenKind,
+    Answer, DATA_MAX_BYTES, FRAME_MAX_BYTES, LOOK_MAX_PATHS, MESSAGE_MAX_BYTES, NAME_MAX_BYTES,
+    PATH_MAX_BYTES, RUN_MAX_WORDS, Refusal, Request, Seen, SeenKind,
 };
 
 const HELLO: u8 = 1;
@@ -24,6 +25,11 @@ const UNMOUNT: u8 = 41;
 const RUN: u8 = 60;
 const INPUT: u8 = 61;
 const INPUT_END: u8 = 62;
+/// Tags from 80 on: what is shown of the guest.
+const LIST: u8 = 80;
+const READ: u8 = 81;
+const PROCESSES: u8 = 82;
+const KERNEL_LOG: u8 = 83;
 
 // Answers have the highest bit set.
 const HELLO_TOO: u8 = 0x81;
@@ -33,9 +39,13 @@ const RESTARTED: u8 = 0x84;
 const REFUSED: u8 = 0x85;
 const OUTPUT: u8 = 0xc0;
 const EXITED: u8 = 0xc1;
+const LISTED: u8 = 0xd0;
+const DATA: u8 = 0xd1;
+const PROCESS_LIST: u8 = 0xd2;
+const KERNEL_LINES: u8 = 0xd3;
 
 /// No serial number and no file system has a longer name.
-const NAME_MAX_BYTES: usize = 64;
+const WORD_MAX_BYTES: usize = 64;
 /// More than this no mode has.
 const MODE_MAX: u32 = 0o7777;
 
@@ -93,6 +103,17 @@ impl Request {
             }
             Self::Input { bytes } => frame(INPUT).bytes(bytes),
             Self::InputEnd => frame(INPUT_END),
+            Self::List { path, after } => frame(LIST).bytes(path).bytes(after),
+            Self::Read {
+                path,
+                offset,
+                length,
+            } => frame(READ)
+                .bytes(path)
+                .number(offset.to_le_bytes())
+                .number(length.to_le_bytes()),
+            Self::Processes { after } => frame(PROCESSES).number(after.to_le_bytes()),
+            Self::KernelLog { from } => frame(KERNEL_LOG).number(from.to_le_bytes()),
         }
         .finish()
     }
@@ -146,8 +167,8 @@ impl Request {
                 path: path(&mut fields)?,
             },
             MOUNT => Self::Mount {
-                serial: fields.text("the serial number", NAME_MAX_BYTES)?,
-                kind: fields.text("the file system", NAME_MAX_BYTES)?,
+                serial: fields.text("the serial number", WORD_MAX_BYTES)?,
+                kind: fields.text("the file system", WORD_MAX_BYTES)?,
                 path: path(&mut fields)?,
             },
             UNMOUNT => Self::Unmount {
@@ -173,6 +194,21 @@ impl Request {
                 bytes: fields.bytes("the input", DATA_MAX_BYTES)?.to_vec(),
             },
             INPUT_END => Self::InputEnd,
+            LIST => Self::List {
+                path: path(&mut fields)?,
+                after: fields.bytes("the name", NAME_MAX_BYTES)?.to_vec(),
+            },
+            READ => Self::Read {
+                path: path(&mut fields)?,
+                offset: fields.u64("the offset")?,
+                length: length(&mut fields)?,
+            },
+            PROCESSES => Self::Processes {
+                after: fields.u32("the process number")?,
+            },
+            KERNEL_LOG => Self::KernelLog {
+                from: fields.u64("the record's number")?,
+            },
             tag => return Err(WireError::Tag { tag }),
         };
         fields.end()?;
@@ -209,6 +245,18 @@ impl Answer {
                 frame(OUTPUT).number([u8::from(*is_error)]).bytes(bytes)
             }
             Self::Exited { status } => frame(EXITED).number(status.to_le_bytes()),
+            Self::Listed { entries, is_more } => write_entries(frame(LISTED), entries, *is_more),
+            Self::Data { bytes } => frame(DATA).bytes(bytes),
+            Self::ProcessList { processes, is_more } => {
+                write_processes(frame(PROCESS_LIST), processes, *is_more)
+            }
+            Self::KernelLines { text, next } => {
+                let frame = frame(KERNEL_LINES).bytes(text);
+                match next {
+                    Some(next) => frame.number([1]).number(next.to_le_bytes()),
+                    None => frame.number([0]),
+                }
+            }
             Self::Refused { reason, message } => frame(REFUSED)
                 .number([reason_code(*reason)])
                 .bytes(cut(message).as_bytes()),
@@ -248,6 +296,25 @@ impl Answer {
             EXITED => Self::Exited {
                 status: i32::from_le_bytes(fields.array("the status")?),
             },
+            LISTED => {
+                let (entries, is_more) = read_entries(&mut fields)?;
+                Self::Listed { entries, is_more }
+            }
+            DATA => Self::Data {
+                bytes: fields.bytes("the data", DATA_MAX_BYTES)?.to_vec(),
+            },
+            PROCESS_LIST => {
+                let (processes, is_more) = read_processes(&mut fields)?;
+                Self::ProcessList { processes, is_more }
+            }
+            KERNEL_LINES => Self::KernelLines {
+                text: fields.bytes("the lines", DATA_MAX_BYTES)?.to_vec(),
+                next: if fields.flag("whether there is more")? {
+                    Some(fields.u64("the next record's number")?)
+                } else {
+                    None
+                },
+            },
             REFUSED => Self::Refused {
                 reason: reason(fields.u8("the reason")?),
                 message: fields.text("the message", MESSAGE_MAX_BYTES)?,
@@ -286,7 +353,7 @@ fn word(fields: &mut Reader<'_>) -> Result<String, WireError> {
     Ok(word)
 }
 
-fn mode(fields: &mut Reader<'_>) -> Result<u32, WireError> {
+pub(super) fn mode(fields: &mut Reader<'_>) -> Result<u32, WireError> {
     let mode = fields.u32("the mode")?;
     if mode > MODE_MAX {
         return Err(fields.problem("the mode", "has more than permission bits"));
@@ -295,12 +362,7 @@ fn mode(fields: &mut Reader<'_>) -> Result<u32, WireError> {
 }
 
 fn write_seen(frame: Writer, seen: &Seen) -> Writer {
-    let kind = match seen.kind {
-        SeenKind::Directory => 1,
-        SeenKind::File => 2,
-        SeenKind::Symlink => 3,
-        SeenKind::Special => 4,
-    };
+    let kind = write_kind(seen.kind);
     let frame = frame
         .number([kind])
         .number(seen.mode.to_le_bytes())
@@ -311,14 +373,29 @@ fn write_seen(frame: Writer, seen: &Seen) -> Writer {
     }
 }
 
-fn read_seen(fields: &mut Reader<'_>) -> Result<Option<Seen>, WireError> {
-    let kind = match fields.u8("the kind")? {
+pub(super) fn write_kind(kind: SeenKind) -> u8 {
+    match kind {
+        SeenKind::Directory => 1,
+        SeenKind::File => 2,
+        SeenKind::Symlink => 3,
+        SeenKind::Special => 4,
+    }
+}
+
+pub(super) fn read_kind(fields: &mut Reader<'_>) -> Result<Option<SeenKind>, WireError> {
+    Ok(Some(match fields.u8("the kind")? {
         0 => return Ok(None),
         1 => SeenKind::Directory,
         2 => SeenKind::File,
         3 => SeenKind::Symlink,
         4 => SeenKind::Special,
         _ => return Err(fields.problem("the kind", "is none that is known")),
+    }))
+}
+
+fn read_seen(fields: &mut Reader<'_>) -> Result<Option<Seen>, WireError> {
+    let Some(kind) = read_kind(fields)? else {
+        return Ok(None);
     };
     Ok(Some(Seen {
         kind,

@@ -19,6 +19,8 @@
 //!                                   <──── Output …, then Exited { status }; or Refused
 //!   Input { bytes }, InputEnd       ────>         what the program reads
 //!                                   <──── Done to each Input, when the program's pipe has taken it
+//!   List, Read, Processes, KernelLog ───>         a page each
+//!                                   <──── Listed, Data, ProcessList, KernelLines; or Refused
 //! ```
 //!
 //! # Frames
@@ -30,12 +32,14 @@
 //! and a request may have several answers. A tag that is not known is refused, not the connection: an older guest and a
 //! newer host find out what they have in common.
 
+mod inspect;
 mod messages;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use inspect::{COMMAND_MAX_BYTES, LIST_MAX, ListedEntry, PROCESSES_MAX, ProcessSeen};
 pub use wire::{Decoder, Frame, WireError};
 
 /// The name of the virtio-serial port.
@@ -58,6 +62,9 @@ pub const LOOK_MAX_PATHS: usize = 512;
 
 /// The most words of a program in [`Request::Run`]; together they may have [`DATA_MAX_BYTES`].
 pub const RUN_MAX_WORDS: usize = 1024;
+
+/// The longest name of a file.
+pub const NAME_MAX_BYTES: usize = 255;
 
 /// The longest message of a refusal.
 const MESSAGE_MAX_BYTES: usize = 1000;
@@ -159,6 +166,32 @@ pub enum Request {
     },
     /// There is nothing more to read for the program. No answer.
     InputEnd,
+    /// What is in a folder?
+    List {
+        /// Its absolute path.
+        path: Vec<u8>,
+        /// The name behind which the page begins, in the order of bytes; empty for the first.
+        after: Vec<u8>,
+    },
+    /// What is in a regular file?
+    Read {
+        /// Its absolute path.
+        path: Vec<u8>,
+        /// Where to begin.
+        offset: u64,
+        /// The most bytes that are wanted, at most [`DATA_MAX_BYTES`].
+        length: u32,
+    },
+    /// Which processes are there?
+    Processes {
+        /// The number behind which the page begins; 0 for the first.
+        after: u32,
+    },
+    /// What has the kernel said?
+    KernelLog {
+        /// The number of the first record that is wanted.
+        from: u64,
+    },
 }
 
 /// What the guest answers.
@@ -198,6 +231,32 @@ pub enum Answer {
     Exited {
         /// Its exit status; 128 plus the signal's number where a signal ended it.
         status: i32,
+    },
+    /// To [`Request::List`]: in the order of the names' bytes, at most [`LIST_MAX`].
+    Listed {
+        /// What is there.
+        entries: Vec<ListedEntry>,
+        /// Whether there are more behind the last.
+        is_more: bool,
+    },
+    /// To [`Request::Read`].
+    Data {
+        /// The bytes; none at the end of the file.
+        bytes: Vec<u8>,
+    },
+    /// To [`Request::Processes`]: in the order of their numbers, at most [`PROCESSES_MAX`].
+    ProcessList {
+        /// What runs.
+        processes: Vec<ProcessSeen>,
+        /// Whether there are more behind the last.
+        is_more: bool,
+    },
+    /// To [`Request::KernelLog`].
+    KernelLines {
+        /// Lines that end with a line feed each, `[seconds.micros] text`; at most [`DATA_MAX_BYTES`] of them.
+        text: Vec<u8>,
+        /// Where the next page begins, if there is more.
+        next: Option<u64>,
     },
     /// It was not done.
     Refused {

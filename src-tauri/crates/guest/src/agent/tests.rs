@@ -41,6 +41,57 @@ fn request() -> impl Strategy<Value = Request> {
         proptest::collection::vec("[^\0]{0,20}", 1..9).prop_map(|words| Request::Run { words }),
         proptest::collection::vec(any::<u8>(), 0..3000).prop_map(|bytes| Request::Input { bytes }),
         Just(Request::InputEnd),
+        (path(), proptest::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(path, after)| Request::List { path, after }),
+        (path(), any::<u64>(), 1..=61_440_u32).prop_map(|(path, offset, length)| Request::Read {
+            path,
+            offset,
+            length
+        }),
+        any::<u32>().prop_map(|after| Request::Processes { after }),
+        any::<u64>().prop_map(|from| Request::KernelLog { from }),
+    ]
+}
+
+fn shown() -> impl Strategy<Value = Answer> {
+    let entry = (".{0,9}[a-z]", 0..0o10000_u32, any::<u64>(), any::<i64>()).prop_map(
+        |(name, mode, size_bytes, modified)| ListedEntry {
+            name: name.replace(['/', '\0'], "x").into_bytes(),
+            kind: SeenKind::File,
+            mode,
+            size_bytes,
+            modified,
+        },
+    );
+    let process = (
+        any::<[u32; 3]>(),
+        ".{0,9}",
+        any::<u8>(),
+        any::<[u64; 2]>(),
+        ".{0,50}",
+    )
+        .prop_map(
+            |(numbers, name, state, [cpu_ms, memory_bytes], command)| ProcessSeen {
+                pid: numbers[0],
+                parent: numbers[1],
+                name,
+                state,
+                threads: numbers[2],
+                cpu_ms,
+                memory_bytes,
+                command,
+            },
+        );
+    prop_oneof![
+        (proptest::collection::vec(entry, 0..9), any::<bool>())
+            .prop_map(|(entries, is_more)| Answer::Listed { entries, is_more }),
+        proptest::collection::vec(any::<u8>(), 0..3000).prop_map(|bytes| Answer::Data { bytes }),
+        (proptest::collection::vec(process, 0..9), any::<bool>())
+            .prop_map(|(processes, is_more)| Answer::ProcessList { processes, is_more }),
+        (".{0,200}", any::<Option<u64>>()).prop_map(|(text, next)| Answer::KernelLines {
+            text: text.into_bytes(),
+            next
+        }),
     ]
 }
 
@@ -91,6 +142,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             ".{0,100}"
         )
             .prop_map(|(reason, message)| Answer::Refused { reason, message }),
+        shown(),
     ]
 }
 
@@ -193,4 +245,63 @@ fn a_long_message_is_cut_between_two_letters() {
         panic!("a refusal is one");
     };
     assert_eq!(message, "ä".repeat(500));
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_no_names() {
+    for name in [
+        &b""[..],
+        b".",
+        b"..",
+        b"a/b",
+        b"/etc",
+        b"a\0b",
+        &[b'x'; 256],
+    ] {
+        let listed = Answer::Listed {
+            entries: vec![ListedEntry {
+                name: name.to_vec(),
+                kind: SeenKind::File,
+                mode: 0o644,
+                size_bytes: 0,
+                modified: 0,
+            }],
+            is_more: false,
+        };
+        let error = Answer::parse(&listed.to_frame(0)[9..]).unwrap_err();
+        assert!(error.to_string().contains("the name"), "{name:?}: {error}");
+    }
+}
+
+#[test]
+fn the_fullest_pages_fit_in_a_frame() {
+    let entry = ListedEntry {
+        name: vec![b'x'; NAME_MAX_BYTES],
+        kind: SeenKind::Special,
+        mode: 0,
+        size_bytes: 0,
+        modified: 0,
+    };
+    let listed = Answer::Listed {
+        entries: vec![entry; LIST_MAX],
+        is_more: true,
+    };
+    assert!(listed.to_frame(0).len() <= FRAME_MAX_BYTES);
+    let process = ProcessSeen {
+        pid: 1,
+        parent: 0,
+        name: "x".repeat(64),
+        state: b'S',
+        threads: 1,
+        cpu_ms: 0,
+        memory_bytes: 0,
+        command: "x".repeat(10_000),
+    };
+    let list = Answer::ProcessList {
+        processes: vec![process; PROCESSES_MAX],
+        is_more: true,
+    };
+    let frame = list.to_frame(0);
+    assert!(frame.len() <= FRAME_MAX_BYTES);
+    assert!(Answer::parse(&frame[9..]).is_ok());
 }

@@ -10,14 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::disks;
+use super::{disks, inspect};
 use rustix::io::Errno;
 use windlass_guest::agent::{Answer, Digest, Refusal, Request, Seen, SeenKind};
 
 /// What a file is called until all of it is there. There is one at a time.
 const UNFINISHED: &str = ".windlass-unfinished";
 
-const PERMISSIONS: u32 = 0o7777;
+pub(super) const PERMISSIONS: u32 = 0o7777;
 
 /// The files below a root.
 #[derive(Debug)]
@@ -84,6 +84,18 @@ impl Files {
                     entries: paths.iter().map(look).collect(),
                 };
             }
+            Request::List { path, after } => {
+                return told(inspect::list(&self.place(&path), &after));
+            }
+            Request::Read {
+                path,
+                offset,
+                length,
+            } => return told(inspect::read(&self.place(&path), offset, length)),
+            Request::Processes { after } => {
+                return told(inspect::processes(&self.place(b"/proc"), after));
+            }
+            Request::KernelLog { from } => return told(inspect::kernel_log(from)),
             Request::WriteEnd => self.end(),
             Request::MakeDirectory { path, mode } => self.make_directory(&path, mode),
             Request::MakeSymlink { path, target } => self.make_symlink(&path, &target),
@@ -108,10 +120,7 @@ impl Files {
             | Request::Input { .. }
             | Request::InputEnd => Err((Refusal::Invalid, "this is answered elsewhere".to_owned())),
         };
-        match done {
-            Ok(()) => Answer::Done,
-            Err((reason, message)) => Answer::Refused { reason, message },
-        }
+        told(done.map(|()| Answer::Done))
     }
 
     fn place(&self, path: &[u8]) -> PathBuf {
@@ -240,6 +249,10 @@ impl Coming {
     }
 }
 
+fn told(answer: Result<Answer, Refused>) -> Answer {
+    answer.unwrap_or_else(|(reason, message)| Answer::Refused { reason, message })
+}
+
 fn create(folder: &Path, beside: &Path) -> io::Result<File> {
     fs::create_dir_all(folder)?;
     remove_if_there(beside)?;
@@ -279,7 +292,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn refused(what: &str, place: &Path, error: &io::Error) -> Refused {
+pub(super) fn refused(what: &str, place: &Path, error: &io::Error) -> Refused {
     let reason = match Errno::from_io_error(error) {
         Some(Errno::ROFS) => Refusal::ReadOnly,
         Some(Errno::NOSPC | Errno::DQUOT) => Refusal::NoSpace,

@@ -13,6 +13,7 @@
 
 mod disks;
 mod files;
+mod inspect;
 pub(crate) mod programs;
 mod wishes;
 

@@ -360,3 +360,63 @@ fn a_program_runs_reads_writes_and_ends_with_its_status_or_its_connection() {
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn folders_and_files_are_shown_page_by_page() {
+    let mut guest = Guest::new("shown");
+    let folder = guest.root.join("many");
+    fs::create_dir(&folder).unwrap();
+    for number in 0..450 {
+        fs::write(folder.join(format!("{number:03}")), "x").unwrap();
+    }
+    let (mut names, mut after, mut pages) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let path = b"/many".to_vec();
+        let Answer::Listed { entries, is_more } = guest.ask(&Request::List { path, after }) else {
+            panic!("a folder is listed");
+        };
+        pages += 1;
+        names.extend(entries.into_iter().map(|entry| entry.name));
+        after = names.last().unwrap().clone();
+        if !is_more {
+            break;
+        }
+    }
+    assert_eq!((names.len(), pages), (450, 3));
+    assert!(names.is_sorted());
+
+    fs::write(guest.root.join("file"), [7; 1000]).unwrap();
+    let read = |guest: &mut Guest, path: &str, offset, length| {
+        let path = path.into();
+        guest.ask(&Request::Read {
+            path,
+            offset,
+            length,
+        })
+    };
+    let bytes = |answer| match answer {
+        Answer::Data { bytes } => bytes.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bytes(read(&mut guest, "/file", 0, 600)), 600);
+    assert_eq!(bytes(read(&mut guest, "/file", 600, 600)), 400);
+    assert_eq!(bytes(read(&mut guest, "/file", 5000, 600)), 0);
+    let (reason, text) = message(read(&mut guest, "/many", 0, 1));
+    assert!(
+        reason == Refusal::Invalid && text.contains("no regular file"),
+        "{text}"
+    );
+    let (_, text) = message(read(&mut guest, "/nothing", 0, 1));
+    assert!(text.contains("No such file"), "{text}");
+    // A pipe that nobody writes to holds nobody up.
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        guest.root.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let (reason, _) = message(read(&mut guest, "/pipe", 0, 1));
+    assert_eq!(reason, Refusal::Invalid);
+}

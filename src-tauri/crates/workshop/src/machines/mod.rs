@@ -7,6 +7,7 @@ mod bundle;
 mod console;
 mod exec;
 mod groups;
+mod inside;
 mod load;
 mod networks;
 mod osv;
@@ -30,6 +31,10 @@ use windlass_machine::{MachineHandle, NetworkAddress, Status};
 pub(crate) use bundle::end_of_console;
 pub use console::{Console, ConsoleInput};
 pub use groups::{GroupPlace, MachineGroup};
+pub use inside::{
+    GuestCopy, GuestEntry, GuestEntryKind, GuestEnvironment, GuestFolder, GuestMemory, GuestNow,
+    GuestProcess, GuestProcessState,
+};
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
 pub use networks::{Captures, NetworkMachine, NetworkPlace, PrivateNetwork};
@@ -210,7 +215,7 @@ impl From<windlass_machine::Error> for AppError {
     fn from(error: windlass_machine::Error) -> Self {
         use windlass_machine::Error;
         let kind = match &error {
-            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::NotFound { .. } | Error::NotInGuest { .. } => ErrorKind::NotFound,
             Error::Spec { .. } | Error::Snapshot { .. } => ErrorKind::Input,
             Error::WrongState { .. }
             | Error::PortTaken { .. }
