@@ -209,6 +209,26 @@ export const commands = {
 	stackText: (source: StackSource, format: StackFormat, options: StackOptions) => typedError<string, AppError>(__TAURI_INVOKE("stack_text", { source, format, options })),
 	/**  The same, to a file. */
 	stackSaveText: (source: StackSource, format: StackFormat, options: StackOptions, path: string) => typedError<null, AppError>(__TAURI_INVOKE("stack_save_text", { source, format, options, path })),
+	/**  The studies that are known, newest first. */
+	studyList: () => typedError<StudySummary[], AppError>(__TAURI_INVOKE("study_list")),
+	/**  Makes a study of a case, or adds the study that a folder is; says its folder. */
+	studyNew: (path: string) => typedError<string, AppError>(__TAURI_INVOKE("study_new", { path })),
+	/**  Takes a study off the list; its folder stays. */
+	studyRemove: (folder: string) => typedError<null, AppError>(__TAURI_INVOKE("study_remove", { folder })),
+	/**  What a study comes to: its case, its runs, and what each of them changes. */
+	studyCheck: (folder: string) => typedError<StudyReport, AppError>(__TAURI_INVOKE("study_check", { folder })),
+	/**  The text of a study's file. */
+	studyText: (folder: string) => typedError<string, AppError>(__TAURI_INVOKE("study_text", { folder })),
+	/**  Replaces the text of a study's file, and says what the study comes to now. */
+	studySaveText: (folder: string, text: string) => typedError<StudyReport, AppError>(__TAURI_INVOKE("study_save_text", { folder, text })),
+	/**  Does the runs of a study that are not done, as a job. */
+	studyRun: (folder: string, options: StudyOptions) => typedError<Job, AppError>(__TAURI_INVOKE("study_run", { folder, options })),
+	/**  Where each run of a study stands. */
+	studyRuns: (folder: string) => typedError<StudyRun[], AppError>(__TAURI_INVOKE("study_runs", { folder })),
+	/**  What the solver of a run has said so far. */
+	studySeries: (folder: string, number: number) => typedError<RunSeries, AppError>(__TAURI_INVOKE("study_series", { folder, number })),
+	/**  Variables against outcomes, as CSV. */
+	studyResults: (folder: string) => typedError<string, AppError>(__TAURI_INVOKE("study_results", { folder })),
 	/**  What keeps passwords and keys here, and whether it wants a passphrase. */
 	secretsBackend: () => typedError<Backend, AppError>(__TAURI_INVOKE("secrets_backend")),
 	/**  Opens the file of secrets with its passphrase; the first one makes it. */
@@ -635,6 +655,18 @@ export type Captures = {
 	files: string[],
 	/**  Whether more is being kept. */
 	isGoingOn: boolean,
+};
+
+/**  A line of a case that is another one in a run. */
+export type ChangedLine = {
+	/**  The file within the case. */
+	file: string,
+	/**  From 1. */
+	line: number,
+	/**  How it was. */
+	before: string,
+	/**  How it is in this run. */
+	after: string,
 };
 
 /**  One thing looked at. */
@@ -1841,6 +1873,8 @@ export type JobKind =
 "push" | 
 /**  Starts the machines of a group's file. */
 "groupUp" | 
+/**  Does the runs of a study. */
+"study" | 
 /**  Sends an image to a cloud. */
 "pushImage" | 
 /**  Fetches an image from a cloud. */
@@ -2602,6 +2636,14 @@ export type Proposal = {
 	problems: Finding[],
 };
 
+/**  A package that an image for a case needs. */
+export type ProposedPackage = {
+	/**  Its name. */
+	name: string,
+	/**  Why. */
+	reason: string,
+};
+
 /**  A guest's port that can be reached on this computer. */
 export type Protocol = 
 /**  TCP. */
@@ -2879,6 +2921,43 @@ export type RunOptions = {
 	resources?: MachineResources | null,
 };
 
+/**  How a run stands, or how it came out. */
+export type RunOutcome = 
+/**  Its turn has not come. */
+"waiting" | 
+/**  Its machine runs. */
+"running" | 
+/**  The solver reached its targets. */
+"converged" | 
+/**  It came to its last step without. */
+"notConverged" | 
+/**  It came to its end; there was nothing to converge to. */
+"completed" | 
+/**  Numbers grew beyond all bounds. */
+"diverged" | 
+/**  A program ended with an error. */
+"failed" | 
+/**  It was stopped. */
+"stopped" | 
+/**  It took longer than it may. */
+"timedOut" | 
+/**  Its machine vanished, and nobody saw how it ended. */
+"lost";
+
+/**  What a solver said over time. */
+export type RunSeries = {
+	/**  Times or iterations. */
+	times: (number | null)[],
+	/**  Fields that are solved for: their initial residuals. */
+	residuals: SeriesColumn[],
+	/**  Courant numbers, continuity and force coefficients. */
+	others: SeriesColumn[],
+	/**  The residuals at which the solver is content. */
+	targets: SeriesTarget[],
+	/**  The end of what its programs said. */
+	tail: string,
+};
+
 /**  What runs a configuration. */
 export type Runtime = 
 /**  Any boot command. */
@@ -2953,6 +3032,22 @@ export type SampleDownload = {
 	sizeBytes: number,
 	/**  What, and from where. */
 	source: string,
+};
+
+/**  A curve; nothing where there is no number. */
+export type SeriesColumn = {
+	/**  The field, or what else it is. */
+	name: string,
+	/**  As many as there are times. */
+	values: (number | null)[],
+};
+
+/**  A residual that is to be reached. */
+export type SeriesTarget = {
+	/**  A field, or the pattern of several. */
+	field: string,
+	/**  The initial residual at which it counts as converged. */
+	tolerance: number | null,
 };
 
 /**  How it is known that a service does what it is for. */
@@ -3185,6 +3280,94 @@ export type Stopping = {
 	stage: StopStage,
 	/**  When the next thing is done, if the machine has not ended by then (RFC 3339). */
 	until: string,
+};
+
+/**  How a study is run, beside what its file says. */
+export type StudyOptions = {
+	/**  Whether runs that failed, were stopped or lost are begun again. */
+	retry: boolean,
+};
+
+/**  A run before it is begun, with the lines of the case that it changes. */
+export type StudyPlan = {
+	/**  From 1. */
+	number: number,
+	/**  Of each variable. */
+	values: ([string, string])[],
+	/**  The lines of the case that it changes. */
+	differences: ChangedLine[],
+};
+
+/**  A study and what it comes to, as it is shown. */
+export type StudyReport = {
+	/**  What it is called. */
+	title: string | null,
+	/**  The appliance whose image all runs share, where the study names one. */
+	appliance: string | null,
+	/**  The programs that will run, in order. */
+	steps: string[],
+	/**  The solver that the case names. */
+	application: string | null,
+	/**  The cells of the mesh, where that is known before. */
+	cells: number | null,
+	/**  The packages that an image for the case needs, and why. */
+	packages: ProposedPackage[],
+	/**  The guest kernel that suits the case, where it is one of OpenFOAM. */
+	guest: GuestOs | null,
+	/**  Why. */
+	guestReason: string | null,
+	/**  What was noticed in the case and in the study's file. */
+	findings: Finding[],
+	/**  Its runs, each with the lines that it changes. */
+	runs: StudyPlan[],
+};
+
+/**  A run and what is known of it. */
+export type StudyRun = {
+	/**  From 1. */
+	number: number,
+	/**  Of each variable. */
+	values: ([string, string])[],
+	/**  How it stands. */
+	outcome: RunOutcome,
+	/**  The same, in words. */
+	message: string | null,
+	/**  What to do about it. */
+	hint: string | null,
+	/**  How often it was begun. */
+	attempts: number,
+	/**  Its machine. */
+	machine: string | null,
+	/**  Steps or iterations of the solver. */
+	steps: number,
+	/**  The solver's last time. */
+	lastTime: number | null,
+	/**  The solver's processor time. */
+	seconds: number | null,
+	/**  Libraries that were missing, though the solver went on. */
+	missingLibraries: string[],
+	/**  The largest residual from first to last, as the exponent of ten. */
+	trend: (number | null)[],
+	/**  What was read of its files. */
+	results: { [key in string]: string },
+};
+
+/**  A study of the list. */
+export type StudySummary = {
+	/**  Its folder. */
+	id: string,
+	/**  What it is called. */
+	title: string,
+	/**  The appliance that its runs share. */
+	appliance: string | null,
+	/**  When it was added (RFC 3339). */
+	addedAt: string,
+	/**  How each of its runs stands. */
+	runs: RunOutcome[],
+	/**  Whether a process works on its runs. */
+	isRunning: boolean,
+	/**  Why it cannot be read. */
+	problem: string | null,
 };
 
 /**  A mistake in a text, where it is. */

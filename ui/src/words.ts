@@ -16,6 +16,7 @@ import type {
   Registry,
   RegistryKind,
   RootFs,
+  RunOutcome,
   ServiceState,
 } from "./backend";
 import { formatBytes, formatNumber } from "./format";
@@ -34,6 +35,22 @@ export function rootFsOptions(guest: GuestOs | undefined): { value: RootFs; labe
   const ext4 = { value: "ext4" as const, label: m.ext4() };
   if (guest === "linux") return [ext4];
   return [{ value: "rofs", label: m.rofs() }, ext4, { value: "zfs", label: m.zfs() }];
+}
+
+/** How a run stands, or how it came out. */
+export function outcomeName(outcome: RunOutcome): string {
+  return {
+    waiting: m.outcome_waiting(),
+    running: m.outcome_running(),
+    converged: m.outcome_converged(),
+    notConverged: m.outcome_not_converged(),
+    completed: m.outcome_completed(),
+    diverged: m.outcome_diverged(),
+    failed: m.outcome_failed(),
+    stopped: m.outcome_stopped(),
+    timedOut: m.outcome_timed_out(),
+    lost: m.outcome_lost(),
+  }[outcome];
 }
 
 /** Accelerators are called by their acronyms. */

@@ -22,6 +22,7 @@ pub mod registries;
 pub mod settings;
 pub mod snapshots;
 pub mod stacks;
+pub mod studies;
 pub mod volumes;
 
 use tauri::Runtime;
@@ -137,6 +138,16 @@ pub fn list<R: Runtime>() -> Builder<R> {
             stacks::stack_delete,
             stacks::stack_text,
             stacks::stack_save_text,
+            studies::study_list,
+            studies::study_new,
+            studies::study_remove,
+            studies::study_check,
+            studies::study_text,
+            studies::study_save_text,
+            studies::study_run,
+            studies::study_runs,
+            studies::study_series,
+            studies::study_results,
             registries::secrets_backend,
             registries::secrets_unlock,
             packages::package_search,

@@ -13,13 +13,14 @@ import { images, isImageFile } from "./images.svelte";
 import { kernels } from "./kernels.svelte";
 import { navigation } from "./navigation.svelte";
 import { packing } from "./packing.svelte";
+import { studies } from "./studies.svelte";
 import { toasts } from "./toasts.svelte";
 
 export interface Dragged {
   path: string;
   name: string;
   /** What it is, once known; an error when it cannot be used. */
-  kind: Dropped["kind"] | "package" | "image" | "guest" | "unknown" | "looking";
+  kind: Dropped["kind"] | "package" | "case" | "image" | "guest" | "unknown" | "looking";
 }
 
 /** More than this many are named only by their count. */
@@ -102,6 +103,8 @@ class Drop {
   async drop(all: string[]): Promise<void> {
     this.dragged = null;
     if (this.#taker) return this.#taker(all);
+    // Whoever is at the studies drops cases.
+    if (this.#studies) return studies.take(all);
     for (const path of all.filter(isCloudFile)) await clouds.look(path);
     const group = all.find(isGroupFile);
     if (group !== undefined) navigation.go({ at: "group", group, tab: "services" });
@@ -176,12 +179,17 @@ class Drop {
   /** What becomes of whatever is dropped here; `looking` where that is up to what it is. */
   get #becomes(): Dragged["kind"] {
     if (this.#taker) return "guest";
+    if (this.#studies) return "case";
     return this.#packs ? "package" : "looking";
   }
 
   /** Whether what is dropped becomes a package: that is what one is at, in that place. */
   get #packs(): boolean {
     return navigation.place.at === "packages";
+  }
+
+  get #studies(): boolean {
+    return navigation.place.at === "studies" || navigation.place.at === "study";
   }
 
   /** Opens a dialog for everything that can be packed, and says what cannot. */

@@ -5,12 +5,15 @@ export const TABS = {
   machine: ["console", "display", "graphs", "ports", "volumes", "snapshots", "guest", "details"],
   group: ["services", "logs"],
   image: ["files", "sizes", "verification"],
+  study: ["setup", "runs", "results"],
 } as const;
 export type ApplianceTab = (typeof TABS)["appliance"][number];
 export type PackageTab = (typeof TABS)["packages"][number];
 export type MachineTab = (typeof TABS)["machine"][number];
 export type GroupTab = (typeof TABS)["group"][number];
 export type ImageTab = (typeof TABS)["image"][number];
+
+export type StudyTab = (typeof TABS)["study"][number];
 
 /** How several consoles are seen at once. */
 export type ConsoleLayout = "tiles" | "tabs";
@@ -24,6 +27,9 @@ export type Place =
   | { at: "consoles"; machines: readonly string[]; layout: ConsoleLayout }
   /** A group's name, or the path of its file or folder. */
   | { at: "group"; group: string; tab: GroupTab }
+  | { at: "studies" }
+  /** The folder of a study. */
+  | { at: "study"; id: string; tab: StudyTab }
   | { at: "volumes" }
   | { at: "clouds" }
   | { at: "images" }
@@ -50,6 +56,8 @@ const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean>
     layout: (value) => value === "tiles" || value === "tabs",
   },
   group: { group: isText },
+  studies: {},
+  study: { id: isText },
   volumes: {},
   clouds: {},
   images: {},

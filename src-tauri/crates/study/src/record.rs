@@ -126,6 +126,8 @@ pub struct Record {
     pub execution_seconds: Option<f64>,
     /// Libraries that were missing, though the solver went on.
     pub missing_libraries: Vec<String>,
+    /// The largest of the residuals from first to last, as the exponent of ten; a few points.
+    pub trend: Vec<f64>,
     /// What was read of its files.
     pub results: BTreeMap<String, String>,
 }
@@ -152,6 +154,7 @@ impl Record {
         self.last_time = log.last_time;
         self.execution_seconds = log.execution_seconds;
         self.missing_libraries.clone_from(&log.missing_libraries);
+        self.trend = trend(log);
     }
 
     /// It is over.
@@ -218,6 +221,33 @@ impl Record {
     }
 }
 
+/// How the largest residual goes, as the exponent of ten.
+fn trend(log: &Log) -> Vec<f64> {
+    /// The most points.
+    const POINTS: usize = 40;
+    let columns: Vec<&[f64]> = log
+        .residuals
+        .keys()
+        .filter_map(|field| log.history.column(field))
+        .collect();
+    let steps = log.history.times.len();
+    let stride = steps.div_ceil(POINTS).max(1);
+    let largest = |step: usize| {
+        let values = columns.iter().filter_map(|column| column.get(step));
+        values
+            .copied()
+            .filter(|value| *value > 0.0)
+            .fold(0.0, f64::max)
+    };
+    let kept = (0..steps).rev().step_by(stride).map(largest);
+    let mut points: Vec<f64> = kept
+        .filter(|value| *value > 0.0 && value.is_finite())
+        .map(|value| (value.log10() * 100.0).round() / 100.0)
+        .collect();
+    points.reverse();
+    points
+}
+
 /// The runs of a study on disk.
 #[derive(Debug, Clone)]
 pub struct Runs {
@@ -258,6 +288,14 @@ impl Runs {
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
         }
+    }
+
+    /// Whether some process works on the queue.
+    pub fn is_locked(&self) -> bool {
+        let Ok(file) = File::open(self.folder.join(".lock")) else {
+            return false;
+        };
+        matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
     }
 
     /// What is known of a run; nothing where it was never begun, or where its record is damaged.

@@ -119,6 +119,13 @@ const STEPS: &[M<'static>] = &[
     ) STRICT;
     CREATE INDEX cloud_item_by_cloud ON cloud_item (cloud_id, deployment);",
     ),
+    // A study is its folder; this is the list of those that the window shows.
+    M::up(
+        "CREATE TABLE study (
+        path TEXT PRIMARY KEY,
+        added_at TEXT NOT NULL
+    ) STRICT;",
+    ),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

@@ -10,6 +10,7 @@
 //! ├── images/<build>/    disk.img and its file list
 //! ├── imported/<id>/     an image that came from elsewhere, and image.json: where from
 //! ├── volumes/           NAME.img or NAME.qcow2: disks that outlive machines
+//! ├── studies/           studies made of cases that were dropped: a folder each
 //! ├── dragged/           files on their way out of an image into another program; emptied at the start
 //! ├── machines/<id>/     records, console logs, overlays (windlass-machine)
 //! ├── registries/        what each registry has, and the digests seen first
@@ -132,6 +133,11 @@ impl Home {
     /// Volumes, a file each.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
+    }
+
+    /// The folder of studies that were made here.
+    pub fn studies(&self) -> PathBuf {
+        self.root.join("studies")
     }
 
     /// Digests of files, remembered from build to build.

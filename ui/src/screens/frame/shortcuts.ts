@@ -5,6 +5,7 @@ export type Shortcut =
   | "appliances"
   | "packages"
   | "machines"
+  | "studies"
   | "clouds"
   | "activity"
   | "settings"
@@ -19,6 +20,7 @@ const WITH_CONTROL: Record<string, Shortcut> = {
   "2": "packages",
   "3": "machines",
   "4": "clouds",
+  "5": "studies",
   j: "activity",
   ",": "settings",
   o: "addFolder",

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use windlass_workshop::studies::{Record, RunState, StudyOptions, StudyReport, Verdict};
+use windlass_workshop::studies::{
+    Record, RunOutcome, RunState, StudyOptions, StudyReport, StudySummary, Verdict,
+};
 
 use super::findings;
 use crate::context::Context;
@@ -24,6 +26,18 @@ pub(crate) enum Verb {
         /// The case
         case: PathBuf,
         /// The new folder of the study
+        folder: PathBuf,
+    },
+    /// List the studies that the window shows
+    List,
+    /// Put a study on the list, or a case: that becomes a study in a folder of Windlass's own
+    Add {
+        /// The study's folder, or a case (a folder, a .zip or .tar.gz)
+        from: PathBuf,
+    },
+    /// Take a study off the list; its folder stays
+    Remove {
+        /// The study's folder
         folder: PathBuf,
     },
     /// Say what a study comes to: its case, its runs, and what each of them changes
@@ -68,6 +82,20 @@ impl Verb {
             Self::New { case, folder } => {
                 let report = workshop.study_new(&case, &folder)?;
                 context.output.show(&report, |report| said(report, false))?;
+            }
+            Self::List => {
+                let studies = workshop.studies()?;
+                context.output.show(&studies, |studies| listed(studies))?;
+            }
+            Self::Add { from } => {
+                let folder = workshop.study_take(&from)?;
+                context
+                    .output
+                    .show(&folder, |folder| format!("{folder}\n"))?;
+            }
+            Self::Remove { folder } => {
+                let folder = std::path::absolute(&folder).unwrap_or(folder);
+                workshop.study_remove(&folder)?;
             }
             Self::Check { folder, diff } => {
                 let report = workshop.study_check(&folder)?;
@@ -114,6 +142,25 @@ impl Verb {
     }
 }
 
+fn listed(studies: &[StudySummary]) -> String {
+    let rows = studies.iter().map(|study| {
+        let over =
+            |outcome: &&RunOutcome| !matches!(outcome, RunOutcome::Waiting | RunOutcome::Running);
+        let done = study.runs.iter().filter(over).count();
+        [
+            study.title.clone(),
+            format!("{done}/{}", study.runs.len()),
+            study.id.clone(),
+            study.problem.clone().unwrap_or_default(),
+        ]
+    });
+    table(
+        ["STUDY", "DONE", "FOLDER", "PROBLEM"],
+        &rows.collect::<Vec<_>>(),
+        "No studies",
+    )
+}
+
 fn said(report: &StudyReport, diff: bool) -> String {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let mut text = fields(&[
@@ -147,12 +194,11 @@ fn said(report: &StudyReport, diff: bool) -> String {
     let _ = writeln!(text, "\n{}", count(report.runs.len() as u64, "run", "runs"));
     for planned in &report.runs {
         let values: Vec<String> = planned
-            .run
             .values
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let _ = writeln!(text, "  {}  {}", planned.run.name(), values.join("  "));
+        let _ = writeln!(text, "  {:03}  {}", planned.number, values.join("  "));
         for line in planned.differences.iter().filter(|_| diff) {
             let _ = writeln!(text, "       {}:{}", line.file, line.line);
             let _ = writeln!(text, "       - {}", line.before.trim());

@@ -37,6 +37,7 @@ use crate::events::Event;
 use crate::images::{ConvertOptions, ImageFormat, ListKind};
 use crate::machines::labels;
 use crate::stacks::{StackOptions, StackSource};
+use crate::studies::StudyOptions;
 use crate::volumes::NewVolume;
 
 /// How often progress is told, per second.
@@ -103,6 +104,8 @@ pub enum JobKind {
     Push,
     /// Starts the machines of a group's file.
     GroupUp,
+    /// Does the runs of a study.
+    Study,
     /// Sends an image to a cloud.
     PushImage,
     /// Fetches an image from a cloud.
@@ -303,6 +306,13 @@ pub enum Request {
     GroupUp {
         /// The file, or the folder that it is in.
         path: PathBuf,
+    },
+    /// Do the runs of a study.
+    Study {
+        /// Its folder.
+        folder: PathBuf,
+        /// How.
+        options: StudyOptions,
     },
     /// Send an image to a cloud.
     PushImage {
@@ -597,6 +607,7 @@ impl Workshop {
                 self.start_volume_resize(&volume, size_bytes)
             }
             Some(Request::GroupUp { path }) => self.start_group_up(&path),
+            Some(Request::Study { folder, options }) => self.start_study(&folder, options),
             Some(Request::PushImage {
                 cloud,
                 image,

@@ -12,15 +12,22 @@
 
 mod disk;
 mod queue;
+mod series;
+mod shelf;
+mod view;
 mod watch;
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use specta::Type;
 use windlass_study::record::Runs;
 pub use windlass_study::record::{Record, RunState, Verdict};
 use windlass_study::study::FILE;
 use windlass_study::{Case, Difference, Run, Study, StudyError, case};
+
+pub use series::{RunSeries, SeriesTarget};
+pub use view::{ChangedLine, RunOutcome, StudyPlan, StudyRun, StudySummary};
 
 use crate::Workshop;
 use crate::appliances::Finding;
@@ -28,7 +35,7 @@ use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::guests::GuestOs;
 
 /// A study and what it comes to, as it is shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct StudyReport {
     /// What it is called.
@@ -50,11 +57,11 @@ pub struct StudyReport {
     /// What was noticed in the case and in the study's file.
     pub findings: Vec<Finding>,
     /// Its runs, each with the lines that it changes.
-    pub runs: Vec<PlannedRun>,
+    pub runs: Vec<StudyPlan>,
 }
 
 /// A package that an image for a case needs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Type)]
 pub struct ProposedPackage {
     /// Its name.
     pub name: String,
@@ -78,17 +85,17 @@ pub(crate) struct StudyCheck {
 }
 
 /// A run before it is begun.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlannedRun {
+#[derive(Debug)]
+pub(crate) struct PlannedRun {
     /// Its number and values.
-    #[serde(flatten)]
     pub run: Run,
     /// The lines of the case that it changes.
     pub differences: Vec<Difference>,
 }
 
 /// How a study is run, beside what its file says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
 pub struct StudyOptions {
     /// Whether runs that failed, were stopped or lost are begun again.
     pub retry: bool,
@@ -249,7 +256,7 @@ impl StudyCheck {
             title: self.study.title,
             appliance: self.study.appliance,
             steps: self.steps,
-            runs: self.runs,
+            runs: self.runs.into_iter().map(StudyPlan::from).collect(),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{StudyOptions, case_folder, disk, study_folder};
 use crate::Workshop;
 use crate::builds::{GuestKernel, Making, Provided};
 use crate::error::{AppError, ErrorKind, Result};
-use crate::jobs::{Job, JobKind, Reporter, Unit};
+use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
 
 /// Where a guest finds its case.
 const CASE: &str = "/case";
@@ -83,10 +83,13 @@ impl Workshop {
             .clone()
             .unwrap_or_else(|| appliance.name.clone());
         self.start_job(
-            JobKind::Run,
+            JobKind::Study,
             format!("Run the study {title}"),
-            Some(appliance.id.clone()),
-            None,
+            Some(folder.to_string_lossy().into_owned()),
+            Some(&Request::Study {
+                folder: folder.clone(),
+                options,
+            }),
             async move |reporter| {
                 let _lock = lock;
                 let record = workshop.appliance_record(&appliance.id)?;

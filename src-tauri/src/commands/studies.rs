@@ -1,0 +1,99 @@
+//! Studies: one case, a table of values, a machine for each run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tauri::State;
+use windlass_workshop::Workshop;
+use windlass_workshop::error::Result;
+use windlass_workshop::jobs::Job;
+use windlass_workshop::studies::{RunSeries, StudyOptions, StudyReport, StudyRun, StudySummary};
+
+/// The studies that are known, newest first.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_list(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<StudySummary>> {
+    workshop.studies()
+}
+
+/// Makes a study of a case, or adds the study that a folder is; says its folder.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_new(workshop: State<'_, Arc<Workshop>>, path: PathBuf) -> Result<String> {
+    workshop.study_take(&path)
+}
+
+/// Takes a study off the list; its folder stays.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_remove(workshop: State<'_, Arc<Workshop>>, folder: PathBuf) -> Result<()> {
+    workshop.study_remove(&folder)
+}
+
+/// What a study comes to: its case, its runs, and what each of them changes.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_check(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+) -> Result<StudyReport> {
+    workshop.study_check(&folder)
+}
+
+/// The text of a study's file.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_text(workshop: State<'_, Arc<Workshop>>, folder: PathBuf) -> Result<String> {
+    workshop.study_text(&folder)
+}
+
+/// Replaces the text of a study's file, and says what the study comes to now.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_save_text(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    text: String,
+) -> Result<StudyReport> {
+    workshop.study_save_text(&folder, &text)
+}
+
+/// Does the runs of a study that are not done, as a job.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_run(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    options: StudyOptions,
+) -> Result<Job> {
+    workshop.inner().start_study(&folder, options)
+}
+
+/// Where each run of a study stands.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_runs(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+) -> Result<Vec<StudyRun>> {
+    let runs = workshop.study_runs(&folder)?;
+    Ok(runs.into_iter().map(StudyRun::from).collect())
+}
+
+/// What the solver of a run has said so far.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_series(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    number: u32,
+) -> Result<RunSeries> {
+    workshop.study_series(&folder, number).await
+}
+
+/// Variables against outcomes, as CSV.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_results(workshop: State<'_, Arc<Workshop>>, folder: PathBuf) -> Result<String> {
+    workshop.study_results(&folder)
+}
