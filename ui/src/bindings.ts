@@ -179,8 +179,8 @@ export const commands = {
 	cloudImageFetch: (id: number, image: string, path: string) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_image_fetch", { id, image, path })),
 	/**  Sends an image to a cloud, as a job. */
 	cloudImagePush: (id: number, image: string, options: PushOptions) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_image_push", { id, image, options })),
-	/**  What can be chosen to deploy an image; with `remote`, the image is one of the cloud. */
-	cloudDeployChoices: (id: number, image: string, remote: boolean) => typedError<DeployChoices, AppError>(__TAURI_INVOKE("cloud_deploy_choices", { id, image, remote })),
+	/**  What can be chosen to deploy an image or an appliance. */
+	cloudDeployChoices: (id: number, image: string, from: DeployFrom) => typedError<DeployChoices, AppError>(__TAURI_INVOKE("cloud_deploy_choices", { id, image, from })),
 	/**  Deploys an image, as a job. */
 	cloudDeploy: (id: number, image: string, options: DeployOptions) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_deploy", { id, image, options })),
 	/**  The servers of a cloud; those that Windlass made, with `ours`. */
@@ -1130,14 +1130,25 @@ export type DeployChoices = {
 	quotas: CloudQuota[],
 };
 
+/**  What is deployed. */
+export type DeployFrom = 
+/**  An image of this computer that boots by itself. */
+"image" | 
+/**  An appliance, by its id or name: it is built so that it boots by itself. */
+"appliance" | 
+/**  An image of the cloud, by its name or id: nothing is sent. */
+"cloud";
+
 /**  How an image is deployed. */
 export type DeployOptions = {
 	/**  The servers' name; that of the image, where nothing is said. */
 	name?: string | null,
 	/**  How many servers. */
 	count?: number,
-	/**  Whether the image is one of the cloud, by name or id, and nothing is sent. */
-	remote?: boolean,
+	/**  What it is that is deployed. */
+	from?: DeployFrom,
+	/**  The run configuration of an appliance, with no image of its own; the appliance's, where nothing is said. */
+	configuration?: string | null,
 	/**  The flavor; the smallest that fits, where nothing is said. */
 	flavor?: string | null,
 	/**  The least memory, in MiB; that of the appliance, where nothing is said. */

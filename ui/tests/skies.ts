@@ -1,5 +1,12 @@
 /** Clouds of the fixture. */
-import type { Cloud, CloudCheck, CloudForm, CloudImported, CloudServer } from "../src/backend";
+import type {
+  Cloud,
+  CloudCheck,
+  CloudForm,
+  CloudImported,
+  CloudServer,
+  DeployChoices,
+} from "../src/backend";
 
 export interface Sky {
   clouds: Cloud[];
@@ -45,6 +52,28 @@ const server = (name: string, part: Partial<CloudServer> = {}): CloudServer => (
   fault: null,
   ...part,
 });
+
+const choices: Omit<DeployChoices, "quotas"> = {
+  name: "web",
+  memoryMib: 256,
+  flavors: [
+    {
+      name: "m1.nano",
+      vcpus: 1,
+      memoryMib: 128,
+      diskGib: 1,
+      lacks: "128 MiB of memory, and 256 are needed",
+      proposed: false,
+    },
+    { name: "m1.tiny", vcpus: 1, memoryMib: 512, diskGib: 1, lacks: null, proposed: true },
+    { name: "m1.large", vcpus: 4, memoryMib: 8192, diskGib: 0, lacks: null, proposed: false },
+  ],
+  networks: ["inside"],
+  external: ["public"],
+  keys: ["ada"],
+  zones: ["nova"],
+  ports: [{ host: 8080, guest: 80, protocol: "tcp" }],
+};
 
 export const emptySky = (): Sky => ({
   clouds: [],
@@ -122,7 +151,15 @@ export function skyHandlers(sky: Sky): Record<string, (args: Record<string, unkn
     used,
     limit,
   });
+  const quotas = [
+    quota("servers", 3, 10),
+    quota("virtual processors", 6, 20),
+    quota("memory (MiB)", 6144, 51200),
+    quota("floating addresses", 1, null),
+  ];
   return {
+    cloud_deploy: () => "job-deploy",
+    cloud_deploy_choices: () => ({ ...choices, quotas }),
     cloud_list: () => sky.clouds,
     cloud_add: (args) => {
       const form = args["form"] as CloudForm;
@@ -137,12 +174,7 @@ export function skyHandlers(sky: Sky): Record<string, (args: Record<string, unkn
       sky.clouds = [...sky.clouds, ...taken];
       return taken;
     },
-    cloud_quotas: () => [
-      quota("servers", 3, 10),
-      quota("virtual processors", 6, 20),
-      quota("memory (MiB)", 6144, 51200),
-      quota("floating addresses", 1, null),
-    ],
+    cloud_quotas: () => quotas,
     cloud_servers: () => sky.servers,
     cloud_server_log: () => "[    0.000000] Linux version 6.1\nready\n",
     cloud_server_act: () => null,

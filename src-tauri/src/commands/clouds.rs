@@ -7,7 +7,8 @@ use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::clouds::{
     Cloud, CloudCheck, CloudForm, CloudImage, CloudImageFilter, CloudImported, CloudQuota,
-    CloudServer, CloudServerAction, CloudThing, DeployChoices, DeployOptions, PushOptions,
+    CloudServer, CloudServerAction, CloudThing, DeployChoices, DeployFrom, DeployOptions,
+    PushOptions,
 };
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
@@ -159,16 +160,16 @@ pub async fn cloud_image_push(
     workshop.inner().start_push_image(id, &image, options)
 }
 
-/// What can be chosen to deploy an image; with `remote`, the image is one of the cloud.
+/// What can be chosen to deploy an image or an appliance.
 #[tauri::command]
 #[specta::specta]
 pub async fn cloud_deploy_choices(
     workshop: State<'_, Arc<Workshop>>,
     id: u32,
     image: String,
-    remote: bool,
+    from: DeployFrom,
 ) -> Result<DeployChoices> {
-    workshop.deploy_choices(id, &image, remote).await
+    workshop.deploy_choices(id, &image, from).await
 }
 
 /// Deploys an image, as a job.

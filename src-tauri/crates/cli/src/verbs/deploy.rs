@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use windlass_workshop::appliances::Port;
-use windlass_workshop::clouds::{CloudServer, CloudThing, DeployOptions, PushOptions};
+use windlass_workshop::clouds::{CloudServer, CloudThing, DeployFrom, DeployOptions, PushOptions};
 use windlass_workshop::error::{AppError, ErrorKind};
 
 use super::cloud::open;
@@ -23,14 +23,20 @@ use crate::values;
     reason = "each is a flag, and independent of the others"
 )]
 pub(crate) struct Deploy {
-    /// The image: one that boots by itself; with --remote, one of the cloud
+    /// The image: one that boots by itself; with --remote, one of the cloud; with --appliance, an appliance
     image: String,
     /// The cloud
     #[arg(long, value_name = "NAME")]
     cloud: String,
     /// The image is one of the cloud: nothing is sent
-    #[arg(long)]
+    #[arg(long, conflicts_with = "appliance")]
     remote: bool,
+    /// It is an appliance: it is built so that it boots by itself
+    #[arg(long)]
+    appliance: bool,
+    /// The run configuration of the appliance, with no image of its own
+    #[arg(long, value_name = "NAME", requires = "appliance")]
+    configuration: Option<String>,
     /// The servers' name
     #[arg(long, short)]
     name: Option<String>,
@@ -90,10 +96,16 @@ fn read(path: Option<PathBuf>) -> Result<Option<String>, Failure> {
 
 impl Deploy {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let from = match (self.remote, self.appliance) {
+            (true, _) => DeployFrom::Cloud,
+            (_, true) => DeployFrom::Appliance,
+            _ => DeployFrom::Image,
+        };
         let options = DeployOptions {
             name: self.name,
             count: self.count,
-            remote: self.remote,
+            from,
+            configuration: self.configuration,
             flavor: self.flavor,
             memory_mib: self.memory,
             network: self.network,

@@ -26,6 +26,19 @@ use crate::events::Event;
 use crate::guests::Protocol;
 use crate::jobs::{Job, JobKind, Reporter, Request, Unit};
 
+/// What is deployed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub enum DeployFrom {
+    /// An image of this computer that boots by itself.
+    #[default]
+    Image,
+    /// An appliance, by its id or name: it is built so that it boots by itself.
+    Appliance,
+    /// An image of the cloud, by its name or id: nothing is sent.
+    Cloud,
+}
+
 /// How an image is deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase", default)]
@@ -38,8 +51,10 @@ pub struct DeployOptions {
     pub name: Option<String>,
     /// How many servers.
     pub count: u32,
-    /// Whether the image is one of the cloud, by name or id, and nothing is sent.
-    pub remote: bool,
+    /// What it is that is deployed.
+    pub from: DeployFrom,
+    /// The run configuration of an appliance, with no image of its own; the appliance's, where nothing is said.
+    pub configuration: Option<String>,
     /// The flavor; the smallest that fits, where nothing is said.
     pub flavor: Option<String>,
     /// The least memory, in MiB; that of the appliance, where nothing is said.
@@ -73,7 +88,8 @@ impl Default for DeployOptions {
         Self {
             name: None,
             count: 1,
-            remote: false,
+            from: DeployFrom::Image,
+            configuration: None,
             flavor: None,
             memory_mib: None,
             network: None,
@@ -215,12 +231,25 @@ struct Wishes {
 }
 
 impl Workshop {
-    fn wishes(&self, image: &str, remote: bool) -> Result<Wishes> {
-        if remote {
-            return Ok(Wishes {
-                name: image.to_owned(),
-                ..Wishes::default()
-            });
+    fn wishes(&self, image: &str, from: DeployFrom) -> Result<Wishes> {
+        match from {
+            DeployFrom::Cloud => {
+                return Ok(Wishes {
+                    name: image.to_owned(),
+                    ..Wishes::default()
+                });
+            }
+            DeployFrom::Appliance => {
+                let appliance = self.find_appliance(image)?;
+                let settings = self.run_form(&appliance.id)?.settings;
+                return Ok(Wishes {
+                    name: appliance.name,
+                    memory_mib: settings.memory_mib,
+                    vcpus: settings.vcpus,
+                    ports: settings.ports,
+                });
+            }
+            DeployFrom::Image => {}
         }
         let named = self.named_image(image)?;
         let name = self.shown_name(image, &named);
@@ -252,22 +281,30 @@ impl Workshop {
         &self,
         id: u32,
         image: &str,
-        remote: bool,
+        from: DeployFrom,
     ) -> Result<DeployChoices> {
-        let wishes = self.wishes(image, remote)?;
+        let wishes = self.wishes(image, from)?;
         let session = self.cloud_session(id).await?;
         let mut need = Need {
             disk_gib: 0,
             memory_mib: wishes.memory_mib.into(),
             vcpus: wishes.vcpus.into(),
         };
-        if remote {
-            let image = images::find(&session, image).await?;
-            (need.disk_gib, need.memory_mib) = (image.min_disk, image.min_ram);
-        } else {
-            let path = self.named_image(image)?.path;
-            let bytes = std::fs::metadata(path).map_or(0, |it| it.len());
-            need.disk_gib = bytes.div_ceil(1 << 30);
+        match from {
+            DeployFrom::Cloud => {
+                let image = images::find(&session, image).await?;
+                (need.disk_gib, need.memory_mib) = (image.min_disk, image.min_ram);
+            }
+            DeployFrom::Image => {
+                let path = self.named_image(image)?.path;
+                let bytes = std::fs::metadata(path).map_or(0, |it| it.len());
+                need.disk_gib = bytes.div_ceil(1 << 30);
+            }
+            DeployFrom::Appliance => {
+                // As large as the last image; what is not built yet fits into the smallest disk of most.
+                let built = self.find_appliance(image)?.last_build;
+                need.disk_gib = built.map_or(1, |it| it.size_bytes.div_ceil(1 << 30));
+            }
         }
         let flavors = compute::flavors(&session).await?;
         let proposed = compute::propose(&flavors, &need).map(|it| it.id.clone());
@@ -310,12 +347,12 @@ impl Workshop {
         options: DeployOptions,
     ) -> Result<Job> {
         let cloud = store::get(&self.database, id)?.profile.name;
-        let wishes = self.wishes(image, options.remote)?;
+        let wishes = self.wishes(image, options.from)?;
         let name = options.name.clone().unwrap_or_else(|| wishes.name.clone());
-        let subject = if options.remote {
-            None
-        } else {
-            self.named_image(image)?.build.map(|it| it.appliance_id)
+        let subject = match options.from {
+            DeployFrom::Cloud => None,
+            DeployFrom::Image => self.named_image(image)?.build.map(|it| it.appliance_id),
+            DeployFrom::Appliance => Some(self.find_appliance(image)?.id),
         };
         let request = Request::Deploy {
             cloud: id,
@@ -344,16 +381,27 @@ impl Workshop {
         image: &str,
         name: String,
         wishes: Wishes,
-        options: DeployOptions,
+        mut options: DeployOptions,
         reporter: &Reporter,
     ) -> Result<String> {
         reporter.step("Logging in");
         let session = self.cloud_session(id).await?;
-        let remote = if options.remote {
-            images::find(&session, image).await?
-        } else {
-            let sent = self.push_image(id, image, &options.push, reporter).await?;
-            images::get(&session, &sent).await?
+        let remote = match options.from {
+            DeployFrom::Cloud => images::find(&session, image).await?,
+            DeployFrom::Image => {
+                let sent = self.push_image(id, image, &options.push, reporter).await?;
+                images::get(&session, &sent).await?
+            }
+            DeployFrom::Appliance => {
+                let wanted = options.configuration.take();
+                let built = self.image_for_cloud(image, wanted, reporter).await?;
+                options.user_data = options.user_data.or(built.user_data);
+                options.push.name.get_or_insert_with(|| name.clone());
+                let sent = self
+                    .push_image(id, &built.id, &options.push, reporter)
+                    .await?;
+                images::get(&session, &sent).await?
+            }
         };
         let deployment = crate::new_id();
         let ports = options.ports.unwrap_or(wishes.ports);

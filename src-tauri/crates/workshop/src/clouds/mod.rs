@@ -8,6 +8,7 @@
 //!     check, quotas, images, servers ◄┴► cloud_item: written before anything is made there
 //! ```
 
+mod appliance;
 mod check;
 mod deploy;
 mod images;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use windlass_cloud::profile::AuthType;
 use windlass_cloud::{Error as CloudError, Profile, Secrets, Session, quota};
 
-pub use deploy::{CloudFlavor, CloudThing, DeployChoices, DeployOptions};
+pub use deploy::{CloudFlavor, CloudThing, DeployChoices, DeployFrom, DeployOptions};
 pub use images::{CloudImageFilter, PushOptions};
 pub use model::{
     Cloud, CloudAuth, CloudCheck, CloudCheckStep, CloudForm, CloudImage, CloudImported, CloudQuota,

@@ -5,7 +5,7 @@ mod capstan;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use windlass_workshop::clouds::DeployOptions;
+use windlass_workshop::clouds::{DeployFrom, DeployOptions};
 use windlass_workshop::group_files::PLACES;
 use windlass_workshop::stacks::{CloudStack, StackFormat, StackOptions, StackPreview, StackSource};
 
@@ -238,7 +238,7 @@ impl Stack {
             } => {
                 let cloud = login.cloud(context).await?;
                 let options = DeployOptions {
-                    remote: true,
+                    from: DeployFrom::Cloud,
                     flavor,
                     memory_mib: memory,
                     name,
