@@ -42,10 +42,6 @@ pub enum DeployFrom {
 /// How an image is deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase", default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a box of the dialog, and independent of the others"
-)]
 pub struct DeployOptions {
     /// The servers' name; that of the image, where nothing is said.
     pub name: Option<String>,

@@ -2,6 +2,7 @@
 
 mod capstan;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -34,7 +35,7 @@ pub(crate) enum Format {
     Heat,
     /// Commands of the `openstack` client, as a script
     Commands,
-    /// Kubernetes resources, for KubeVirt (Virtlet, which MIKELANGELO used, ended in 2019)
+    /// Kubernetes resources, for `KubeVirt` (Virtlet, which MIKELANGELO used, ended in 2019)
     Kubernetes,
 }
 
@@ -108,7 +109,6 @@ pub(crate) struct Named {
 
 /// Stacks, and what Capstan called so, made right.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Stack {
     /// Build and send the images, and launch them as a stack; one of this name is updated
     Launch {
@@ -306,11 +306,11 @@ fn list(stacks: &[CloudStack]) -> String {
 fn show(stack: &CloudStack) -> String {
     let mut text = format!("{}: {}", stack.name, stack.status);
     if !stack.reason.is_empty() {
-        text += &format!(" ({})", stack.reason);
+        let _ = write!(text, " ({})", stack.reason);
     }
     text.push('\n');
     for (what, value) in &stack.outputs {
-        text += &format!("{what}: {value}\n");
+        let _ = writeln!(text, "{what}: {value}");
     }
     let rows: Vec<_> = stack
         .resources
