@@ -38,6 +38,17 @@ struct Shared {
     bounds: Bounds,
 }
 
+/// Refuses a case that cannot run, by the first thing that is wrong with it.
+fn refuse_broken(case: &super::Case) -> Result<()> {
+    let Some(wrong) = case.findings.iter().find(|_| !case.can_run()) else {
+        return Ok(());
+    };
+    let place = wrong.path.as_deref().unwrap_or("the case");
+    let mut error = AppError::new(ErrorKind::Input, format!("{place}: {}", wrong.message));
+    error.hints.extend(wrong.remedy.clone());
+    Err(error)
+}
+
 impl Workshop {
     /// Does the runs of a study that are not done, as a job. What is done already stays.
     ///
@@ -46,13 +57,8 @@ impl Workshop {
     pub fn start_study(self: &Arc<Self>, folder: &Path, options: StudyOptions) -> Result<Job> {
         let folder = study_folder(folder)?;
         let check = self.checked(&folder)?;
-        if let Some(case) = &check.case
-            && let Some(wrong) = case.findings.iter().find(|_| !case.can_run())
-        {
-            let place = wrong.path.as_deref().unwrap_or("the case");
-            let mut error = AppError::new(ErrorKind::Input, format!("{place}: {}", wrong.message));
-            error.hints.extend(wrong.remedy.clone());
-            return Err(error);
+        if let Some(case) = &check.case {
+            refuse_broken(case)?;
         }
         let Some(name) = check.study.appliance.clone() else {
             let packages = check.case.iter().flat_map(|case| &case.packages);
