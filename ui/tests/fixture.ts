@@ -28,6 +28,7 @@ import type {
 
 import { diskHandlers, someDisks, type Disks } from "./disks";
 import { groupHandlers, hdfs } from "./groups";
+import { emptyLaboratory, fullLaboratory, laboratoryHandlers, type Laboratory } from "./laboratory";
 import { emptySky, fullSky, skyHandlers, type Sky } from "./skies";
 import { emptyShelf, fullShelf, requirements, shelfHandlers, type Shelf } from "./shelf";
 
@@ -54,6 +55,7 @@ export interface World {
   disks: Disks;
   /** Clouds. */
   sky: Sky;
+  laboratory: Laboratory;
   snapshots: MachineSnapshot[];
   /** Replaces the answer to a command. */
   override: Record<string, Handler>;
@@ -520,6 +522,7 @@ export function emptyWorld(): World {
     shelf: emptyShelf(),
     disks: { ...someDisks(), images: [], volumes: [] },
     sky: emptySky(),
+    laboratory: emptyLaboratory(),
     snapshots: [],
     override: {},
   };
@@ -541,6 +544,7 @@ export function busyWorld(count = 3): World {
   ];
   world.kernels = [kernel, osvKernel];
   world.sky = fullSky();
+  world.laboratory = fullLaboratory();
   world.checks = world.checks.map((check) =>
     check.id === "linuxKernel" || check.id === "osvKernel"
       ? { ...check, status: "good", detail: "in the library", remedy: null, fix: null }
@@ -826,6 +830,7 @@ export function install(world: World) {
     window_close_answer: () => null,
     ...shelfHandlers(world.shelf, job),
     ...diskHandlers(world.disks, job),
+    ...laboratoryHandlers(world.laboratory),
     ...skyHandlers(world.sky),
   };
   mockIPC(
