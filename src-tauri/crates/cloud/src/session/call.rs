@@ -271,8 +271,9 @@ mod tests {
         );
         assert_eq!(
             said(r#"{"code": 400, "title": "Bad", "error": {"message": "ERROR: x", "type": "y"}}"#),
-            "Bad"
+            "ERROR: x"
         );
+        assert_eq!(said(r#"{"code": 404, "title": "Not Found"}"#), "Not Found");
         let page = "<html>\n <head><title>409 Conflict</title></head>\n <body><h1>409 Conflict</h1>\n It&#x27;s busy<br /><br /></body></html>";
         assert_eq!(said(page), "409 Conflict It's busy");
         assert_eq!(said("upstream\n  timed out"), "upstream timed out");
