@@ -1,8 +1,9 @@
 import { cleanup, render, screen, within } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import App from "../src/App.svelte";
+import StackDialog from "../src/screens/clouds/StackDialog.svelte";
 import { asCommand, sharesAfter } from "../src/screens/clouds/deploy";
 import { appliances } from "../src/stores/appliances.svelte";
 import { clouds } from "../src/stores/clouds.svelte";
@@ -29,6 +30,40 @@ async function open() {
   await within(dialog).findByLabelText("Flavor");
   return { ...core, user, dialog, one };
 }
+
+describe("stacks", () => {
+  test("are written for three engines, compared and launched", async () => {
+    const core = install(busyWorld());
+    const user = userEvent.setup();
+    render(StackDialog, {
+      source: { kind: "group", path: "/shop" },
+      title: "shop",
+      onclose: () => undefined,
+    });
+    const dialog = await screen.findByRole("dialog");
+    const asked = () => core.calls.filter(({ command }) => command === "stack_text");
+    await vi.waitFor(() => expect(asked().at(-1)?.args["format"]).toBe("heat"));
+    await user.click(within(dialog).getByRole("radio", { name: "Kubernetes" }));
+    await user.type(within(dialog).getByLabelText("Container registry"), "host/team");
+    await vi.waitFor(() =>
+      expect(asked().at(-1)?.args).toMatchObject({
+        format: "kubernetes",
+        options: { registry: "host/team" },
+      }),
+    );
+    await user.click(within(dialog).getByRole("button", { name: "What would change" }));
+    const changes = await within(dialog).findByRole("region", { name: "What would change" });
+    expect(changes).toHaveTextContent("Made anew, with the loss of what is in them: db");
+    await user.type(within(dialog).getByLabelText("Network outside"), "public");
+    await user.click(within(dialog).getByRole("button", { name: "Launch" }));
+    const [call] = core.calls.filter(({ command }) => command === "stack_launch");
+    expect(call!.args).toMatchObject({
+      cloud: 1,
+      source: { kind: "group", path: "/shop" },
+      options: { name: "shop", external: "public" },
+    });
+  });
+});
 
 describe("deploying", () => {
   test("proposes the smallest flavor that fits, and says why others do not", async () => {

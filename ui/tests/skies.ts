@@ -5,6 +5,7 @@ import type {
   CloudForm,
   CloudImported,
   CloudServer,
+  CloudStack,
   DeployChoices,
 } from "../src/backend";
 
@@ -73,6 +74,29 @@ const choices: Omit<DeployChoices, "quotas"> = {
   keys: ["ada"],
   zones: ["nova"],
   ports: [{ host: 8080, guest: 80, protocol: "tcp" }],
+};
+
+const stacks: CloudStack[] = [
+  {
+    id: "stack-1",
+    name: "shop",
+    status: "CREATE_COMPLETE",
+    reason: "",
+    busy: false,
+    ours: true,
+    madeAt: "2026-11-22T18:00:00Z",
+    changedAt: null,
+    outputs: [],
+    resources: [],
+    events: [],
+  },
+];
+const pieces: Partial<CloudStack> = {
+  outputs: [["Address of web from outside", "172.24.4.99"]],
+  resources: [
+    { name: "network", kind: "OS::Neutron::Net", status: "CREATE_COMPLETE", reason: "", id: "n" },
+    { name: "web", kind: "OS::Nova::Server", status: "CREATE_COMPLETE", reason: "", id: "s" },
+  ],
 };
 
 export const emptySky = (): Sky => ({
@@ -176,6 +200,20 @@ export function skyHandlers(sky: Sky): Record<string, (args: Record<string, unkn
     },
     cloud_quotas: () => quotas,
     cloud_servers: () => sky.servers,
+    stack_list: () => stacks,
+    stack_get: () => ({ ...stacks[0], ...pieces }),
+    stack_launch: () => "job-stack",
+    stack_delete: () => "job-stack",
+    stack_preview: () => ({
+      added: ["web_3", "web_3_port"],
+      deleted: [],
+      replaced: ["db"],
+      updated: [],
+      unchanged: 9,
+    }),
+    stack_text: ({ format }) =>
+      `# shop, as ${String(format)}\nheat_template_version: "2018-08-31"\n`,
+    stack_save_text: () => null,
     cloud_server_log: () => "[    0.000000] Linux version 6.1\nready\n",
     cloud_server_act: () => null,
     cloud_server_delete: () => null,

@@ -10,6 +10,7 @@ import {
   type CloudImported,
   type CloudQuota,
   type CloudServer,
+  type CloudStack,
 } from "../backend";
 import { m } from "../messages/messages.js";
 import { dialogs } from "./dialogs.svelte";
@@ -164,6 +165,8 @@ export const clouds = new Clouds();
 export class CloudView {
   quotas = $state.raw<CloudQuota[]>([]);
   servers = $state.raw<CloudServer[]>([]);
+  /** None where the cloud has no Heat. */
+  stacks = $state.raw<CloudStack[]>([]);
   loaded = $state(false);
   loading = $state(false);
   error = $state.raw<AppError | null>(null);
@@ -173,10 +176,12 @@ export class CloudView {
   async load(): Promise<void> {
     this.loading = true;
     try {
-      const [quotas, servers] = await Promise.all([
+      const [quotas, servers, stacks] = await Promise.all([
         backend.cloudQuotas(this.id),
         backend.cloudServers(this.id, false),
+        backend.stackList(this.id).catch(() => []),
       ]);
+      this.stacks = stacks;
       this.quotas = quotas;
       this.servers = servers;
       this.error = null;
