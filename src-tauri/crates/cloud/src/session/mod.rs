@@ -58,7 +58,7 @@ pub struct Identity {
     pub project_id: String,
     /// The project's name.
     pub project: String,
-    /// The roles there.
+    /// The roles there, by name.
     pub roles: Vec<String>,
     /// When the token ends (RFC 3339).
     pub expires: String,
@@ -162,6 +162,14 @@ impl Session {
             });
         };
         let project = token.project;
+        let mut roles: Vec<_> = token
+            .roles
+            .into_iter()
+            .flatten()
+            .map(|it| it.name)
+            .collect();
+        // Keystone tells them in any order.
+        roles.sort();
         let identity = Identity {
             user_id: token.user.id,
             user: token.user.name,
@@ -170,12 +178,7 @@ impl Session {
                 .and_then(|it| it.id.clone())
                 .unwrap_or_default(),
             project: project.and_then(|it| it.name).unwrap_or_default(),
-            roles: token
-                .roles
-                .into_iter()
-                .flatten()
-                .map(|it| it.name)
-                .collect(),
+            roles,
             expires: token.expires_at.to_rfc3339(),
         };
         let entries = token.catalog.into_iter().flatten().flat_map(|service| {
