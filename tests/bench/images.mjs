@@ -5,8 +5,9 @@
 //   node    5,000 files, 40 MiB       many   46,104 files, 115 MiB
 //
 // The trees come from a fixed seed. Everything lies on one disk, with the sources in the page cache; what is measured and its
-// limits take turns. Our builds sync the image before they give it its name, and digest it; tar and cp do neither. A program of
-// the crate `compose` (its example of that name) does the work without the rest of Windlass, each time as a new process.
+// limits take turns. Our builds sync the image before they give it its name, and digest it; tar and cp do neither. Where nothing
+// changed, `find -printf` says what the system takes to look at each file once, by one thread. A program of the crate `compose`
+// (its example of that name) does the work without the rest of Windlass, each time as a new process.
 //
 // Then it builds two and four images at once, and says how long that takes against one after the other.
 //
@@ -219,7 +220,7 @@ try {
         if (build.manner !== manner) throw new Error(`${wanted.name}, ${title}: ${build.manner} instead of ${manner}: ${build.reason}`);
         return build;
       };
-      const [tars, copies] = [[], []];
+      const [tars, copies, looks] = [[], [], []];
       const builds = { full: [], one: [], none: [] };
       let written = 0;
       for (let round = 1; round <= ROUNDS; round++) {
@@ -238,6 +239,7 @@ try {
         builds.one.push(updated);
         written = Math.max(written, updated.bytesWritten);
         builds.none.push(expect(compose(), "Unchanged"));
+        looks.push(timed("find", [root, "-printf", "%s %T@ %i\\n"]).time);
       }
       progress("");
       const [full, one, none] = [builds.full, builds.one, builds.none].map((all) => all.map(({ time }) => time));
@@ -251,6 +253,8 @@ try {
       for (const [kind, row] of Object.entries(rows)) {
         figures.add({ ...row, samples: samples[kind], aim: words(row.within) });
         if (kind === "full") figures.add({ name: "  against a copy of the image", samples: full, limit: { name: "cp", samples: copies } });
+        // Whether a file was changed, only its size and times tell.
+        if (kind === "none") figures.add({ name: "    against one look at each file", samples: none, limit: { name: "find", samples: looks } });
         for (const [phase, title] of PHASES[kind]) figures.add({ name: `    ${title}`, samples: builds[kind].map((build) => build[phase]) });
         figures.add({ name: "    processor time", samples: builds[kind].map(({ cpuMs }) => cpuMs) });
         addPeak(figures, "    memory at its peak", builds[kind]);

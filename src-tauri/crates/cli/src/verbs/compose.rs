@@ -19,6 +19,7 @@ use crate::values;
 
 /// Compose an image.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Compose {
     /// The name of the image; `run NAME` runs it
     name: String,
@@ -42,6 +43,9 @@ pub(crate) struct Compose {
     /// With --out: write only what differs into the file that is there. A kept build is updated in any case
     #[arg(long)]
     update: bool,
+    /// Read each file, instead of trusting that one with the size and times of the last build is what it was
+    #[arg(long)]
+    verify: bool,
     /// Make a disk with a ZFS root, written by this guest of OSv's (zfs_builder-stripped.elf) instead of the library's
     #[arg(long, value_name = "FILE", requires = "out")]
     zfs_builder: Option<PathBuf>,
@@ -89,6 +93,7 @@ impl Compose {
             name: Some(self.name.clone()),
             out: self.out,
             update: self.update,
+            verify: self.verify,
             zfs: ZfsFiles {
                 builder: self.zfs_builder,
                 loader: self.zfs_loader,

@@ -86,6 +86,7 @@ impl Update<'_> {
         let mut unknown = Vec::new();
         let mut old = self.record.cursor()?;
         let mut is_there = old.advance()?;
+        let reads_all = self.cache.reads_all();
         for item in wanted.iter() {
             let mut order = Ordering::Greater;
             while is_there {
@@ -101,6 +102,10 @@ impl Update<'_> {
                 _ => None,
             };
             match (item.stamp(), known) {
+                (Some(_), Some((layer, what))) if reads_all => {
+                    let old = Some((layer, what.clone()));
+                    unknown.push(Unknown { item, old });
+                }
                 (Some(stamp), Some((layer, what))) => match what {
                     What::File {
                         mode,

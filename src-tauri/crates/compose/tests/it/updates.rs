@@ -1,7 +1,10 @@
 //! An image that was updated is what a full build makes, in all that the guest sees, whatever happens on the way.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
@@ -194,6 +197,69 @@ fn a_file_that_was_only_touched_is_not_written() {
         (Manner::Updated, 1)
     );
     bench.check(&root, "/a", &changed);
+}
+
+#[test]
+fn a_file_whose_times_lie_is_seen_where_all_are_read() {
+    // A file in memory that is written to through a mapping: its times stay what they were at the first write.
+    const WRITER: &str = "
+import mmap, os, sys
+with open(sys.argv[1], 'r+b') as file:
+    seen = mmap.mmap(file.fileno(), 0)
+    seen[0:1] = b'x'
+    os.utime(sys.argv[1], (5, 5))
+    print('ready', flush=True)
+    sys.stdin.readline()
+    seen[0:1] = b'y'
+    print('done', flush=True)
+    sys.stdin.readline()
+";
+    let memory = Path::new("/dev/shm");
+    if !memory.is_dir() {
+        return;
+    }
+    let mut bench = Bench::new(OSV);
+    bench.workshop.folder = tempfile::tempdir_in(memory).unwrap();
+    let root = bench.workshop.layer("service", &["a = 1", "b = 2"]);
+    let mut writer = Command::new("python3")
+        .args(["-c", WRITER])
+        .arg(root.join("a"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
+    let mut go_on = writer.stdin.take().unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "ready");
+    // What is younger is read again in any case.
+    sleep(Duration::from_millis(2100));
+    bench.update("/a").unwrap();
+    let before = fs::metadata(root.join("a")).unwrap().modified().unwrap();
+    writeln!(go_on).unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "done");
+    assert_eq!(fs::read(root.join("a")).unwrap(), b"y");
+    let now = fs::metadata(root.join("a")).unwrap().modified().unwrap();
+    assert_eq!(now, before, "this file system does not let times lie");
+
+    let trusting = bench.update("/a").unwrap();
+    assert_eq!(trusting.changes.manner, Manner::Unchanged);
+    let (recipe, cache) = (bench.recipe("/a"), DigestCache::default().reading_all());
+    let reading = bench
+        .layout
+        .update(&bench.workshop, &recipe, &cache, &mut |_| ())
+        .unwrap();
+    assert_eq!(
+        (reading.changes.manner, reading.changes.changed),
+        (Manner::Updated, 1)
+    );
+    bench.check(&root, "/a", &reading);
+    let again = bench
+        .layout
+        .update(&bench.workshop, &recipe, &cache, &mut |_| ())
+        .unwrap();
+    assert_eq!(again.changes.manner, Manner::Unchanged);
+    drop(go_on);
+    writer.wait().unwrap();
 }
 
 #[test]

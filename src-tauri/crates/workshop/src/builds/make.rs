@@ -35,6 +35,8 @@ pub(crate) struct Making {
     pub(crate) name: Option<String>,
     /// What makes a ZFS disk, instead of what the library has.
     pub(crate) zfs: ZfsFiles,
+    /// Reads each file, whatever its size and times say.
+    pub(crate) reads_all: bool,
 }
 
 /// A build that nobody updates or deletes as long as it is held.
@@ -69,6 +71,7 @@ pub(super) struct Prepared {
     boot: Option<(compose::LinuxBoot, String)>,
     size_bytes: Option<u64>,
     zfs: ZfsFiles,
+    reads_all: bool,
 }
 
 impl Workshop {
@@ -82,7 +85,12 @@ impl Workshop {
     ) -> Result<Provided> {
         let prepared = self.prepare(record, making, reporter).await?;
         let fingerprint = prepared.fingerprint()?;
-        if let Some((build, lease)) = self.same_build(&record.id, &fingerprint)? {
+        let same = if making.reads_all {
+            None
+        } else {
+            self.same_build(&record.id, &fingerprint)?
+        };
+        if let Some((build, lease)) = same {
             reporter.log("Nothing changed since the last build");
             return Ok(Provided {
                 build,
@@ -274,6 +282,7 @@ impl Workshop {
             boot,
             size_bytes: making.size_bytes.or(kept_size_bytes),
             zfs: making.zfs.clone(),
+            reads_all: making.reads_all,
         })
     }
 
@@ -485,7 +494,12 @@ impl Workshop {
             ..prepared.recipe(destination.to_owned())
         };
         let composition = Arc::clone(&prepared.composition);
-        let kept_digests = self.home.digests();
+        let digests = compose::DigestCache::open(self.home.digests());
+        let digests = if prepared.reads_all {
+            digests.reading_all()
+        } else {
+            digests
+        };
         let reporter = reporter.clone();
         crate::blocking(move || {
             let mut step = None;
@@ -496,7 +510,6 @@ impl Workshop {
                 }
                 reporter.progress(progress.done_bytes, Some(progress.total_bytes), Unit::Bytes);
             };
-            let digests = compose::DigestCache::open(kept_digests);
             let cancel = reporter.cancellation();
             let (plan, progress) = (&composition.plan, &mut progress);
             let build = match &from {

@@ -40,6 +40,8 @@ pub struct ComposeOptions {
     pub update: bool,
     /// What makes a ZFS disk, instead of what the library has; for a file of its own only.
     pub zfs: ZfsFiles,
+    /// Reads each file, instead of trusting that one with the size and times of the last build is what it was.
+    pub verify: bool,
 }
 
 /// A named image.
@@ -166,6 +168,7 @@ impl Workshop {
             out: None,
             update: true,
             zfs: ZfsFiles::default(),
+            verify: false,
         };
         let run = RunOptions {
             settings: compose.settings.clone(),
@@ -259,6 +262,7 @@ impl ComposeOptions {
             size_bytes: self.size_bytes,
             name: self.name.clone(),
             zfs: self.zfs.clone(),
+            reads_all: self.verify,
         }
     }
 }
