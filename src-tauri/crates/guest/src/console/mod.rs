@@ -33,9 +33,10 @@ pub struct Recogniser {
 #[derive(Debug, Default)]
 struct Said {
     booted: Option<Notice>,
-    panic: bool,
+    panic: Option<String>,
     powering_off: bool,
     read_only: bool,
+    out_of_memory: bool,
 }
 
 impl Recogniser {
@@ -58,6 +59,12 @@ impl Recogniser {
     }
 }
 
+/// What runtimes say when their heap is full, which they make as large as the memory allows.
+const OUT_OF_MEMORY: [&str; 2] = [
+    "JavaScript heap out of memory",
+    "java.lang.OutOfMemoryError",
+];
+
 fn recognise(line: &str, osv: &mut osv::Reader, said: &mut Said, notices: &mut Vec<Notice>) {
     let mut tell = |notice: Notice| {
         if said.is_news(&notice) {
@@ -70,9 +77,12 @@ fn recognise(line: &str, osv: &mut osv::Reader, said: &mut Said, notices: &mut V
     }
     osv.recognise(line, &mut tell);
     linux::recognise(line, &mut tell);
-    // What the C library says for EROFS, in whichever program.
-    if line.contains("Read-only file system") {
+    // What the C library says for EROFS, in whichever program, and Node.
+    if line.contains("Read-only file system") || line.contains("EROFS: read-only file system") {
         tell(Notice::ReadOnlyFileSystem);
+    }
+    if OUT_OF_MEMORY.iter().any(|words| line.contains(words)) || line.trim() == "MemoryError" {
+        tell(Notice::OutOfMemory { killed: None });
     }
 }
 
@@ -80,7 +90,10 @@ impl Said {
     fn is_news(&mut self, notice: &Notice) -> bool {
         match notice {
             Notice::Booted { .. } => {
-                if self.booted.as_ref() == Some(notice) && !self.panic && !self.powering_off {
+                if self.booted.as_ref() == Some(notice)
+                    && self.panic.is_none()
+                    && !self.powering_off
+                {
                     return false;
                 }
                 *self = Said {
@@ -89,9 +102,23 @@ impl Said {
                 };
                 true
             }
-            Notice::Panic { .. } => !std::mem::replace(&mut self.panic, true),
+            // What is known better is told again.
+            Notice::Panic { message } => match &mut self.panic {
+                Some(said) if message.starts_with(&format!("{}: ", said.trim_end_matches('.'))) => {
+                    said.clone_from(message);
+                    true
+                }
+                Some(_) => false,
+                none => {
+                    *none = Some(message.clone());
+                    true
+                }
+            },
             Notice::PoweringOff => !std::mem::replace(&mut self.powering_off, true),
             Notice::ReadOnlyFileSystem => !std::mem::replace(&mut self.read_only, true),
+            Notice::OutOfMemory { killed: None } => {
+                !std::mem::replace(&mut self.out_of_memory, true)
+            }
             _ => true,
         }
     }

@@ -129,6 +129,9 @@ impl Notice {
                 signal: Some(9), ..
             } => "the guest may have run out of memory: give the machine more",
             Notice::CommandExited {
+                signal: Some(15), ..
+            } => "a program in the guest told it to end",
+            Notice::CommandExited {
                 signal: Some(_), ..
             } => "the program crashed: its own output above says more",
             Notice::CommandExited { status: 127, .. } => {

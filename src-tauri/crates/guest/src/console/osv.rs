@@ -21,6 +21,20 @@ const FAULTS: &[&str] = &[
     "panic:",
 ];
 
+/// Where an exception enters OSv's kernel, as a backtrace names it, and what a person can make of it.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    (
+        "<page_fault+",
+        "a memory fault, as after a null pointer or with a stack that is full",
+    ),
+    (
+        "<general_protection+",
+        "a memory fault, by an address that cannot be one",
+    ),
+    ("<divide_error+", "a division by zero"),
+    ("<invalid_opcode+", "an illegal instruction"),
+];
+
 /// The state that is needed over several lines.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -30,6 +44,8 @@ pub(super) struct Reader {
     mounting: Option<(String, String)>,
     /// The first line of [`FAULTS`] since the guest booted.
     fault: Option<String>,
+    /// What it said of a crash whose backtrace is being printed.
+    crash: Option<String>,
     /// How many programs have ended, and the first status that was not zero.
     ended: usize,
     status: i32,
@@ -99,6 +115,22 @@ impl Reader {
                 object,
                 reason: None,
             });
+        } else if let Some(signal) = uncaught(line) {
+            let status = signal.saturating_add(128);
+            self.ended += 1;
+            if self.status == 0 {
+                self.status = status;
+            }
+            tell(Notice::CommandExited {
+                index: self.ended,
+                total: 0,
+                command: String::new(),
+                status,
+                signal: Some(signal),
+            });
+            tell(Notice::Ended {
+                status: Some(self.status),
+            });
         } else if let Some(reason) = line.strip_suffix(". Powering off.") {
             tell(Notice::FailedToLoad {
                 object: String::new(),
@@ -129,7 +161,17 @@ impl Reader {
         // The two lines that end every abort; the second where there is no backtrace to print yet.
         if line.ends_with("[backtrace]") || line == "Halting." {
             let message = self.fault.take().unwrap_or_else(|| clip(&self.last_line));
+            self.crash = Some(message.clone());
             tell(Notice::Panic { message });
+            return;
+        }
+        if let Some(crash) = &self.crash {
+            let exception = EXCEPTIONS.iter().find(|(frame, _)| line.contains(frame));
+            if let Some((_, words)) = exception.filter(|_| line.starts_with("0x")) {
+                let message = clip(&format!("{}: {words}", crash.trim_end_matches('.')));
+                self.crash = None;
+                tell(Notice::Panic { message });
+            }
             return;
         }
         if self.fault.is_some() || !FAULTS.iter().any(|fault| line.contains(fault)) {
@@ -146,6 +188,17 @@ impl Reader {
             tell(Notice::OutOfMemory { killed: None });
         }
     }
+}
+
+/// `Uncaught signal 6 ("Aborted"). Powering off.`: the signal.
+fn uncaught(line: &str) -> Option<i32> {
+    let (_, rest) = line.split_once("Uncaught signal ")?;
+    let (signal, rest) = rest.split_once(" (\"")?;
+    let signal = signal
+        .parse()
+        .ok()
+        .filter(|signal| (1..=64).contains(signal));
+    signal.filter(|_| rest.ends_with("\"). Powering off."))
 }
 
 /// `eth0: 10.0.2.15`

@@ -66,6 +66,38 @@ fn osv_that_crashes() {
 }
 
 #[test]
+fn osv_says_what_its_backtrace_knows_of_a_crash() {
+    assert_snapshot!(transcript(
+        "OSv v0.57.0\nx\nAborted\n\n[backtrace]\n0x0000000040221a03 <???+1075976707>\n\
+         0x00000000403d78cc <osv::handle_mmap_fault(unsigned long, int, exception_frame*)+28>\n\
+         0x00000000402b499a <mmu::vm_fault(unsigned long, exception_frame*)+314>\n\
+         0x0000000040306f1b <page_fault+139>\n0x0000000040306f1b <page_fault+139>\n\
+         OSv v0.57.0\nAborted\n\n[backtrace]\n0x0000000040221a03 <???+1075976707>\n0x00000000403088ad <divide_error+61>\n\
+         OSv v0.57.0\nDUMMY_HANDLER for invalid_opcode aborting.\n\n[backtrace]\n0x0000000040308a54 <invalid_opcode+20>\n\
+         OSv v0.57.0\nabout to abort\nAborted\n\n[backtrace]\n0x000010000000117f <???+4479>\n\
+         0x000000004039c2bc <osv::application::run_main()+60>\n"
+    ));
+}
+
+#[test]
+fn osv_whose_program_is_ended_by_a_signal() {
+    assert_snapshot!(transcript(
+        "OSv v0.57.0\nx\nUncaught signal 15 (\"Terminated\"). Powering off.\n\
+         OSv v0.57.0\nFATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n\
+         16: 0x195e476  [/usr/bin/node]\nUncaught signal 6 (\"Aborted\"). Powering off.\n"
+    ));
+}
+
+#[test]
+fn what_runtimes_say_in_their_own_words() {
+    assert_snapshot!(transcript(
+        "OSv v0.57.0\nError: EROFS: read-only file system, open '/x'\n  errno: -30,\nprogram exited with status 1\n\
+         [windlass] init 0.1.0 on Linux 6.1\nTraceback (most recent call last):\nMemoryError\n\
+         Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space\nMemoryErrorless\n"
+    ));
+}
+
+#[test]
 fn linux_with_our_init() {
     assert_snapshot!(transcript(
         "[    0.000000] Linux version 6.1.0-56-cloud-amd64 (debian) #1\n\

@@ -144,7 +144,8 @@ impl Evidence {
         };
         match notice {
             Notice::Address { .. } => self.has_address = true,
-            Notice::Panic { .. } => keep(&mut self.panic),
+            // The last says most.
+            Notice::Panic { .. } => self.panic = Some(Words::of(notice)),
             Notice::CommandExited { status, .. } if *status != 0 => {
                 self.first_bad_status.get_or_insert(*status);
                 if notice.remedy().is_some() {
