@@ -15,9 +15,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tauri::ipc::{Channel, InvokeResponseBody, IpcResponse};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use windlass_workshop::clouds::ServerConsole;
 use windlass_workshop::error::{AppError, Result};
 use windlass_workshop::machines::{Console, Display};
 
@@ -121,14 +122,42 @@ impl Streams {
 
     /// Streams a machine's display: the RFB protocol, both ways.
     pub fn open_display(&self, display: Display, channel: Channel<Bytes>) -> String {
+        let (reader, writer) = display.split();
+        self.open_pipe(reader, writer, false, channel)
+    }
+
+    /// Streams a server's console or display. A console's bytes are to be acknowledged.
+    pub fn open_server(
+        &self,
+        console: ServerConsole,
+        acknowledged: bool,
+        channel: Channel<Bytes>,
+    ) -> String {
+        let (reader, writer) = tokio::io::split(console);
+        self.open_pipe(reader, writer, acknowledged, channel)
+    }
+
+    fn open_pipe(
+        &self,
+        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        mut writer: impl AsyncWrite + Unpin + Send + 'static,
+        acknowledged: bool,
+        channel: Channel<Bytes>,
+    ) -> String {
         let (id, stream, mut input) = self.insert();
-        let (mut reader, mut writer) = display.split();
         let streams = self.clone();
         let closing = id.clone();
         tauri::async_runtime::spawn(async move {
             let outward = async {
                 let mut buffer = vec![0; CHUNK_BYTES];
                 while let Ok(length) = reader.read(&mut buffer).await {
+                    if acknowledged {
+                        let permits = u32::try_from(length).unwrap_or(u32::MAX);
+                        let Ok(credit) = stream.credit.acquire_many(permits).await else {
+                            break;
+                        };
+                        credit.forget();
+                    }
                     if length == 0 || channel.send(Bytes(buffer[..length].to_vec())).is_err() {
                         break;
                     }

@@ -55,7 +55,13 @@ type Data<R> = R extends { status: "ok"; data: infer D }
     ? never
     : R;
 type Commands = typeof commands;
-type StreamCommand = "consoleOpen" | "displayOpen" | "consoleAcknowledge" | "streamClose";
+type StreamCommand =
+  | "consoleOpen"
+  | "displayOpen"
+  | "cloudServerConsoleOpen"
+  | "cloudServerDisplayOpen"
+  | "consoleAcknowledge"
+  | "streamClose";
 
 /** The commands as the window calls them. */
 export type Backend = {
@@ -106,6 +112,31 @@ export function openConsole(
 /** The display of a machine: the bytes of the VNC protocol. */
 export function openDisplay(id: string, onBytes: (bytes: Uint8Array) => void): Promise<ByteStream> {
   return openStream((channel) => unwrap(commands.displayOpen(id, channel)), onBytes);
+}
+
+/** What a server of a cloud says: its log, followed; with `serial` its serial line, to type into. */
+export function openServerConsole(
+  cloud: number,
+  id: string,
+  serial: boolean,
+  onBytes: (bytes: Uint8Array) => void,
+): Promise<ByteStream> {
+  return openStream(
+    (channel) => unwrap(commands.cloudServerConsoleOpen(cloud, id, serial, channel)),
+    onBytes,
+  );
+}
+
+/** The display of a server of a cloud. */
+export function openServerDisplay(
+  cloud: number,
+  id: string,
+  onBytes: (bytes: Uint8Array) => void,
+): Promise<ByteStream> {
+  return openStream(
+    (channel) => unwrap(commands.cloudServerDisplayOpen(cloud, id, channel)),
+    onBytes,
+  );
 }
 
 async function openStream(

@@ -183,14 +183,22 @@ export const commands = {
 	cloudDeployChoices: (id: number, image: string, from: DeployFrom) => typedError<DeployChoices, AppError>(__TAURI_INVOKE("cloud_deploy_choices", { id, image, from })),
 	/**  Deploys an image, as a job. */
 	cloudDeploy: (id: number, image: string, options: DeployOptions) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_deploy", { id, image, options })),
-	/**  The servers of a cloud; those that Windlass made, with `ours`. */
-	cloudServers: (id: number, ours: boolean) => typedError<CloudServer[], AppError>(__TAURI_INVOKE("cloud_servers", { id, ours })),
+	/**  A part of the list of a cloud's servers, or of what changed. */
+	cloudServerPage: (id: number, since: string | null, marker: string | null) => typedError<CloudServerPage, AppError>(__TAURI_INVOKE("cloud_server_page", { id, since, marker })),
+	/**  One server. */
+	cloudServer: (id: number, server: string) => typedError<CloudServer, AppError>(__TAURI_INVOKE("cloud_server", { id, server })),
+	/**  A server as Nova shows it, as JSON. */
+	cloudServerAsShown: (id: number, server: string) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_as_shown", { id, server })),
+	/**  What was done with a server, the newest first. */
+	cloudServerHistory: (id: number, server: string) => typedError<CloudServerDeed[], AppError>(__TAURI_INVOKE("cloud_server_history", { id, server })),
 	/**  The end of what a server said on its console. */
 	cloudServerLog: (id: number, server: string, lines: number | null) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_log", { id, server, lines })),
-	/**  Does something with a server. */
-	cloudServerAct: (id: number, server: string, action: CloudServerAction) => typedError<null, AppError>(__TAURI_INVOKE("cloud_server_act", { id, server, action })),
-	/**  Deletes a server, and with the last of a deployment what was made for it. */
-	cloudServerDelete: (id: number, server: string) => typedError<null, AppError>(__TAURI_INVOKE("cloud_server_delete", { id, server })),
+	/**  What a server says on its console, as bytes: its log, followed; with `serial` its serial line, to type into. */
+	cloudServerConsoleOpen: (id: number, server: string, serial: boolean, onBytes: Channel<ArrayBuffer>) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_console_open", { id, server, serial, onBytes })),
+	/**  The display of a server: the bytes of the VNC protocol. */
+	cloudServerDisplayOpen: (id: number, server: string, onBytes: Channel<ArrayBuffer>) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_display_open", { id, server, onBytes })),
+	/**  Does something with a server, as a job. */
+	cloudServerChange: (id: number, server: string, name: string | null, change: CloudServerChange) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_server_change", { id, server, name, change })),
 	/**  What Windlass made in a cloud. */
 	cloudLeftovers: (id: number) => typedError<CloudThing[], AppError>(__TAURI_INVOKE("cloud_leftovers", { id })),
 	/**  Takes away what Windlass made in a cloud, as a job. */
@@ -929,25 +937,45 @@ export type CloudServer = {
 	name: string,
 	/**  Where it stands, in Nova's word: `ACTIVE`, `BUILD`, `SHUTOFF`, `ERROR`, … */
 	status: string,
-	/**  What is being done with it. */
+	/**  What is being done with it, in Nova's word: `spawning`, `rebooting`, … */
 	task: string | null,
+	/**  Whether something is being done with it. */
+	busy: boolean,
 	/**  Addresses in its networks. */
 	fixed: string[],
 	/**  Addresses by which it is reached from outside. */
 	floating: string[],
+	/**  The names of its networks. */
+	networks: string[],
 	/**  The id of its image. */
 	image: string | null,
 	/**  The name of its flavor. */
 	flavor: string | null,
+	/**  Its processors, where Nova tells them. */
+	vcpus: number | null,
+	/**  Its memory in MiB, where Nova tells it. */
+	memoryMib: number | null,
+	/**  The ids of its volumes. */
+	volumes: string[],
+	/**  The availability zone that it runs in. */
+	zone: string | null,
+	/**  The name of its key pair. */
+	key: string | null,
 	/**  When it was made (RFC 3339). */
 	made: string,
+	/**  When it changed last (RFC 3339). */
+	updated: string,
 	/**  The deployment that it belongs to, where Windlass made it. */
 	deployment: string | null,
 	/**  Why it failed, in Nova's words. */
 	fault: string | null,
+	/**  What Nova lets be done with it as it is now. */
+	can: CloudServerAction[],
+	/**  Whether it can get another size or another image, as it is now. */
+	changeable: boolean,
 };
 
-/**  What can be done with a server. */
+/**  What can be done with a server, without more being said. */
 export type CloudServerAction = 
 /**  Starts it. */
 "start" | 
@@ -968,7 +996,62 @@ export type CloudServerAction =
 /**  Frees what it takes, and keeps what it is. */
 "shelve" | 
 /**  Brings it back. */
-"unshelve";
+"unshelve" | 
+/**  Keeps the size that it was given. */
+"confirmResize" | 
+/**  Goes back to the size that it had. */
+"revertResize";
+
+/**  What is to be done with a server. */
+export type CloudServerChange = 
+/**  Something of which no more has to be said. */
+{ do: "act"; 
+/**  What. */
+action: CloudServerAction } | 
+/**  Makes an image of it as it is. */
+{ do: "snapshot"; 
+/**  What the image is to be called. */
+name: string } | 
+/**  Gives it another size. */
+{ do: "resize"; 
+/**  The flavor's name. */
+flavor: string; 
+/**  Keeps the size at once, without looking at how it runs. */
+confirm: boolean } | 
+/**  Puts another image into it; it keeps its addresses and volumes. */
+{ do: "rebuild"; 
+/**  An image of this computer, sent where it is not there; or one of the cloud. */
+image: string; 
+/**  Whether it is one of the cloud. */
+remote: boolean } | 
+/**  Deletes it, and what was made for its deployment where it is the last one of it. */
+{ do: "delete" };
+
+/**  Something that was done with a server. */
+export type CloudServerDeed = {
+	/**  The number of the request, by which the cloud's keeper finds it in the logs. */
+	request: string,
+	/**  What was asked for, in Nova's word: `create`, `stop`, `reboot`, … */
+	action: string,
+	/**  When (RFC 3339). */
+	started: string,
+	/**  Whether it failed. */
+	failed: boolean,
+	/**  Why, in Nova's words. */
+	fault: string | null,
+};
+
+/**  A part of the list of a cloud's servers. */
+export type CloudServerPage = {
+	/**  The servers. */
+	servers: CloudServer[],
+	/**  The ids of those that are no more. */
+	gone: string[],
+	/**  From where the next part goes on; nothing after the last. */
+	next: string | null,
+	/**  What to ask for changes since, with the first part. */
+	asOf: string | null,
+};
 
 /**  A stack of a cloud. */
 export type CloudStack = {
@@ -1895,7 +1978,9 @@ export type JobKind =
 /**  Launches or updates a stack of a cloud. */
 "stack" | 
 /**  Takes away what was made in a cloud. */
-"cleanUp";
+"cleanUp" | 
+/**  Does something with a server of a cloud. */
+"changeServer";
 
 /**  Where a job stands. */
 export type JobState = 

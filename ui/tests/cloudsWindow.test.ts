@@ -85,18 +85,11 @@ describe("clouds", () => {
     await waitFor(() => expect(called("cloud_import")[0]?.args["names"]).toEqual(["lab"]));
   });
 
-  test("show their quotas and servers, and faults in words", async () => {
-    const { user, called } = open(busyWorld());
+  test("show their quotas", async () => {
+    const { user } = open(busyWorld());
     const campus = (await screen.findByText("campus")).closest("li")!;
     await user.click(within(campus).getByRole("button", { name: "Show what is there" }));
     expect(await screen.findByText("3 of 10")).toBeVisible();
-    expect(screen.getByText(/No valid host was found/)).toBeVisible();
-    await user.click(screen.getByRole("button", { name: "Actions for web-1" }));
-    await user.click(await screen.findByRole("menuitem", { name: "Stop" }));
-    expect(called("cloud_server_act")[0]?.args).toMatchObject({
-      server: "server-web-1",
-      action: "stop",
-    });
     const found = await axe.run(document.body, { rules: { "color-contrast": { enabled: false } } });
     expect(found.violations.map((one) => one.id)).toEqual([]);
   });

@@ -831,7 +831,7 @@ export function install(world: World) {
     ...shelfHandlers(world.shelf, job),
     ...diskHandlers(world.disks, job),
     ...laboratoryHandlers(world.laboratory),
-    ...skyHandlers(world.sky),
+    ...skyHandlers(world.sky, job),
   };
   mockIPC(
     (command, payload) => {

@@ -5,8 +5,10 @@ import type {
   CloudForm,
   CloudImported,
   CloudServer,
+  CloudServerChange,
   CloudStack,
   DeployChoices,
+  Job,
 } from "../src/backend";
 
 export interface Sky {
@@ -39,20 +41,64 @@ export function cloud(id: number, name: string, part: Partial<Cloud> = {}): Clou
   };
 }
 
-const server = (name: string, part: Partial<CloudServer> = {}): CloudServer => ({
+const CAN: Record<string, CloudServer["can"]> = {
+  ACTIVE: ["stop", "reboot", "hardReboot", "pause", "suspend", "shelve"],
+  SHUTOFF: ["start", "hardReboot", "shelve"],
+  PAUSED: ["hardReboot", "unpause", "shelve"],
+  SUSPENDED: ["hardReboot", "resume", "shelve"],
+  SHELVED_OFFLOADED: ["unshelve"],
+  VERIFY_RESIZE: ["confirmResize", "revertResize"],
+  ERROR: ["stop", "hardReboot"],
+};
+
+export const server = (name: string, part: Partial<CloudServer> = {}): CloudServer => ({
   id: `server-${name}`,
   name,
   status: "ACTIVE",
   task: null,
+  busy: part.task !== undefined && part.task !== null,
   fixed: ["10.20.0.7"],
   floating: [],
+  networks: ["inside"],
   image: "image",
   flavor: "m1.small",
+  vcpus: 1,
+  memoryMib: 2048,
+  volumes: [],
+  zone: "nova",
+  key: "ada",
   made: "2026-11-20T08:00:00Z",
+  updated: "2026-11-20T08:00:10Z",
   deployment: "deployment",
   fault: null,
+  can: part.task ? [] : (CAN[part.status ?? "ACTIVE"] ?? []),
+  changeable: !part.task && ["ACTIVE", "SHUTOFF"].includes(part.status ?? "ACTIVE"),
   ...part,
 });
+
+/** A server after something was done with it. */
+function changed(one: CloudServer, change: CloudServerChange): CloudServer {
+  const status =
+    change.do === "act"
+      ? {
+          start: "ACTIVE",
+          stop: "SHUTOFF",
+          reboot: "ACTIVE",
+          hardReboot: "ACTIVE",
+          pause: "PAUSED",
+          unpause: "ACTIVE",
+          suspend: "SUSPENDED",
+          resume: "ACTIVE",
+          shelve: "SHELVED_OFFLOADED",
+          unshelve: "ACTIVE",
+          confirmResize: "ACTIVE",
+          revertResize: "ACTIVE",
+        }[change.action]
+      : change.do === "resize"
+        ? "VERIFY_RESIZE"
+        : one.status;
+  return { ...one, status, can: CAN[status] ?? [] };
+}
 
 const choices: Omit<DeployChoices, "quotas"> = {
   name: "web",
@@ -164,7 +210,10 @@ export const fullSky = (): Sky => ({
   ],
 });
 
-export function skyHandlers(sky: Sky): Record<string, (args: Record<string, unknown>) => unknown> {
+export function skyHandlers(
+  sky: Sky,
+  job: (number: number, part?: Partial<Job>) => Job,
+): Record<string, (args: Record<string, unknown>) => unknown> {
   const formed = (form: CloudForm): Partial<Cloud> => {
     const { secret, ...rest } = form;
     return { ...rest, hasSecret: secret.kind === "given" };
@@ -199,7 +248,56 @@ export function skyHandlers(sky: Sky): Record<string, (args: Record<string, unkn
       return taken;
     },
     cloud_quotas: () => quotas,
-    cloud_servers: () => sky.servers,
+    cloud_server_page: ({ id, since }) => ({
+      servers: id === 1 && since === null ? sky.servers : [],
+      gone: [],
+      next: null,
+      asOf: "2026-11-23T09:00:00Z",
+    }),
+    cloud_server: ({ server }) => sky.servers.find((one) => one.id === server),
+    cloud_server_as_shown: ({ server }) =>
+      JSON.stringify(
+        { id: server, "OS-EXT-STS:vm_state": "active", "OS-EXT-AZ:availability_zone": "nova" },
+        null,
+        2,
+      ),
+    cloud_server_history: () => [
+      {
+        request: "req-7",
+        action: "resize",
+        started: "2026-11-23T08:00:00Z",
+        failed: true,
+        fault: "No valid host was found. No valid host found for resize",
+      },
+      {
+        request: "req-1",
+        action: "create",
+        started: "2026-11-20T08:00:00Z",
+        failed: false,
+        fault: null,
+      },
+    ],
+    cloud_server_console_open: (args) => {
+      const channel = args["onBytes"] as { onmessage: (bytes: ArrayBuffer) => void };
+      const text = "[    0.000000] Linux version 6.1\r\nready\r\n";
+      queueMicrotask(() => channel.onmessage(new TextEncoder().encode(text).buffer as ArrayBuffer));
+      return "stream-server";
+    },
+    cloud_server_display_open: () => "stream-server",
+    cloud_server_change: (args) => {
+      const change = args["change"] as CloudServerChange;
+      const id = args["server"] as string;
+      sky.servers =
+        change.do === "delete"
+          ? sky.servers.filter((one) => one.id !== id)
+          : sky.servers.map((one) => (one.id === id ? changed(one, change) : one));
+      return job(900, {
+        kind: "changeServer",
+        title: `Change ${String(args["name"])}`,
+        state: "done",
+        endedAt: "2026-11-23T09:00:00Z",
+      });
+    },
     stack_list: () => stacks,
     stack_get: () => ({ ...stacks[0], ...pieces }),
     stack_launch: () => "job-stack",
@@ -215,8 +313,6 @@ export function skyHandlers(sky: Sky): Record<string, (args: Record<string, unkn
       `# shop, as ${String(format)}\nheat_template_version: "2018-08-31"\n`,
     stack_save_text: () => null,
     cloud_server_log: () => "[    0.000000] Linux version 6.1\nready\n",
-    cloud_server_act: () => null,
-    cloud_server_delete: () => null,
     cloud_leftovers: () => [],
   };
 }

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tauri::State;
+use tauri::ipc::Channel;
 use windlass_workshop::Workshop;
 use windlass_workshop::clouds::{
     Cloud, CloudCheck, CloudForm, CloudImage, CloudImageFilter, CloudImported, CloudQuota,
-    CloudServer, CloudServerAction, CloudThing, DeployChoices, DeployFrom, DeployOptions,
-    PushOptions,
+    CloudServer, CloudServerChange, CloudServerDeed, CloudServerPage, CloudThing, DeployChoices,
+    DeployFrom, DeployOptions, PushOptions,
 };
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
+
+use crate::streams::{Bytes, Streams};
 
 /// All clouds, by name.
 #[tauri::command]
@@ -184,17 +187,6 @@ pub async fn cloud_deploy(
     workshop.inner().start_deploy(id, &image, options)
 }
 
-/// The servers of a cloud; those that Windlass made, with `ours`.
-#[tauri::command]
-#[specta::specta]
-pub async fn cloud_servers(
-    workshop: State<'_, Arc<Workshop>>,
-    id: u32,
-    ours: bool,
-) -> Result<Vec<CloudServer>> {
-    workshop.cloud_servers(id, ours).await
-}
-
 /// The end of what a server said on its console.
 #[tauri::command]
 #[specta::specta]
@@ -207,27 +199,99 @@ pub async fn cloud_server_log(
     workshop.cloud_server_log(id, &server, lines).await
 }
 
-/// Does something with a server.
+/// A part of the list of a cloud's servers, or of what changed.
 #[tauri::command]
 #[specta::specta]
-pub async fn cloud_server_act(
+pub async fn cloud_server_page(
     workshop: State<'_, Arc<Workshop>>,
     id: u32,
-    server: String,
-    action: CloudServerAction,
-) -> Result<()> {
-    workshop.act_on_cloud_server(id, &server, action).await
+    since: Option<String>,
+    marker: Option<String>,
+) -> Result<CloudServerPage> {
+    workshop
+        .cloud_server_page(id, since.as_deref(), marker.as_deref())
+        .await
 }
 
-/// Deletes a server, and with the last of a deployment what was made for it.
+/// One server.
 #[tauri::command]
 #[specta::specta]
-pub async fn cloud_server_delete(
+pub async fn cloud_server(
     workshop: State<'_, Arc<Workshop>>,
     id: u32,
     server: String,
-) -> Result<()> {
-    workshop.delete_cloud_server(id, &server).await
+) -> Result<CloudServer> {
+    workshop.cloud_server(id, &server).await
+}
+
+/// A server as Nova shows it, as JSON.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_as_shown(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    server: String,
+) -> Result<String> {
+    workshop.cloud_server_as_shown(id, &server).await
+}
+
+/// What was done with a server, the newest first.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_history(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    server: String,
+) -> Result<Vec<CloudServerDeed>> {
+    workshop.cloud_server_history(id, &server).await
+}
+
+/// What a server says on its console, as bytes: its log, followed; with `serial` its serial line, to type into.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_console_open(
+    workshop: State<'_, Arc<Workshop>>,
+    streams: State<'_, Streams>,
+    id: u32,
+    server: String,
+    serial: bool,
+    on_bytes: Channel<Bytes>,
+) -> Result<String> {
+    let console = if serial {
+        workshop.cloud_server_serial(id, &server).await?
+    } else {
+        workshop.follow_cloud_server(id, &server).await?
+    };
+    Ok(streams.open_server(console, true, on_bytes))
+}
+
+/// The display of a server: the bytes of the VNC protocol.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_display_open(
+    workshop: State<'_, Arc<Workshop>>,
+    streams: State<'_, Streams>,
+    id: u32,
+    server: String,
+    on_bytes: Channel<Bytes>,
+) -> Result<String> {
+    let display = workshop.cloud_server_display(id, &server).await?;
+    Ok(streams.open_server(display, false, on_bytes))
+}
+
+/// Does something with a server, as a job.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_change(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+    server: String,
+    name: Option<String>,
+    change: CloudServerChange,
+) -> Result<Job> {
+    workshop
+        .inner()
+        .start_cloud_server_change(id, &server, name.as_deref(), change)
 }
 
 /// What Windlass made in a cloud.

@@ -9,7 +9,6 @@ import {
   type CloudForm,
   type CloudImported,
   type CloudQuota,
-  type CloudServer,
   type CloudStack,
 } from "../backend";
 import { m } from "../messages/messages.js";
@@ -164,7 +163,6 @@ export const clouds = new Clouds();
 /** What one cloud has, as it was when it was last asked. */
 export class CloudView {
   quotas = $state.raw<CloudQuota[]>([]);
-  servers = $state.raw<CloudServer[]>([]);
   /** None where the cloud has no Heat. */
   stacks = $state.raw<CloudStack[]>([]);
   loaded = $state(false);
@@ -176,14 +174,12 @@ export class CloudView {
   async load(): Promise<void> {
     this.loading = true;
     try {
-      const [quotas, servers, stacks] = await Promise.all([
+      const [quotas, stacks] = await Promise.all([
         backend.cloudQuotas(this.id),
-        backend.cloudServers(this.id, false),
         backend.stackList(this.id).catch(() => []),
       ]);
       this.stacks = stacks;
       this.quotas = quotas;
-      this.servers = servers;
       this.error = null;
     } catch (thrown) {
       this.error = toAppError(thrown);

@@ -4,6 +4,7 @@ export const TABS = {
   packages: ["readme", "files", "needs", "versions"],
   machine: ["console", "display", "graphs", "ports", "volumes", "snapshots", "guest", "details"],
   group: ["services", "logs"],
+  server: ["console", "display", "deeds", "details"],
   image: ["files", "sizes", "verification"],
   study: ["setup", "runs", "results"],
 } as const;
@@ -11,6 +12,7 @@ export type ApplianceTab = (typeof TABS)["appliance"][number];
 export type PackageTab = (typeof TABS)["packages"][number];
 export type MachineTab = (typeof TABS)["machine"][number];
 export type GroupTab = (typeof TABS)["group"][number];
+export type ServerTab = (typeof TABS)["server"][number];
 export type ImageTab = (typeof TABS)["image"][number];
 
 export type StudyTab = (typeof TABS)["study"][number];
@@ -24,6 +26,8 @@ export type Place =
   | { at: "packages"; name: string | null; tab: PackageTab }
   | { at: "machines" }
   | { at: "machine"; id: string; tab: MachineTab }
+  /** A server of a cloud. */
+  | { at: "server"; cloud: number; id: string; tab: ServerTab }
   | { at: "consoles"; machines: readonly string[]; layout: ConsoleLayout }
   /** A group's name, or the path of its file or folder. */
   | { at: "group"; group: string; tab: GroupTab }
@@ -51,6 +55,7 @@ const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean>
   packages: { name: isTextOrNull },
   machines: {},
   machine: { id: isText },
+  server: { cloud: (value) => typeof value === "number", id: isText },
   consoles: {
     machines: (value) => Array.isArray(value) && value.every(isText),
     layout: (value) => value === "tiles" || value === "tabs",

@@ -1,13 +1,25 @@
 //! Nova: sizes, servers, and what is done with them.
 
+mod actions;
+mod changes;
+pub mod consoles;
+mod server;
+mod settling;
+
 use std::collections::BTreeMap;
 
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
-use crate::images::looks_like_id;
+pub use actions::{Action, Deed, act, history, snapshot};
+pub use changes::{rebuild, resize};
+pub use server::{
+    Attached, Fault, Page, Server, Size, as_shown, console_log, find_server, page, server, servers,
+};
+pub use settling::{Patience, settled};
+
+use crate::error::Result;
 use crate::session::Call;
 use crate::{LABEL, Service, Session};
 
@@ -88,84 +100,6 @@ pub fn propose<'a>(flavors: &'a [Flavor], need: &Need) -> Option<&'a Flavor> {
         .min_by_key(|it| size(it))
 }
 
-/// Why a server failed, in Nova's words.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Fault {
-    /// The words.
-    #[serde(default)]
-    pub message: String,
-}
-
-/// A server as Nova has it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Server {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Where it stands: `BUILD`, `ACTIVE`, `SHUTOFF`, `ERROR`, …
-    pub status: String,
-    /// What is being done with it.
-    #[serde(default, rename = "OS-EXT-STS:task_state")]
-    pub task: Option<String>,
-    /// When it was made (RFC 3339).
-    #[serde(default)]
-    pub created: String,
-    /// What its makers noted.
-    #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
-    /// Why it failed.
-    #[serde(default)]
-    pub fault: Option<Fault>,
-    #[serde(default)]
-    addresses: BTreeMap<String, Vec<Address>>,
-    #[serde(default)]
-    image: Value,
-    #[serde(default)]
-    flavor: Value,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Address {
-    addr: String,
-    #[serde(default, rename = "OS-EXT-IPS:type")]
-    kind: String,
-}
-
-impl Server {
-    /// Addresses in its networks.
-    pub fn fixed_addresses(&self) -> Vec<String> {
-        self.addresses_of(|it| it.kind != "floating")
-    }
-
-    /// Addresses by which it is reached from outside.
-    pub fn floating_addresses(&self) -> Vec<String> {
-        self.addresses_of(|it| it.kind == "floating")
-    }
-
-    fn addresses_of(&self, wanted: impl Fn(&Address) -> bool) -> Vec<String> {
-        let all = self.addresses.values().flatten();
-        all.filter(|it| wanted(it))
-            .map(|it| it.addr.clone())
-            .collect()
-    }
-
-    /// The id of its image; none where it boots from a volume.
-    pub fn image_id(&self) -> Option<&str> {
-        self.image.get("id").and_then(Value::as_str)
-    }
-
-    /// The id of its flavor.
-    pub fn flavor_id(&self) -> Option<&str> {
-        self.flavor.get("id").and_then(Value::as_str)
-    }
-
-    /// The deployment that it belongs to, where Windlass made it.
-    pub fn deployment(&self) -> Option<&str> {
-        self.metadata.get(LABEL).map(String::as_str)
-    }
-}
-
 /// What is asked of Nova to make a server.
 #[derive(Debug, Clone, Default)]
 pub struct NewServer {
@@ -231,127 +165,6 @@ pub async fn create(session: &Session, new: &NewServer) -> Result<String> {
 #[derive(Deserialize)]
 struct Made {
     id: String,
-}
-
-/// All servers of the project.
-///
-/// # Errors
-/// As Nova refuses, or the way to it ends.
-pub async fn servers(session: &Session) -> Result<Vec<Server>> {
-    session
-        .list(
-            Call::get(Service::Compute, "/servers/detail", "list servers"),
-            "servers",
-        )
-        .await
-}
-
-/// One server, by its id.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub async fn server(session: &Session, id: &str) -> Result<Server> {
-    let call = Call::get(Service::Compute, format!("/servers/{id}"), "show a server");
-    session
-        .fetch(call, "server")
-        .await
-        .map_err(|error| match error {
-            Error::Refused { status: 404, .. } => Error::NotFound {
-                what: "server",
-                name: id.to_owned(),
-            },
-            error => error,
-        })
-}
-
-/// One server, by its name or id.
-///
-/// # Errors
-/// [`Error::NotFound`]; [`Error::Ambiguous`].
-pub async fn find_server(session: &Session, wanted: &str) -> Result<Server> {
-    let mut named: Vec<_> = servers(session).await?;
-    named.retain(|it| it.name == wanted || it.id == wanted);
-    match named.len() {
-        1 => Ok(named.remove(0)),
-        0 if looks_like_id(wanted) => server(session, wanted).await,
-        0 => Err(Error::NotFound {
-            what: "server",
-            name: wanted.to_owned(),
-        }),
-        count => Err(Error::Ambiguous {
-            what: "server",
-            name: wanted.to_owned(),
-            count,
-        }),
-    }
-}
-
-/// What can be done with a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Starts it.
-    Start,
-    /// Asks its guest to stop.
-    Stop,
-    /// Asks its guest to start anew.
-    Reboot,
-    /// Starts it anew, as if by its button.
-    HardReboot,
-    /// Holds it in memory.
-    Pause,
-    /// Lets it go on.
-    Unpause,
-    /// Puts it to disk.
-    Suspend,
-    /// Brings it back.
-    Resume,
-    /// Frees what it takes, and keeps what it is.
-    Shelve,
-    /// Brings it back.
-    Unshelve,
-}
-
-/// Does something with a server.
-///
-/// # Errors
-/// As Nova refuses: 409 where it is not in a state for that.
-pub async fn act(session: &Session, id: &str, action: Action) -> Result<()> {
-    let (body, doing) = match action {
-        Action::Start => (json!({ "os-start": null }), "start the server"),
-        Action::Stop => (json!({ "os-stop": null }), "stop the server"),
-        Action::Reboot => (json!({ "reboot": { "type": "SOFT" } }), "reboot the server"),
-        Action::HardReboot => (json!({ "reboot": { "type": "HARD" } }), "reboot the server"),
-        Action::Pause => (json!({ "pause": null }), "pause the server"),
-        Action::Unpause => (json!({ "unpause": null }), "let the server go on"),
-        Action::Suspend => (json!({ "suspend": null }), "suspend the server"),
-        Action::Resume => (json!({ "resume": null }), "resume the server"),
-        Action::Shelve => (json!({ "shelve": null }), "shelve the server"),
-        Action::Unshelve => (json!({ "unshelve": null }), "unshelve the server"),
-    };
-    session
-        .call(Call::post(
-            Service::Compute,
-            format!("/servers/{id}/action"),
-            body,
-            doing,
-        ))
-        .await
-        .map(|_| ())
-}
-
-/// The end of what a server said on its console.
-///
-/// # Errors
-/// As Nova refuses: 409 as long as there is none.
-pub async fn console_log(session: &Session, id: &str, lines: Option<u32>) -> Result<String> {
-    let body = json!({ "os-getConsoleOutput": { "length": lines } });
-    let call = Call::post(
-        Service::Compute,
-        format!("/servers/{id}/action"),
-        body,
-        "show the console's log",
-    );
-    session.fetch(call, "output").await
 }
 
 /// Deletes a server; that it is gone already is no error.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
+use reqwest::{Certificate, Client, ClientBuilder};
 
 use crate::Profile;
 use crate::error::{Error, Result, Trouble};
@@ -17,6 +17,21 @@ pub(crate) const ANSWER: Duration = Duration::from_mins(1);
 
 /// A client that trusts what the profile trusts. `patience` is for a whole answer; without, transfers may take as long as they do.
 pub(crate) fn client(profile: &Profile, patience: Option<Duration>) -> Result<Client> {
+    built(profile, trusting(profile, patience)?)
+}
+
+/// A client whose connections can become something else than HTTP.
+pub(crate) fn upgrading(profile: &Profile) -> Result<Client> {
+    built(profile, trusting(profile, None)?.http1_only())
+}
+
+fn built(profile: &Profile, builder: ClientBuilder) -> Result<Client> {
+    builder
+        .build()
+        .map_err(|source| network(&profile.auth_url, source))
+}
+
+fn trusting(profile: &Profile, patience: Option<Duration>) -> Result<ClientBuilder> {
     let mut builder = Client::builder()
         .user_agent(concat!("Windlass/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
@@ -44,9 +59,7 @@ pub(crate) fn client(profile: &Profile, patience: Option<Duration>) -> Result<Cl
         }
         builder = builder.tls_certs_merge(certificates);
     }
-    builder
-        .build()
-        .map_err(|source| network(&profile.auth_url, source))
+    Ok(builder)
 }
 
 /// What happened, in our words.

@@ -3,7 +3,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { SearchAddon, type ISearchOptions } from "@xterm/addon-search";
 import { Terminal, type ITheme } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
-import { openConsole, type ByteStream } from "../../backend";
+import type { ByteStream } from "../../backend";
 import { copyText } from "../../clipboard";
 import { formatBytes } from "../../format";
 import { m } from "../../messages/messages.js";
@@ -20,6 +20,8 @@ export interface TerminalEvents {
   onleave: () => void;
   /** The first lines are not in the terminal any more, or some in between were left out of it. */
   onleftout: () => void;
+  /** The stream ended, and not by our closing it. */
+  onended?: () => void;
 }
 
 export interface MachineTerminal {
@@ -48,9 +50,12 @@ const LEFT_OUT = /^\x1b\]5379;(kept|shown);(\d+)\x07$/;
 const ACKNOWLEDGE_BYTES = 32 * 1024;
 const ACKNOWLEDGE_MS = 50;
 
+/** Opens a stream of bytes for a screen. */
+export type Opener = (onBytes: (bytes: Uint8Array) => void) => Promise<ByteStream>;
+
 export async function openTerminal(
   place: HTMLElement,
-  id: string,
+  open: Opener,
   events: TerminalEvents,
   {
     part = "now",
@@ -125,7 +130,9 @@ export async function openTerminal(
   let disposed = false;
   let received = 0;
   try {
-    stream = await openConsole(id, 0, (bytes) => {
+    stream = await open((bytes) => {
+      // An empty message is the end of a stream from afar.
+      if (bytes.length === 0) return disposed ? undefined : events.onended?.();
       if (disposed || (part === "first" && received >= FIRST_BYTES)) return;
       received += bytes.length;
       events.onoutput();

@@ -1,8 +1,8 @@
 /** The display of a machine over VNC. This module is loaded only when a display is opened. */
 import RFB from "@novnc/novnc";
-import { openDisplay } from "../../backend";
 import { keysOf, type Key } from "./keys";
 import { StreamChannel } from "./streamChannel";
+import type { Opener } from "./terminal";
 
 /** An emulated keyboard remembers sixteen bytes; slower than a guest reads them, none is lost. */
 const KEY_MS = 12;
@@ -28,12 +28,12 @@ export interface MachineDisplay {
 
 export async function openVnc(
   place: HTMLElement,
-  id: string,
+  open: Opener,
   scale: boolean,
   events: DisplayEvents,
 ): Promise<MachineDisplay> {
   const channel = new StreamChannel();
-  const stream = await openDisplay(id, (bytes) => channel.received(bytes));
+  const stream = await open((bytes) => channel.received(bytes));
   const rfb = new RFB(place, channel, { shared: true });
   rfb.scaleViewport = scale;
   rfb.background = "transparent";

@@ -16,7 +16,9 @@ mod terminal;
 use std::io::Write;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use windlass_workshop::clouds::ServerConsole;
 use windlass_workshop::error::{AppError, ErrorKind};
 use windlass_workshop::machines::{Console, Machine, MachineState};
 
@@ -240,6 +242,51 @@ pub(crate) async fn console(context: &Context, name: &str) -> Outcome {
     drop(terminal);
     context.output.note("");
     Ok(0)
+}
+
+/// Joins a terminal to a console far away, until Ctrl+] or its end.
+pub(crate) async fn join(context: &Context, console: ServerConsole) -> Outcome {
+    let (mut said, mut typed) = tokio::io::split(console);
+    let terminal = Terminal::engage(Mode::Everything);
+    if terminal.is_some() {
+        context
+            .output
+            .note("[Ctrl+] leaves this console; the server goes on]\r");
+    }
+    // Without a terminal, what is piped in is typed.
+    let mut keys = Some(Terminal::keys());
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        tokio::select! {
+            read = said.read(&mut buffer) => match read {
+                Ok(length @ 1..) => Output::raw(&buffer[..length])?,
+                _ => break,
+            },
+            key = next_key(&mut keys) => match key {
+                Some(bytes) if terminal.is_some() && bytes.contains(&LEAVE) => break,
+                Some(bytes) => if typed.write_all(&bytes).await.is_err() { break },
+                None if terminal.is_some() => break,
+                None => keys = None,
+            },
+        }
+    }
+    drop(terminal);
+    context.output.note("");
+    Ok(0)
+}
+
+/// Prints what a console far away says, until Ctrl+C or its end.
+pub(crate) async fn listen(mut console: ServerConsole, mut signals: Signals) -> Outcome {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        tokio::select! {
+            read = console.read(&mut buffer) => match read {
+                Ok(length @ 1..) => Output::raw(&buffer[..length])?,
+                _ => return Ok(0),
+            },
+            _ = signals.next() => return Ok(0),
+        }
+    }
 }
 
 /// The last lines of what was said so far.

@@ -1,12 +1,17 @@
 //! `server`: servers of clouds.
 
 use clap::{Args, Subcommand};
-use windlass_workshop::clouds::{CloudServer, CloudServerAction};
+use windlass_workshop::clouds::{
+    CloudServer, CloudServerAction, CloudServerChange, CloudServerDeed,
+};
 
 use super::cloud::open;
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::foreground;
 use crate::output::{Output, fields, table, time};
+use crate::progress;
+use crate::signals::Signals;
 
 /// Servers of a cloud.
 #[derive(Debug, Args)]
@@ -28,15 +33,26 @@ pub(crate) enum Verb {
         ours: bool,
     },
     /// Show a server
-    Show(Named),
+    Show {
+        #[command(flatten)]
+        named: Named,
+        /// As Nova shows it, as JSON
+        #[arg(long)]
+        raw: bool,
+    },
     /// Print what a server said on its console
     Logs {
         #[command(flatten)]
         named: Named,
         /// The last lines; all, when nothing is said
-        #[arg(long, short, value_name = "NUMBER")]
+        #[arg(long, short, value_name = "NUMBER", conflicts_with = "follow")]
         lines: Option<u32>,
+        /// Go on with what comes
+        #[arg(long, short)]
+        follow: bool,
     },
+    /// Type into a server's serial console; Ctrl+] leaves it
+    Console(Named),
     /// Start a server
     Start(Named),
     /// Ask the guest of a server to stop
@@ -61,6 +77,39 @@ pub(crate) enum Verb {
     Shelve(Named),
     /// Bring a shelved server back
     Unshelve(Named),
+    /// Make an image of a server as it is
+    Snapshot {
+        #[command(flatten)]
+        named: Named,
+        /// What the image is to be called
+        name: String,
+    },
+    /// Give a server another size
+    Resize {
+        #[command(flatten)]
+        named: Named,
+        /// The flavor
+        flavor: String,
+        /// Keep it at once; otherwise confirm or revert when it runs
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// Keep the size that a server was given
+    Confirm(Named),
+    /// Go back to the size that a server had
+    Revert(Named),
+    /// Put another image into a server, which keeps its addresses
+    Rebuild {
+        #[command(flatten)]
+        named: Named,
+        /// An image of this computer (a build, an appliance's newest, a file); of the cloud, with --remote
+        image: String,
+        /// The image is one of the cloud
+        #[arg(long)]
+        remote: bool,
+    },
+    /// List what was done with a server, and why it failed
+    History(Named),
     /// Delete a server; with the last of a deployment goes what was made for it
     Delete(Named),
 }
@@ -69,19 +118,54 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         use CloudServerAction as Action;
         let (workshop, output) = (&context.workshop, &context.output);
-        let (named, action) = match self {
+        let act = |action| CloudServerChange::Act { action };
+        let (named, change) = match self {
             Self::List { cloud, ours } => {
                 let cloud = open(context, &cloud).await?;
                 let servers = workshop.cloud_servers(cloud.id, ours).await?;
                 output.show(&servers, |it: &Vec<CloudServer>| list(it))?;
                 return Ok(0);
             }
-            Self::Show(named) => {
+            Self::Show { named, raw } => {
                 let cloud = open(context, &named.cloud).await?;
-                output.show(&workshop.cloud_server(cloud.id, &named.server).await?, show)?;
+                if raw {
+                    let text = workshop
+                        .cloud_server_as_shown(cloud.id, &named.server)
+                        .await?;
+                    Output::raw(format!("{text}\n").as_bytes())?;
+                } else {
+                    output.show(&workshop.cloud_server(cloud.id, &named.server).await?, show)?;
+                }
                 return Ok(0);
             }
-            Self::Logs { named, lines } => {
+            Self::History(named) => {
+                let cloud = open(context, &named.cloud).await?;
+                let deeds = workshop
+                    .cloud_server_history(cloud.id, &named.server)
+                    .await?;
+                output.show(deeds.as_slice(), history)?;
+                return Ok(0);
+            }
+            Self::Console(named) => {
+                let cloud = open(context, &named.cloud).await?;
+                let console = workshop
+                    .cloud_server_serial(cloud.id, &named.server)
+                    .await?;
+                return foreground::join(context, console).await;
+            }
+            Self::Logs {
+                named,
+                follow: true,
+                ..
+            } => {
+                let cloud = open(context, &named.cloud).await?;
+                let signals = Signals::listen()?;
+                let log = workshop
+                    .follow_cloud_server(cloud.id, &named.server)
+                    .await?;
+                return foreground::listen(log, signals).await;
+            }
+            Self::Logs { named, lines, .. } => {
                 let cloud = open(context, &named.cloud).await?;
                 let log = workshop
                     .cloud_server_log(cloud.id, &named.server, lines)
@@ -89,39 +173,69 @@ impl Verb {
                 Output::raw(log.as_bytes())?;
                 return Ok(0);
             }
-            Self::Delete(named) => {
-                let cloud = open(context, &named.cloud).await?;
-                workshop
-                    .delete_cloud_server(cloud.id, &named.server)
-                    .await?;
-                output.show(&named.server, |it| format!("Deleted {it}"))?;
-                return Ok(0);
-            }
-            Self::Start(named) => (named, Action::Start),
-            Self::Stop(named) => (named, Action::Stop),
-            Self::Reboot { named, hard } => (
+            Self::Delete(named) => (named, CloudServerChange::Delete),
+            Self::Snapshot { named, name } => (named, CloudServerChange::Snapshot { name }),
+            Self::Resize {
                 named,
-                if hard {
-                    Action::HardReboot
-                } else {
-                    Action::Reboot
-                },
-            ),
-            Self::Pause(named) => (named, Action::Pause),
-            Self::Unpause(named) => (named, Action::Unpause),
-            Self::Suspend(named) => (named, Action::Suspend),
-            Self::Resume(named) => (named, Action::Resume),
-            Self::Shelve(named) => (named, Action::Shelve),
-            Self::Unshelve(named) => (named, Action::Unshelve),
+                flavor,
+                confirm,
+            } => (named, CloudServerChange::Resize { flavor, confirm }),
+            Self::Rebuild {
+                named,
+                image,
+                remote,
+            } => (named, CloudServerChange::Rebuild { image, remote }),
+            Self::Confirm(named) => (named, act(Action::ConfirmResize)),
+            Self::Revert(named) => (named, act(Action::RevertResize)),
+            Self::Start(named) => (named, act(Action::Start)),
+            Self::Stop(named) => (named, act(Action::Stop)),
+            Self::Reboot { named, hard: true } => (named, act(Action::HardReboot)),
+            Self::Reboot { named, .. } => (named, act(Action::Reboot)),
+            Self::Pause(named) => (named, act(Action::Pause)),
+            Self::Unpause(named) => (named, act(Action::Unpause)),
+            Self::Suspend(named) => (named, act(Action::Suspend)),
+            Self::Resume(named) => (named, act(Action::Resume)),
+            Self::Shelve(named) => (named, act(Action::Shelve)),
+            Self::Unshelve(named) => (named, act(Action::Unshelve)),
         };
         let cloud = open(context, &named.cloud).await?;
-        workshop
-            .act_on_cloud_server(cloud.id, &named.server, action)
-            .await?;
+        let gone = change == CloudServerChange::Delete;
+        let mut signals = Signals::listen()?;
+        let job = workshop.start_cloud_server_change(cloud.id, &named.server, None, change)?;
+        let job = progress::wait(context, &job, &mut signals).await?;
+        if gone {
+            output.show(&named.server, |it| format!("Deleted {it}"))?;
+            return Ok(0);
+        }
         let server = workshop.cloud_server(cloud.id, &named.server).await?;
+        if let Some(made) = job.produced.filter(|it| *it != server.id) {
+            output.show(&made, Clone::clone)?;
+            return Ok(0);
+        }
         output.show(&server, |it| list(std::slice::from_ref(it)))?;
         Ok(0)
     }
+}
+
+fn history(deeds: &[CloudServerDeed]) -> String {
+    let rows: Vec<_> = deeds
+        .iter()
+        .map(|it| {
+            let outcome = if it.failed { "failed" } else { "" };
+            [
+                time(&it.started),
+                it.action.clone(),
+                outcome.to_owned(),
+                it.fault.clone().unwrap_or_default(),
+                it.request.clone(),
+            ]
+        })
+        .collect();
+    table(
+        ["WHEN", "WHAT", "OUTCOME", "WHY", "REQUEST"],
+        &rows,
+        "Nothing was done with it",
+    )
 }
 
 pub(super) fn list(servers: &[CloudServer]) -> String {

@@ -216,6 +216,20 @@ pub async fn delete(session: &Session, id: &str) -> Result<()> {
         .await
 }
 
+/// Marks an image as made by Windlass.
+///
+/// # Errors
+/// As Glance refuses.
+pub async fn label(session: &Session, id: &str) -> Result<()> {
+    let call = Call::new(
+        Service::Image,
+        Method::PUT,
+        format!("/images/{id}/tags/{}", crate::LABEL),
+        "mark the image",
+    );
+    session.call(call).await.map(|_| ())
+}
+
 /// Changes who sees an image, its name, its tags or its properties: JSON values by their names.
 ///
 /// # Errors

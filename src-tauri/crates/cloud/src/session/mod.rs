@@ -64,6 +64,17 @@ pub struct Identity {
     pub expires: String,
 }
 
+/// A page of a list.
+#[derive(Debug)]
+pub struct Part<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// The id after which the next page begins; nothing after the last.
+    pub next: Option<String>,
+    /// When it was made, by the service's clock.
+    pub(crate) date: Option<String>,
+}
+
 /// A cloud that we are logged in to.
 pub struct Session {
     sdk: AsyncOpenStack,
@@ -350,38 +361,54 @@ impl Session {
         let mut all = Vec::new();
         let mut last: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let mut page = call.clone().with("limit", PAGE);
-            if let Some(marker) = &last {
-                page = page.with("marker", marker.as_str());
-            }
-            let answer = self.call(page).await?;
-            let json = answer.json()?;
-            let items: Vec<Value> = answer.under(key)?;
-            let marker = items
-                .last()
-                .and_then(|it| it.get("id"))
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            for item in items {
-                all.push(serde_json::from_value(item).map_err(|error| Error::Answer {
-                    service: call.service,
-                    doing: call.doing.clone(),
-                    found: error.to_string(),
-                })?);
-            }
-            // Glance says `next`; Nova, Neutron and Cinder have a link with that relation.
-            let links = json.get(format!("{key}_links")).and_then(Value::as_array);
-            let next = json.get("next").is_some()
-                || links.is_some_and(|it| {
-                    it.iter()
-                        .any(|link| link.get("rel").is_some_and(|rel| rel == "next"))
-                });
-            if !next || marker.is_none() || marker == last {
+            let part = self.page(&call, key, last.as_deref()).await?;
+            all.extend(part.items);
+            if part.next.is_none() || part.next == last {
                 return Ok(all);
             }
-            last = marker;
+            last = part.next;
         }
         Ok(all)
+    }
+
+    /// One page of a list, after the thing of that id.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    pub async fn page<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        key: &str,
+        marker: Option<&str>,
+    ) -> Result<Part<T>> {
+        let mut page = call.clone().with("limit", PAGE);
+        if let Some(marker) = marker {
+            page = page.with("marker", marker);
+        }
+        let answer = self.call(page).await?;
+        let date = answer.header("date");
+        let mut json = answer.json()?;
+        let wrong = |found: String| Error::Answer {
+            service: call.service,
+            doing: call.doing.clone(),
+            found,
+        };
+        let Some(Value::Array(items)) = json.get_mut(key).map(Value::take) else {
+            return Err(wrong(format!("it has no list `{key}`")));
+        };
+        // Glance says `next`; Nova, Neutron and Cinder have a link with that relation.
+        let links = json.get(format!("{key}_links")).and_then(Value::as_array);
+        let more = json.get("next").is_some()
+            || links.is_some_and(|it| {
+                it.iter()
+                    .any(|link| link.get("rel").is_some_and(|rel| rel == "next"))
+            });
+        let last = items.last().and_then(|it| it.get("id"));
+        let next = last.and_then(Value::as_str).filter(|_| more);
+        let next = next.map(str::to_owned);
+        let items: Result<_, _> = items.into_iter().map(serde_json::from_value).collect();
+        let items = items.map_err(|error| wrong(error.to_string()))?;
+        Ok(Part { items, next, date })
     }
 
     /// Deletes something; that it is gone already is no error.

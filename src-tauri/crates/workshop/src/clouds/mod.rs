@@ -15,6 +15,7 @@ mod images;
 mod import;
 mod model;
 mod secrets;
+mod server_changes;
 mod servers;
 mod store;
 
@@ -30,7 +31,10 @@ pub use model::{
     Cloud, CloudAuth, CloudCheck, CloudCheckStep, CloudForm, CloudImage, CloudImported, CloudQuota,
     CloudSecret,
 };
-pub use servers::{CloudServer, CloudServerAction};
+pub use server_changes::CloudServerChange;
+pub use servers::{
+    CloudServer, CloudServerAction, CloudServerDeed, CloudServerPage, ServerConsole,
+};
 
 use self::store::Record;
 use crate::Workshop;

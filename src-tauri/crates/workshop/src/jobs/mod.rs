@@ -116,6 +116,8 @@ pub enum JobKind {
     Stack,
     /// Takes away what was made in a cloud.
     CleanUp,
+    /// Does something with a server of a cloud.
+    ChangeServer,
 }
 
 /// Where a job stands.
