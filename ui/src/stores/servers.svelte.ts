@@ -249,7 +249,11 @@ class Servers {
     return yes && this.change(targets, () => ({ do: "delete" }));
   }
 
-  async #one({ key, cloud, server }: Listed, what: CloudServerChange, quiet: boolean) {
+  async #one(
+    { key, cloud, server }: Listed,
+    what: CloudServerChange,
+    quiet: boolean,
+  ): Promise<boolean> {
     const title = m.error_with_server({ name: server.name });
     const view = this.#views.get(cloud.id);
     try {
