@@ -288,6 +288,8 @@ export const commands = {
 	capstanLook: () => typedError<CapstanHome | null, AppError>(__TAURI_INVOKE("capstan_look")),
 	/**  Takes over what Capstan left: from its own folder, or from another one. */
 	capstanImport: (path: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("capstan_import", { path })),
+	/**  The bridges and tap devices of this computer that a machine can be on: `bridge:br0`, `tap:tap0`. */
+	hostLinks: () => typedError<string[], AppError>(__TAURI_INVOKE("host_links")),
 	/**  All private networks, by name. */
 	privateNetworks: () => typedError<PrivateNetwork[], AppError>(__TAURI_INVOKE("private_networks")),
 	/**  Puts a machine on a private network, from its next start on. */

@@ -711,6 +711,7 @@ export function install(world: World) {
     }),
     machine_load_history: () => loadPoints(0, 300),
     machine_rename: () => null,
+    host_links: () => ["bridge:virbr0"],
     private_networks: () => [
       {
         name: "shop",

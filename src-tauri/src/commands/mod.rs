@@ -176,6 +176,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             library::library_prune,
             library::capstan_look,
             library::capstan_import,
+            networks::host_links,
             networks::private_networks,
             networks::network_join,
             networks::network_leave,

@@ -7,6 +7,13 @@ use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
 use windlass_workshop::machines::{Captures, NetworkPlace, PrivateNetwork};
 
+/// The bridges and tap devices of this computer that a machine can be on: `bridge:br0`, `tap:tap0`.
+#[tauri::command]
+#[specta::specta]
+pub async fn host_links(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<String>> {
+    Ok(workshop.host_links())
+}
+
 /// All private networks, by name.
 #[tauri::command]
 #[specta::specta]

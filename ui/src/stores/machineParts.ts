@@ -2,7 +2,8 @@
 import type { NetworkPlace, SharedFolder, VolumeMount } from "../backend";
 import { m } from "../messages/messages.js";
 
-const NETWORK = /^[A-Za-z0-9._-]{1,40}$/;
+/** A private network, or one of this computer. */
+const NETWORK = /^([A-Za-z0-9._-]{1,40}|(bridge|tap):[A-Za-z0-9._@-]{1,15})$/;
 /** Whitespace, commas and quotes part the words of a guest's command line. */
 const PLACE = /^\/[^\s,"\\]+$/;
 

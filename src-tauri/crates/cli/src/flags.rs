@@ -47,7 +47,8 @@ pub(crate) struct MachineFlags {
     /// The machine's network
     #[arg(long, short, value_enum)]
     pub(crate) network: Option<Network>,
-    /// Private network that the machine is on: all machines that name it reach each other by name
+    /// Private network that the machine is on: all machines that name it reach each other by name. Or a bridge or a tap
+    /// device of this computer: `bridge:NAME`, `tap:NAME`
     #[arg(long, value_name = "NETWORK")]
     pub(crate) join: Vec<String>,
     /// Let `machine push` change the guest's files while it runs

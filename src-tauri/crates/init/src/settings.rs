@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Settings {
     pub network: NetworkNeed,
     pub dhcp_timeout: Duration,
+    /// The interfaces that ask for an address; none where nothing is said of them.
+    pub dhcp: Vec<String>,
     pub hostname: Option<String>,
     pub root: Option<String>,
     /// Whether the host may change files while the commands run.
@@ -32,6 +34,7 @@ impl Settings {
         let mut settings = Self {
             network: NetworkNeed::default(),
             dhcp_timeout: DHCP_TIMEOUT,
+            dhcp: Vec::new(),
             hostname: None,
             root: None,
             agent: false,
@@ -52,6 +55,10 @@ impl Settings {
                         settings.dhcp_timeout = Duration::from_secs(seconds.into());
                     }
                 }
+                ("dhcp", names) => {
+                    let names = names.split(',').filter(|name| is_interface(name));
+                    settings.dhcp = names.map(str::to_owned).collect();
+                }
                 ("hostname", name) => settings.hostname = Some(name.to_owned()),
                 ("agent", value) => settings.agent = value == "on",
                 ("root", device) => settings.root = Some(device.to_owned()),
@@ -62,6 +69,11 @@ impl Settings {
     }
 }
 
+/// What the name of an interface looks like; it becomes part of a path.
+fn is_interface(name: &str) -> bool {
+    (1..=15).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +81,7 @@ mod tests {
     #[test]
     fn ours_are_read_among_the_kernels() {
         let settings = Settings::parse(
-            "console=ttyS0 quiet windlass.network=optional windlass.dhcp-seconds=3 windlass.hostname=web-1 \
+            "console=ttyS0 quiet windlass.network=optional windlass.dhcp-seconds=3 windlass.hostname=web-1 windlass.dhcp=eth1,../x,eth2 \
              windlass.agent=on windlass.root=/dev/vdb windlass.dhcp-seconds=x windlass.unknown=1 root=/dev/sda",
         );
         assert_eq!(settings.network, NetworkNeed::Optional);
@@ -77,6 +89,7 @@ mod tests {
         assert_eq!(settings.hostname.as_deref(), Some("web-1"));
         assert_eq!(settings.root.as_deref(), Some("/dev/vdb"));
         assert!(settings.agent);
+        assert_eq!(settings.dhcp, ["eth1", "eth2"]);
         let settings = Settings::parse("quiet windlass.agent=maybe");
         assert_eq!(
             (settings.network, settings.agent),

@@ -17,7 +17,7 @@ use std::path::Path;
 use windlass_guest::GuestOs;
 use windlass_guest::agent::PORT_NAME;
 
-use crate::network::{self, Joined};
+use crate::network::{self, Joined, Wire};
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::{Accelerator, Probe};
 use crate::resources;
@@ -157,7 +157,11 @@ impl CommandLine {
                     name if networks.is_empty() || name.is_empty() => String::new(),
                     name => format!("windlass.hostname={name} "),
                 };
-                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{agent}{name}{append}")
+                let asking = match network::asking_cards(spec, networks) {
+                    Some(cards) => format!("windlass.dhcp={cards} "),
+                    None => String::new(),
+                };
+                format!("{screen}console=ttyS0 {LINUX_PARAMETERS} {network}{asking}{agent}{name}{append}")
                     .trim_end()
                     .to_owned()
             }
@@ -208,10 +212,22 @@ impl CommandLine {
             self.user_mode(launch);
         }
         for (index, joined) in launch.networks.iter().enumerate() {
-            let backend = format!("stream,id=private{index},server=off");
-            let reconnect = reconnect_option(&launch.probe.qemu.version);
-            let backend = format!("{backend}{reconnect},addr.type=unix,addr.path=");
-            self.option("-netdev", option_with_path(&backend, &joined.socket, ""));
+            let backend = match &joined.wire {
+                Wire::Switch(socket) => {
+                    let backend = format!("stream,id=private{index},server=off");
+                    let reconnect = reconnect_option(&launch.probe.qemu.version);
+                    let backend = format!("{backend}{reconnect},addr.type=unix,addr.path=");
+                    option_with_path(&backend, socket, "")
+                }
+                Wire::File(_) => {
+                    let file = network::file_number(index);
+                    format!("tap,id=private{index},fd={file}").into()
+                }
+                Wire::Device(name) => {
+                    format!("tap,id=private{index},ifname={name},script=no,downscript=no").into()
+                }
+            };
+            self.option("-netdev", backend);
             let mac = joined.hardware_address.map(|byte| format!("{byte:02x}"));
             let card = format!(
                 "virtio-net-pci,netdev=private{index},mac={},romfile=",

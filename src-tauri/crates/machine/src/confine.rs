@@ -30,6 +30,7 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::error::{Error, Result};
+use crate::network::{HostLink, TUN};
 use crate::paths::{MachineFolder, Sockets};
 use crate::spec::{Boot, DiskAccess, MachineSpec};
 
@@ -111,6 +112,13 @@ impl Confinement {
                     own.write.push(folder.overlay(index));
                 }
             }
+        }
+        let links = spec.networks.iter();
+        if links
+            .filter_map(|join| HostLink::parse(&join.network))
+            .any(|link| matches!(link, HostLink::Tap(_)))
+        {
+            own.write.push(TUN.into());
         }
         own
     }

@@ -53,6 +53,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A bridge or a tap device of this computer that a machine cannot be on.
+    #[error("{link}: {problem}")]
+    HostLink {
+        /// Its name: `bridge:br0`.
+        link: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// A snapshot that cannot be.
     #[error("snapshot: {problem}")]
     Snapshot {
@@ -249,6 +259,7 @@ impl Error {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::HostLink { remedy, .. } => return Some(remedy.clone()),
             Self::QemuMissing { .. } => {
                 "Install it (Debian and Ubuntu: `apt install qemu-system-x86`), or name its path in the settings."
             }

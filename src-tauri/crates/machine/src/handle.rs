@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::history::History;
 use crate::lifecycle::Request;
 use crate::machines::Known;
-use crate::network::{self, NetworkAddress};
+use crate::network::{self, HostLink, NetworkAddress};
 use crate::probe::Probe;
 use crate::record::ProcessKey;
 use crate::spec::{MachineSpec, Protocol};
@@ -299,6 +299,9 @@ impl MachineHandle {
                 .ok()??;
         }
         for NetworkAddress { network, .. } in networks {
+            if HostLink::parse(&network).is_some() {
+                continue;
+            }
             let id = Some(self.id());
             let found = network::who_is_on(&self.shared.runtime, &network, id).await;
             for member in found.unwrap_or_default() {

@@ -68,7 +68,7 @@ pub use history::{History, MINUTES_MAX, Minute};
 pub use host::HostUsage;
 pub use inspect::Shown;
 pub use machines::{Machines, runtime_folder};
-pub use network::{NetworkAddress, NetworkMember, switch_process};
+pub use network::{HostLink, NetworkAddress, NetworkMember, switch_process};
 pub use ports::check_port;
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;

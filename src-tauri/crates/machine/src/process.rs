@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
@@ -92,11 +93,12 @@ pub(crate) enum Process {
 }
 
 impl Process {
-    /// Starts QEMU; what it says goes to `log`, which is begun anew.
+    /// Starts QEMU with these files open; what it says goes to `log`, which is begun anew.
     pub(crate) fn spawn(
         command_line: &CommandLine,
         log: &Path,
         confinement: &Confinement,
+        files: Vec<FdMapping>,
     ) -> Result<Self> {
         let out = File::create(log).map_err(Error::io("write", log))?;
         let err = out.try_clone().map_err(Error::io("write", log))?;
@@ -117,6 +119,11 @@ impl Process {
             .stdout(out)
             .stderr(err);
         let program = Path::new(&command_line.program);
+        if !files.is_empty() {
+            command
+                .fd_mappings(files)
+                .map_err(|error| Error::io("start", program)(std::io::Error::other(error)))?;
+        }
         let runtime = Handle::current();
         let child = confinement.start(program, || {
             let _guard = runtime.enter();

@@ -233,6 +233,7 @@ pub const VERBS: &[Verb] = &[
         "appliance_configuration_set_default",
         With("runtime default NAME CONFIGURATION"),
     ),
+    verb("host_links", With("network links")),
     verb("private_networks", With("network ls")),
     verb("network_join", With("network join NAME NETWORK")),
     verb("network_leave", With("network leave NAME NETWORK")),

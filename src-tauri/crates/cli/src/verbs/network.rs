@@ -12,11 +12,13 @@ pub(crate) enum Verb {
     /// List private networks with their machines; `run --join NETWORK` puts one on a network
     #[command(alias = "list")]
     Ls,
-    /// Put a machine on a private network, from its next start on
+    /// List the bridges and tap devices of this computer that a machine can be on as well
+    Links,
+    /// Put a machine on a private network, or on one of `links`, from its next start on
     Join {
         /// Name or id of a machine
         machine: String,
-        /// The network; it exists where it is named
+        /// The network; it exists where it is named. `bridge:NAME` and `tap:NAME` are this computer's
         network: String,
         /// What the machine is called there beside its own name
         #[arg(long = "as", value_name = "NAME")]
@@ -36,6 +38,15 @@ impl Verb {
         let workshop = &context.workshop;
         match self {
             Self::Ls => return list(context).await,
+            Self::Links => {
+                context.output.show(&workshop.host_links(), |links| {
+                    if links.is_empty() {
+                        "No bridge and no tap device of yours; `sudo ip link add br0 type bridge` makes one".to_owned()
+                    } else {
+                        links.join("\n")
+                    }
+                })?;
+            }
             Self::Join {
                 machine,
                 network,

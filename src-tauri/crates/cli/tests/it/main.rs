@@ -14,6 +14,7 @@ mod groups;
 mod guest;
 mod images;
 mod inside;
+mod links;
 mod registries;
 mod session;
 mod studies;

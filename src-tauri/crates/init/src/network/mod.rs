@@ -1,4 +1,4 @@
-//! The network: loopback, and `eth0` by DHCP or as `--ip` says.
+//! The network: loopback, and the cards by DHCP or as `--ip` says.
 
 mod dhcp;
 mod lease;
@@ -21,7 +21,7 @@ use netlink::Netlink;
 /// Where the kernel lists network interfaces.
 const INTERFACES: &str = "/sys/class/net";
 
-/// The interface that the outside is reached by.
+/// The interface that asks for an address where nothing else is said.
 const OUTSIDE: &str = "eth0";
 
 /// Brings the network up. A machine without a network interface has none and that is well.
@@ -51,23 +51,34 @@ pub(crate) fn bring_up(
     }
     let fixed = lease::of_command_line(line)
         .map_err(|reason| Failure(Report::BadCommandLine { reason }))?;
-    let leases: Vec<(String, Result<Lease, String>)> = if fixed.is_empty() {
-        match interface_index(OUTSIDE) {
-            None => return Ok(()),
-            Some(index) => vec![(
-                OUTSIDE.to_owned(),
-                ask_for_lease(&mut netlink, index, settings),
-            )],
-        }
+    let asking = if !settings.dhcp.is_empty() {
+        settings.dhcp.clone()
+    } else if fixed.is_empty() && interface_index(OUTSIDE).is_some() {
+        vec![OUTSIDE.to_owned()]
     } else {
-        fixed
-            .into_iter()
-            .map(|(interface, lease)| (interface, Ok(lease)))
-            .collect()
+        Vec::new()
     };
+    let mut leases: Vec<(String, Result<Lease, String>)> = fixed
+        .into_iter()
+        .map(|(interface, lease)| (interface, Ok(lease)))
+        .collect();
+    for interface in asking {
+        if leases.iter().any(|(told, _)| *told == interface) {
+            continue;
+        }
+        let lease = ask_for_lease(&mut netlink, &interface, settings);
+        leases.push((interface, lease));
+    }
+    let mut has_gateway = false;
     let mut name_servers = Vec::new();
     let mut domain = None;
     for (interface, lease) in leases {
+        // The first way out is the one.
+        let lease = lease.map(|mut lease| {
+            lease.gateway = lease.gateway.filter(|_| !has_gateway);
+            has_gateway |= lease.gateway.is_some();
+            lease
+        });
         let applied =
             lease.and_then(|lease| apply(&mut netlink, &interface, &lease).map(|()| lease));
         match applied {
@@ -100,14 +111,19 @@ pub(crate) fn bring_up(
     Ok(())
 }
 
-fn ask_for_lease(netlink: &mut Netlink, index: u32, settings: &Settings) -> Result<Lease, String> {
+fn ask_for_lease(
+    netlink: &mut Netlink,
+    interface: &str,
+    settings: &Settings,
+) -> Result<Lease, String> {
+    let index = interface_index(interface).ok_or("the machine has no such network interface")?;
     netlink
         .set_up(index, None)
         .map_err(|error| format!("the interface cannot be brought up: {error}"))?;
-    let text = fs::read_to_string(format!("{INTERFACES}/{OUTSIDE}/address")).unwrap_or_default();
+    let text = fs::read_to_string(format!("{INTERFACES}/{interface}/address")).unwrap_or_default();
     let hardware_address = lease::hardware_address(text.trim())
         .ok_or_else(|| format!("its hardware address cannot be read: `{}`", text.trim()))?;
-    dhcp::ask(OUTSIDE, hardware_address, settings.dhcp_timeout)
+    dhcp::ask(interface, hardware_address, settings.dhcp_timeout)
 }
 
 fn apply(netlink: &mut Netlink, interface: &str, lease: &Lease) -> Result<(), String> {

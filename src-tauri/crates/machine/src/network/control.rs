@@ -1,8 +1,10 @@
 //! Talking to a network's switch: starting it where it is not there, joining, asking who is there.
 
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::host_link::{HostLink, Opened};
 use super::members::NetworkMember;
 use super::{SWITCH_ARGUMENT, folder, hardware_address, members};
 use crate::error::{Error, Result};
@@ -50,14 +53,25 @@ pub(super) enum Answer {
 }
 
 /// A place on a network, for the next start of a machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Joined {
     pub(crate) network: String,
     pub(crate) names: Vec<String>,
-    pub(crate) address: Ipv4Addr,
+    /// Its address; on a network of this computer, whoever gives addresses there tells the guest.
+    pub(crate) address: Option<Ipv4Addr>,
     pub(crate) hardware_address: [u8; 6],
-    /// Where its QEMU connects.
-    pub(crate) socket: PathBuf,
+    pub(crate) wire: Wire,
+}
+
+/// What a card's QEMU is connected to.
+#[derive(Clone, Debug)]
+pub(crate) enum Wire {
+    /// A network's switch, where it listens for this machine.
+    Switch(PathBuf),
+    /// A tap device that is open.
+    File(Arc<OwnedFd>),
+    /// A tap device that QEMU opens.
+    Device(String),
 }
 
 /// Joins a machine to one of its networks; starts the network's switch, by running `program`, where there is none.
@@ -67,8 +81,21 @@ pub(crate) async fn join(
     spec: &MachineSpec,
     join: &NetworkJoin,
 ) -> Result<Joined> {
-    let names = members::names(&spec.name, &join.aliases);
     let hardware_address = hardware_address(&spec.id, &join.network);
+    if let Some(link) = HostLink::parse(&join.network) {
+        let wire = match link.open().await? {
+            Opened::File(file) => Wire::File(Arc::new(file)),
+            Opened::Device(name) => Wire::Device(name),
+        };
+        return Ok(Joined {
+            network: join.network.clone(),
+            names: Vec::new(),
+            address: None,
+            hardware_address,
+            wire,
+        });
+    }
+    let names = members::names(&spec.name, &join.aliases);
     let request = Request::Join {
         id: spec.id.clone(),
         names: names.clone(),
@@ -78,9 +105,9 @@ pub(crate) async fn join(
         Answer::Joined { address, socket } => Ok(Joined {
             network: join.network.clone(),
             names,
-            address,
+            address: Some(address),
             hardware_address,
-            socket,
+            wire: Wire::Switch(socket),
         }),
         other => Err(refused(&join.network, other)),
     }

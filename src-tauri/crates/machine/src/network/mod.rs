@@ -17,23 +17,29 @@
 //!   asks this computer's name servers for the names that it does not know).
 //! - A network exists where a machine names it. Its addresses follow from its name, so there is nothing to set up.
 //! - Machines are told their addresses on the guest's command line where they boot by a kernel, and by DHCP besides.
+//! - A network that is named `bridge:NAME` or `tap:NAME` is none of ours but this computer's ([`HostLink`]).
 //!
 //! [`host`] and [`names`] are pure: from a frame to a frame.
 
 mod control;
 mod host;
+mod host_link;
 mod members;
 mod names;
 mod switch;
 
 use std::fmt;
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use command_fds::FdMapping;
 use serde::{Deserialize, Serialize};
-use windlass_guest::CommandLine;
+use windlass_guest::{CommandLine, GuestOs};
 
-pub(crate) use self::control::{Joined, join, who_is_on};
+pub(crate) use self::control::{Joined, Wire, join, who_is_on};
+pub use self::host_link::HostLink;
+pub(crate) use self::host_link::TUN;
 pub use self::members::NetworkMember;
 use crate::error::{Error, Result};
 use crate::paths::short_hash;
@@ -118,7 +124,7 @@ pub(crate) fn on_command_line(spec: &MachineSpec, joined: &[Joined], line: &str)
 
 /// What the guest of a machine is told of its networks, in the options that OSv and our init share.
 fn guest_options(user_mode: bool, joined: &[Joined]) -> Vec<(&'static str, String)> {
-    let Some(first) = joined.first() else {
+    let Some(first) = joined.iter().find(|network| network.address.is_some()) else {
         return Vec::new();
     };
     let mut options = Vec::new();
@@ -130,11 +136,48 @@ fn guest_options(user_mode: bool, joined: &[Joined]) -> Vec<(&'static str, Strin
         card += 1;
     }
     for network in joined {
-        options.push(("ip", format!("eth{card},{},{NETMASK}", network.address)));
+        if let Some(address) = network.address {
+            options.push(("ip", format!("eth{card},{address},{NETMASK}")));
+        }
         card += 1;
     }
     options.push(("nameserver", Subnet::of(&first.network).host().to_string()));
     options
+}
+
+/// The cards whose addresses a Linux guest has to ask for, where that is not `eth0` alone: `eth1,eth2`.
+pub(crate) fn asking_cards(spec: &MachineSpec, joined: &[Joined]) -> Option<String> {
+    let asks = |network: &Joined| network.address.is_none();
+    if !joined.iter().any(asks) {
+        return None;
+    }
+    // Whoever is told the addresses of some is told that of the first as well.
+    let user_mode = spec.network.as_ref().map(|_| joined.iter().all(asks));
+    let cards = user_mode.into_iter().chain(joined.iter().map(asks));
+    let cards = cards.enumerate().filter(|(_, asks)| *asks);
+    let cards: Vec<_> = cards.map(|(number, _)| format!("eth{number}")).collect();
+    Some(cards.join(","))
+}
+
+/// The number under which QEMU finds the tap device of a card.
+pub(crate) fn file_number(index: usize) -> i32 {
+    /// The standard ones, and room.
+    const FIRST: i32 = 10;
+    FIRST.saturating_add(i32::try_from(index).unwrap_or(i32::MAX))
+}
+
+/// The tap devices that QEMU is given.
+pub(crate) fn files(joined: &[Joined]) -> io::Result<Vec<FdMapping>> {
+    let mut files = Vec::new();
+    for (index, network) in joined.iter().enumerate() {
+        if let Wire::File(file) = &network.wire {
+            files.push(FdMapping {
+                parent_fd: file.try_clone()?,
+                child_fd: file_number(index),
+            });
+        }
+    }
+    Ok(files)
 }
 
 /// The name by which a machine is found: what of its name can be one (RFC 1123), in small letters.
@@ -177,11 +220,27 @@ pub(crate) fn validate(spec: &MachineSpec) -> Result<()> {
             "a machine can be on {NETWORKS_MAX} networks at most"
         ));
     }
+    let is_of_host = |join: &NetworkJoin| HostLink::parse(&join.network).is_some();
+    let of_host = spec.networks.iter().filter(|join| is_of_host(join)).count();
+    if spec.guest == GuestOs::Osv && (1..spec.networks.len()).contains(&of_host) {
+        return refuse(
+            "OSv asks for its addresses on all of its networks or on none: give it private networks, or bridges and tap \
+             devices"
+                .to_owned(),
+        );
+    }
     let mut seen: Vec<&NetworkJoin> = Vec::new();
     for join in &spec.networks {
+        if is_of_host(join) {
+            if seen.iter().any(|other| other.network == join.network) {
+                return refuse(format!("`{}` is named twice", join.network));
+            }
+            seen.push(join);
+            continue;
+        }
         if !is_name(&join.network) {
             return refuse(format!(
-                "`{}` is no name of a network: 1 to 40 letters, digits, `-`, `_` and `.`",
+                "`{}` is no name of a network: 1 to 40 letters, digits, `-`, `_` and `.`; or `bridge:NAME`, `tap:NAME`",
                 join.network
             ));
         }
@@ -194,7 +253,7 @@ pub(crate) fn validate(spec: &MachineSpec) -> Result<()> {
                 "`{alias}` is no host name: small letters, digits and `-`"
             ));
         }
-        for other in &seen {
+        for other in seen.iter().filter(|other| !is_of_host(other)) {
             if Subnet::of(&other.network) == Subnet::of(&join.network) {
                 return refuse(format!(
                     "`{}` and `{}` have the same addresses; one machine cannot be on both",
@@ -223,8 +282,8 @@ pub(crate) fn folder(runtime: &Path, network: &str) -> PathBuf {
 pub struct NetworkAddress {
     /// The network's name.
     pub network: String,
-    /// The machine's address there.
-    pub address: Ipv4Addr,
+    /// The machine's address there; on a network of this computer, only its guest knows.
+    pub address: Option<Ipv4Addr>,
     /// The names by which the others find it.
     #[serde(default)]
     pub names: Vec<String>,

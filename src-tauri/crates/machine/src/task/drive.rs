@@ -26,6 +26,7 @@ use crate::console::ConsoleFollower;
 use crate::console_log::trim;
 use crate::error::Error;
 use crate::lifecycle::{Event, Exit, Guest, Lifecycle, Request, Timer, Wish};
+use crate::network::HostLink;
 use crate::paths::{MachineFolder, Sockets};
 use crate::probe::Probe;
 use crate::process::Process;
@@ -413,16 +414,30 @@ impl Driver {
     }
 
     fn take_notice(&mut self, notice: &Notice) {
-        if let Notice::Address { interface, address } = notice
-            // Further cards are those of private networks.
-            && (interface == "eth0" || self.status.address.is_none())
-        {
-            self.status.address = Some(address.clone());
+        if let Notice::Address { interface, address } = notice {
+            // Further cards are those of its networks.
+            if interface == "eth0" || self.status.address.is_none() {
+                self.status.address = Some(address.clone());
+            }
+            self.take_address(interface, address);
         }
         if self.status.notices.len() == NOTICES_MAX {
             self.status.notices.remove(0);
         }
         self.status.notices.push(notice.to_string());
+    }
+
+    /// On a network of this computer only the guest knows which address it was given.
+    fn take_address(&mut self, interface: &str, address: &str) {
+        let first = usize::from(self.shared.record().spec.network.is_some());
+        let number = interface.strip_prefix("eth").and_then(|it| it.parse().ok());
+        let place = number.and_then(|number: usize| {
+            let index = number.checked_sub(first)?;
+            self.status.networks.get_mut(index)
+        });
+        if let Some(place) = place.filter(|place| HostLink::parse(&place.network).is_some()) {
+            place.address = address.parse().ok();
+        }
     }
 
     /// Tells everybody, and writes it down. An end is written down first: whoever waits for it may end this process as

@@ -75,7 +75,10 @@ pub(super) async fn launch(shared: &Shared, probe: &Probe) -> Result<Launched> {
     let ports = reservation.hand_over();
     let confinement = Confinement::of(&spec, &shared.folder, &sockets);
     let mut helpers = shares::start(&spec, &shared.folder, &sockets).await?;
-    let process = Process::spawn(&command_line, &shared.folder.qemu_log(), &confinement)
+    let log = shared.folder.qemu_log();
+    let process = network::files(&joined)
+        .map_err(Error::io("share", &log))
+        .and_then(|files| Process::spawn(&command_line, &log, &confinement, files))
         .inspect_err(|_| shares::stop(&mut helpers))?;
     shared.change_record(|record| {
         if let Some(run) = &mut record.run {

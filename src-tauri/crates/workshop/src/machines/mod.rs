@@ -288,7 +288,9 @@ fn shown(handle: &MachineHandle) -> Machine {
 fn network_of(places: &[NetworkAddress], name: String) -> MachineNetwork {
     let place = places.iter().find(|place| place.network == name);
     MachineNetwork {
-        address: place.map(|place| place.address.to_string()),
+        address: place
+            .and_then(|place| place.address)
+            .map(|address| address.to_string()),
         names: place.map(|place| place.names.clone()).unwrap_or_default(),
         name,
     }

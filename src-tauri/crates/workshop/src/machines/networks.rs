@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
-use windlass_machine::NetworkJoin;
+use windlass_machine::{HostLink, NetworkJoin};
 
 use crate::Workshop;
 use crate::error::{AppError, Result};
@@ -113,7 +113,14 @@ impl Workshop {
         Ok(networks.into_iter().map(shown).collect())
     }
 
-    /// Puts a machine on a private network from its next start on, or gives it other names there.
+    /// The bridges and tap devices of this computer that a machine can be on, as they are named among its networks:
+    /// `bridge:br0`, `tap:tap0`.
+    pub fn host_links(&self) -> Vec<String> {
+        let links = HostLink::all();
+        links.iter().map(ToString::to_string).collect()
+    }
+
+    /// Puts a machine on a private network, or on one of this computer, from its next start on, or gives it other names there.
     ///
     /// # Errors
     /// `Input` where a name cannot be; `Conflict` while another process drives the machine.
