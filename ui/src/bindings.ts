@@ -3271,6 +3271,8 @@ export type SharedFolder = {
 	folder: string,
 	/**  Where the guest mounts it. */
 	path: string,
+	/**  Whether the guest may only read it. OSv reads only, in any case. */
+	readOnly?: boolean,
 };
 
 /**  A directory or file with its size, and what is below it. */

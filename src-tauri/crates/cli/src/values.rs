@@ -125,14 +125,19 @@ pub(crate) fn volume_mount(text: &str) -> Result<VolumeMount, String> {
     })
 }
 
-/// `FOLDER:/PATH`; the folder may have colons.
+/// `FOLDER:/PATH`, with `:ro` behind it where the guest may only read; the folder may have colons.
 pub(crate) fn share(text: &str) -> Result<SharedFolder, String> {
-    match text.rsplit_once(":/") {
+    let (place, read_only) = match text.strip_suffix(":ro") {
+        Some(place) => (place, true),
+        None => (text, false),
+    };
+    match place.rsplit_once(":/") {
         Some((folder, path)) if !folder.is_empty() && !path.is_empty() => Ok(SharedFolder {
             folder: folder.into(),
             path: format!("/{path}"),
+            read_only,
         }),
-        _ => Err("a share is FOLDER:/PATH, such as data:/data".to_owned()),
+        _ => Err("a share is FOLDER:/PATH or FOLDER:/PATH:ro, such as data:/data".to_owned()),
     }
 }
 

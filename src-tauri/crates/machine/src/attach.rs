@@ -72,8 +72,11 @@ impl MachineHandle {
     /// # Errors
     /// [`Error::Spec`] where it has no such disk; [`Error::NoHotplug`]; [`Error::NoAnswer`] where the guest keeps it.
     pub async fn detach_disk(&self, path: &Path) -> Result<()> {
-        let place = self.spec().disks.iter().position(|disk| disk.path == path);
-        if place.is_none_or(|place| place == 0) {
+        let disks = self.spec().disks;
+        let place = disks.iter().position(|disk| disk.path == path);
+        // Where the root is a shared folder, the first disk is a volume as well, which its serial number tells.
+        let of_root = disks.first().is_some_and(|disk| disk.serial.is_none());
+        if place.is_none_or(|place| place == 0 && of_root) {
             return Err(Error::Spec {
                 field: "disks",
                 problem: format!("{} is none that could be taken away", path.display()),

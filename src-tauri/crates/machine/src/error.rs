@@ -270,6 +270,11 @@ impl Error {
                 "Start the machine again, or take it off this network in its settings."
             }
             Self::NoVirtiofsd => "Install it (Debian and Ubuntu: `apt install virtiofsd`).",
+            Self::Share { problem, .. }
+                if problem.contains("mount: ") || problem.contains("unshare: ") =>
+            {
+                "A folder that is only read needs virtiofsd 1.13 or newer, or user namespaces."
+            }
             Self::Share { .. } => {
                 "QEMU's own virtiofsd works for root alone; install the package `virtiofsd`."
             }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use windlass_guest::GuestOs;
 
 use crate::error::{Error, Result};
-use crate::{network, shares};
+use crate::network;
+use crate::shares::{self, Share};
 
 /// The least memory that a machine may have.
 const MEMORY_MIN_MIB: u32 = 16;
@@ -53,10 +54,10 @@ pub struct MachineSpec {
     /// Linux: whether files of the guest can be changed while it runs ([`crate::Agent`]); off unless asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agent: bool,
-    /// Folders of this computer that the guest sees by virtiofs: absolute paths. Linux finds them by the tags `share0` and
-    /// so on, OSv as `/dev/virtiofs0` and so on (and reads only).
+    /// Folders of this computer that the guest sees by virtiofs. Linux finds them by the tags `share0` and so on, OSv as
+    /// `/dev/virtiofs0` and so on (and reads only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub shares: Vec<PathBuf>,
+    pub shares: Vec<Share>,
     /// Whether everything that the guest writes is forgotten when it ends, to volumes as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disposable: bool,

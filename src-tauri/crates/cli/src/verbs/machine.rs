@@ -84,8 +84,8 @@ pub(crate) enum Verb {
     Share {
         /// Name or id of a machine
         name: String,
-        /// The folder, and where the guest mounts it; OSv reads it only
-        #[arg(value_name = "FOLDER:/PATH", value_parser = values::share)]
+        /// The folder, and where the guest mounts it; with `:ro` it may only read it, as OSv does in any case
+        #[arg(value_name = "FOLDER:/PATH[:ro]", value_parser = values::share)]
         share: SharedFolder,
     },
     /// Take a folder from a machine's guest, from its next start on

@@ -66,8 +66,8 @@ pub(crate) struct Run {
     /// A volume that the machine has, and where the guest mounts it; without a path it is only attached
     #[arg(long = "volume", value_name = "NAME:/PATH", value_parser = values::volume_mount)]
     volumes: Vec<VolumeMount>,
-    /// A folder of this computer that the guest sees, and where; OSv reads it only
-    #[arg(long = "share", value_name = "FOLDER:/PATH", value_parser = values::share)]
+    /// A folder of this computer that the guest sees, and where; with `:ro` it may only read it, as OSv does in any case
+    #[arg(long = "share", value_name = "FOLDER:/PATH[:ro]", value_parser = values::share)]
     shares: Vec<SharedFolder>,
     /// Run straight from the appliance's folders, with no image made; what the guest writes is forgotten
     #[arg(long)]

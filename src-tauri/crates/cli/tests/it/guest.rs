@@ -500,4 +500,36 @@ fn slow_a_guest_sees_a_folder_and_runs_with_no_image_at_all() {
     );
     let images = session.json(&["images", "hello"]);
     assert_eq!(images, serde_json::json!([]));
+
+    // What it may write to, and what it may only read.
+    let into_folder = ["-e=--redirect=/data/said /hello"];
+    session.done(&[&run[..], &["--share", &share], &into_folder].concat());
+    let written = std::fs::read_to_string(folder.join("said")).unwrap();
+    assert!(written.starts_with("Hello"), "{written}");
+    let share = format!("{share}:ro");
+    let said = session.run(&[&run[..], &["--share", &share], &into_folder].concat());
+    assert!(
+        said.stderr.contains("Read-only file system"),
+        "{}",
+        said.stderr
+    );
+    let after = std::fs::read_to_string(folder.join("said")).unwrap();
+    assert_eq!(after, written);
+}
+
+#[test]
+fn slow_a_machine_with_a_live_root_takes_a_volume_and_lets_it_go() {
+    let session = session();
+    session.done(&["sample", "create", "hello"]);
+    session.done(&["volume", "create", "data", "--size", "16M"]);
+    let run = ["run", "hello", "--guest", "linux", "--live", "-d"];
+    let forever = ["--allow-changes", "-e", "/hello --sleep 200"];
+    session.done(&[&run[..], &forever].concat());
+    session.done(&["volume", "attach", "hello", "data:/data"]);
+    let volumes = session.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["inUseBy"], "hello", "{volumes}");
+    session.done(&["volume", "detach", "hello", "data"]);
+    let volumes = session.json(&["volume", "ls"]);
+    assert_eq!(volumes[0]["usedBy"], serde_json::json!([]), "{volumes}");
+    session.done(&["machine", "kill", "hello"]);
 }

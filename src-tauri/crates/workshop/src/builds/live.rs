@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use windlass_guest::CommandLine;
-use windlass_machine::{Boot, MachineSpec};
+use windlass_machine::{Boot, MachineSpec, Share};
 
 use crate::Workshop;
 use crate::appliances::Composition;
@@ -40,7 +40,13 @@ impl Workshop {
         })
         .await??;
         spec.disks.clear();
-        spec.shares.insert(0, root);
+        spec.shares.insert(
+            0,
+            Share {
+                folder: root,
+                read_only: false,
+            },
+        );
         let Boot::Kernel {
             append,
             command_line,

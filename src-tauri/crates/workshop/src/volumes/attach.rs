@@ -125,7 +125,6 @@ impl Workshop {
             .disks
             .iter()
             .position(named)
-            .filter(|number| *number > 0)
             .ok_or_else(|| AppError::not_found("volume of this machine", volume))?;
         if let Some(place) = mounted_at(&spec.boot, number)
             && is_live(&handle)

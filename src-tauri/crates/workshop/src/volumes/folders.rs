@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_guest::{CommandLine, GuestOs};
-use windlass_machine::{Boot, MachineSpec};
+use windlass_machine::{Boot, MachineSpec, Share};
 
 use super::attach::{line_of, mount};
 use crate::Workshop;
@@ -20,6 +20,9 @@ pub struct SharedFolder {
     pub folder: PathBuf,
     /// Where the guest mounts it.
     pub path: String,
+    /// Whether the guest may only read it. OSv reads only, in any case.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// By which name a guest finds the folder of a number.
@@ -53,7 +56,10 @@ pub(crate) fn share_folders(spec: &mut MachineSpec, shares: &[SharedFolder]) -> 
         let device = device(spec.guest, spec.shares.len());
         let option = format!("virtiofs,{device},{}", share.path);
         mount(&mut spec.boot, &option, &share.path)?;
-        spec.shares.push(folder);
+        spec.shares.push(Share {
+            folder,
+            read_only: share.read_only || spec.guest == GuestOs::Osv,
+        });
     }
     Ok(())
 }
@@ -61,10 +67,11 @@ pub(crate) fn share_folders(spec: &mut MachineSpec, shares: &[SharedFolder]) -> 
 /// The folders that a machine was told to mount; the root of a live run is none of them.
 pub(crate) fn shares_of(spec: &MachineSpec) -> Vec<SharedFolder> {
     let numbered = spec.shares.iter().enumerate();
-    let shares = numbered.filter_map(|(number, folder)| {
+    let shares = numbered.filter_map(|(number, share)| {
         Some(SharedFolder {
-            folder: folder.clone(),
+            folder: share.folder.clone(),
             path: mounted_at(&spec.boot, &device(spec.guest, number))?,
+            read_only: share.read_only,
         })
     });
     shares.collect()
@@ -160,12 +167,15 @@ mod tests {
                 let share = SharedFolder {
                     folder: folder.path().to_owned(),
                     path: path.to_owned(),
+                    read_only: path == "/c",
                 };
                 share_folders(&mut spec, &[share]).unwrap();
             }
             unshare_folder(&mut spec, "/b").unwrap();
-            let left: Vec<_> = shares_of(&spec).into_iter().map(|it| it.path).collect();
-            assert_eq!(left, ["/a", "/c"]);
+            let left = shares_of(&spec);
+            let left: Vec<_> = left.iter().map(|it| (&*it.path, it.read_only)).collect();
+            // OSv reads only, whatever was asked for.
+            assert_eq!(left, [("/a", guest == GuestOs::Osv), ("/c", true)]);
             assert_eq!(spec.shares.len(), 2);
             assert_eq!(
                 unshare_folder(&mut spec, "/b").unwrap_err().kind,
@@ -174,6 +184,7 @@ mod tests {
             let twice = SharedFolder {
                 folder: folder.path().to_owned(),
                 path: "/c".to_owned(),
+                read_only: false,
             };
             assert_eq!(
                 share_folders(&mut spec, &[twice]).unwrap_err().kind,
