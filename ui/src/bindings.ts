@@ -169,8 +169,8 @@ export const commands = {
 	cloudQuotas: (id: number) => typedError<CloudQuota[], AppError>(__TAURI_INVOKE("cloud_quotas", { id })),
 	/**  Logs in with an application credential made for this computer from now on. */
 	cloudCredentialMake: (id: number) => typedError<Cloud, AppError>(__TAURI_INVOKE("cloud_credential_make", { id })),
-	/**  The images of a cloud. */
-	cloudImages: (id: number, filter: CloudImageFilter) => typedError<CloudImage[], AppError>(__TAURI_INVOKE("cloud_images", { id, filter })),
+	/**  A part of the list of a cloud's images. */
+	cloudImagePage: (id: number, filter: CloudImageFilter, marker: string | null) => typedError<CloudImagePage, AppError>(__TAURI_INVOKE("cloud_image_page", { id, filter, marker })),
 	/**  Changes who sees an image of a cloud, its name, or its tags. */
 	cloudImageChange: (id: number, image: string, name: string | null, visibility: string | null, tags: string[] | null) => typedError<CloudImage, AppError>(__TAURI_INVOKE("cloud_image_change", { id, image, name, visibility, tags })),
 	/**  Deletes an image of a cloud. */
@@ -193,6 +193,8 @@ export const commands = {
 	cloudServerHistory: (id: number, server: string) => typedError<CloudServerDeed[], AppError>(__TAURI_INVOKE("cloud_server_history", { id, server })),
 	/**  The end of what a server said on its console. */
 	cloudServerLog: (id: number, server: string, lines: number | null) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_log", { id, server, lines })),
+	/**  What the servers of a cloud can be given. */
+	cloudServerChoices: (id: number) => typedError<CloudServerChoices, AppError>(__TAURI_INVOKE("cloud_server_choices", { id })),
 	/**  What a server says on its console, as bytes: its log, followed; with `serial` its serial line, to type into. */
 	cloudServerConsoleOpen: (id: number, server: string, serial: boolean, onBytes: Channel<ArrayBuffer>) => typedError<string, AppError>(__TAURI_INVOKE("cloud_server_console_open", { id, server, serial, onBytes })),
 	/**  The display of a server: the bytes of the VNC protocol. */
@@ -202,7 +204,7 @@ export const commands = {
 	/**  What Windlass made in a cloud. */
 	cloudLeftovers: (id: number) => typedError<CloudThing[], AppError>(__TAURI_INVOKE("cloud_leftovers", { id })),
 	/**  Takes away what Windlass made in a cloud, as a job. */
-	cloudCleanup: (id: number, deployment: string | null, withImages: boolean) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_cleanup", { id, deployment, withImages })),
+	cloudCleanup: (id: number, what: CleanUp) => typedError<Job, AppError>(__TAURI_INVOKE("cloud_cleanup", { id, what })),
 	/**  The stacks of a cloud, newest first. */
 	stackList: (cloud: number) => typedError<CloudStack[], AppError>(__TAURI_INVOKE("stack_list", { cloud })),
 	/**  One stack, with its resources, addresses and what happened to it. */
@@ -712,6 +714,16 @@ export type CheckId =
 /**  Room for images. */
 "diskSpace";
 
+/**  Which of the things that Windlass made are to be taken away. */
+export type CleanUp = {
+	/**  Those of one deployment. */
+	deployment?: string | null,
+	/**  Images, too. */
+	images?: boolean,
+	/**  Those of these ids alone, whatever they are. */
+	only?: string[] | null,
+};
+
 /**  What becomes of running machines when the window closes. */
 export type CloseAnswer = 
 /**  They go on running. */
@@ -890,6 +902,14 @@ export type CloudImageFilter = {
 	tag?: string | null,
 };
 
+/**  A part of the list of a cloud's images. */
+export type CloudImagePage = {
+	/**  The images. */
+	images: CloudImage[],
+	/**  From where the next part goes on; nothing after the last. */
+	next: string | null,
+};
+
 /**  A cloud of a file, before it is taken over. */
 export type CloudImported = {
 	/**  Its name. */
@@ -1022,12 +1042,38 @@ flavor: string;
 confirm: boolean } | 
 /**  Puts another image into it; it keeps its addresses and volumes. */
 { do: "rebuild"; 
-/**  An image of this computer, sent where it is not there; or one of the cloud. */
+/**  An image, or an appliance. */
 image: string; 
-/**  Whether it is one of the cloud. */
-remote: boolean } | 
+/**  Which of them. What is of this computer is sent where the cloud has it not. */
+from: DeployFrom } | 
+/**  Gives it a volume of the cloud. */
+{ do: "attachVolume"; 
+/**  Its name or id. */
+volume: string } | 
+/**  Takes a volume from it. */
+{ do: "detachVolume"; 
+/**  Its name or id. */
+volume: string } | 
+/**  Has a floating address lead to it. */
+{ do: "addFloating"; 
+/**  The outside network that it comes from; the only one, where none is named. */
+from: string | null } | 
+/**  Has a floating address lead to it no more. */
+{ do: "removeFloating"; 
+/**  The address. */
+address: string } | 
 /**  Deletes it, and what was made for its deployment where it is the last one of it. */
 { do: "delete" };
+
+/**  What a server can be given, to choose from. */
+export type CloudServerChoices = {
+	/**  Flavors, the smallest first. */
+	flavors: CloudServerFlavor[],
+	/**  Volumes of the project; none where the cloud has no Cinder. */
+	volumes: CloudVolume[],
+	/**  Networks that floating addresses come from. */
+	external: string[],
+};
 
 /**  Something that was done with a server. */
 export type CloudServerDeed = {
@@ -1041,6 +1087,18 @@ export type CloudServerDeed = {
 	failed: boolean,
 	/**  Why, in Nova's words. */
 	fault: string | null,
+};
+
+/**  A size of servers. */
+export type CloudServerFlavor = {
+	/**  Its name. */
+	name: string,
+	/**  Virtual processors. */
+	vcpus: number,
+	/**  Memory in MiB. */
+	memoryMib: number,
+	/**  Its root disk in GiB; with 0, as large as the image. */
+	diskGib: number,
 };
 
 /**  A part of the list of a cloud's servers. */
@@ -1091,6 +1149,20 @@ export type CloudThing = {
 	name: string,
 	/**  The deployment that it belongs to. */
 	deployment: string | null,
+};
+
+/**  A volume of a cloud. */
+export type CloudVolume = {
+	/**  Its id. */
+	id: string,
+	/**  Its name. */
+	name: string,
+	/**  Its size in GiB. */
+	sizeGib: number,
+	/**  Where it stands: `available`, `in-use`, … */
+	status: string,
+	/**  The ids of servers that have it. */
+	servers: string[],
 };
 
 /**  A cloud appeared, changed, or was tried. */

@@ -3,14 +3,16 @@ import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
 import { afterEach, describe, expect, test } from "vitest";
 import App from "../src/App.svelte";
+import { cloudImages } from "../src/stores/cloudImages.svelte";
 import { clouds, isCloudFile } from "../src/stores/clouds.svelte";
 import { dialogs } from "../src/stores/dialogs.svelte";
 import { drop } from "../src/stores/drop.svelte";
-import { navigation } from "../src/stores/navigation.svelte";
+import { navigation, type Place } from "../src/stores/navigation.svelte";
 import { busyWorld, emptyWorld, install, type World } from "./fixture";
+import { image } from "./skies";
 
-function open(world: World) {
-  localStorage.setItem("windlass.place", JSON.stringify({ at: "clouds" }));
+function open(world: World, place: Place = { at: "clouds" }) {
+  localStorage.setItem("windlass.place", JSON.stringify(place));
   const core = install(world);
   render(App);
   return {
@@ -23,6 +25,7 @@ function open(world: World) {
 afterEach(() => {
   cleanup();
   clouds.items = [];
+  cloudImages.clear();
   clouds.loaded = false;
   clouds.checks = new Map();
   clouds.files = [];
@@ -92,6 +95,68 @@ describe("clouds", () => {
     expect(await screen.findByText("3 of 10")).toBeVisible();
     const found = await axe.run(document.body, { rules: { "color-contrast": { enabled: false } } });
     expect(found.violations.map((one) => one.id)).toEqual([]);
+  });
+
+  test("list their images, of which some are changed, fetched and deleted", async () => {
+    const { user, called } = open(busyWorld(), { at: "cloud", id: 1, tab: "images" });
+    const grid = await screen.findByRole("grid", { name: "Images" });
+    expect(within(grid).getByRole("row", { name: "windows-2022" })).toHaveTextContent("Shared");
+    expect(within(grid).getByRole("row", { name: /^web-1/ })).toHaveTextContent("Being written");
+    await user.click(screen.getByRole("radio", { name: /Made by Windlass/ }));
+    expect(within(grid).queryByRole("row", { name: "windows-2022" })).toBeNull();
+    await user.type(screen.getByLabelText("Filter images"), "openfoam");
+    expect(within(grid).queryByRole("row", { name: "node-microservice" })).toBeNull();
+    await user.click(within(grid).getByRole("button", { name: "Actions for solver" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Download…" }));
+    await waitFor(() => expect(called("cloud_image_fetch")[0]?.args["image"]).toBe("image-solver"));
+    await user.click(within(grid).getByText("solver"));
+    const dialog = await screen.findByRole("dialog", { name: "solver" });
+    await user.selectOptions(within(dialog).getByLabelText("Visibility"), "community");
+    await user.click(within(dialog).getByRole("button", { name: "Save" }));
+    expect(await within(grid).findByText("Community")).toBeVisible();
+    // What was not touched is not sent.
+    expect(called("cloud_image_change")[0]?.args).toMatchObject({ name: null, tags: null });
+    await user.click(within(grid).getByRole("button", { name: "Actions for solver" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
+    const question = await screen.findByRole("alertdialog");
+    await user.click(within(question).getByRole("button", { name: "Delete" }));
+    await waitFor(() => expect(within(grid).queryByText("solver")).toBeNull());
+    const found = await axe.run(document.body, { rules: { "color-contrast": { enabled: false } } });
+    expect(found.violations.map((one) => one.id)).toEqual([]);
+  });
+
+  test("are cleaned up by deployment, of what was chosen alone", async () => {
+    const { user, called } = open(busyWorld(), { at: "cloud", id: 1, tab: "cleanUp" });
+    const cut = await screen.findByRole("region", { name: "cut-net" });
+    expect(cut).toHaveTextContent("No server left");
+    expect(screen.getByRole("region", { name: "web-1" })).not.toHaveTextContent("No server left");
+    expect(screen.getByRole("button", { name: "Delete chosen (0)" })).toBeDisabled();
+    await user.click(within(cut).getByRole("checkbox", { name: "cut-net" }));
+    const found = await axe.run(document.body, { rules: { "color-contrast": { enabled: false } } });
+    expect(found.violations.map((one) => one.id)).toEqual([]);
+    await user.click(screen.getByRole("button", { name: "Delete chosen (2)" }));
+    const question = await screen.findByRole("alertdialog");
+    expect(question).toHaveTextContent("Subnet cut-net");
+    await user.click(within(question).getByRole("button", { name: "Delete" }));
+    await waitFor(() => expect(screen.queryByRole("region", { name: "cut-net" })).toBeNull());
+    expect(called("cloud_cleanup")[0]?.args["what"]).toEqual({
+      only: ["network-cut-net", "subnet-cut-net"],
+    });
+  });
+
+  test("with ten thousand images show few rows, and read them in pages", async () => {
+    const world = busyWorld();
+    const all = Array.from({ length: 10_000 }, (_, at) => image(`i${at}`));
+    world.override["cloud_image_page"] = ({ marker }) => {
+      const from = marker === null ? 0 : Number(marker);
+      const next = from + 500 < all.length ? String(from + 500) : null;
+      return { images: all.slice(from, from + 500), next };
+    };
+    const { called } = open(world, { at: "cloud", id: 1, tab: "images" });
+    const grid = await screen.findByRole("grid", { name: "Images" });
+    await waitFor(() => expect(grid).toHaveAttribute("aria-rowcount", "10001"));
+    expect(within(grid).getAllByRole("row").length).toBeLessThan(60);
+    expect(called("cloud_image_page")).toHaveLength(20);
   });
 
   test("are told from other files by name", () => {

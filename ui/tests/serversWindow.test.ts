@@ -68,6 +68,33 @@ describe("servers of clouds", () => {
     await waitFor(() => expect(called("cloud_server_change")).toHaveLength(2));
   });
 
+  test("are given another size, a volume, an address", async () => {
+    const { user, called } = open(busyWorld());
+    const ask = async (name: string) => {
+      const web = await row("web-1, Running, campus");
+      await user.click(within(web).getByRole("button", { name: "Actions for web-1" }));
+      await user.click(await screen.findByRole("menuitem", { name }));
+      return screen.findByRole("dialog");
+    };
+    const last = () => called("cloud_server_change").at(-1)?.args["change"];
+    let dialog = await ask("Attach volume…");
+    expect(await within(dialog).findByRole("option", { name: /results/ })).toBeInTheDocument();
+    expect(within(dialog).queryByRole("option", { name: /old/ })).toBeNull();
+    await user.click(within(dialog).getByRole("button", { name: "Attach" }));
+    expect(last()).toEqual({ do: "attachVolume", volume: "v1" });
+    dialog = await ask("Take floating address away…");
+    await user.click(await within(dialog).findByRole("button", { name: "Take away" }));
+    await waitFor(() => expect(last()).toEqual({ do: "removeFloating", address: "172.24.4.99" }));
+    dialog = await ask("Resize…");
+    await user.selectOptions(await within(dialog).findByLabelText("Flavor"), "m1.large");
+    await user.click(within(dialog).getByRole("button", { name: "Resize" }));
+    expect(last()).toEqual({ do: "resize", flavor: "m1.large", confirm: false });
+    const web = await row("web-1, Resized, to confirm, campus");
+    await user.click(within(web).getByRole("button", { name: "Actions for web-1" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Keep new size" }));
+    expect(await row("web-1, Running, campus")).toBeVisible();
+  });
+
   test("have a page with what was done, and why it failed", async () => {
     const { user } = open(busyWorld(), {
       at: "server",

@@ -3,10 +3,12 @@ import type {
   Cloud,
   CloudCheck,
   CloudForm,
+  CloudImage,
   CloudImported,
   CloudServer,
   CloudServerChange,
   CloudStack,
+  CloudThing,
   DeployChoices,
   Job,
 } from "../src/backend";
@@ -16,6 +18,8 @@ export interface Sky {
   servers: CloudServer[];
   check: CloudCheck;
   file: CloudImported[];
+  images: CloudImage[];
+  things: CloudThing[];
 }
 
 export function cloud(id: number, name: string, part: Partial<Cloud> = {}): Cloud {
@@ -150,9 +154,51 @@ export const emptySky = (): Sky => ({
   servers: [],
   check: { ok: true, steps: [] },
   file: [],
+  images: [],
+  things: [],
+});
+
+export const image = (name: string, part: Partial<CloudImage> = {}): CloudImage => ({
+  id: `image-${name}`,
+  name,
+  status: "active",
+  visibility: "private",
+  format: "qcow2",
+  sizeBytes: 96 * 1024 * 1024,
+  minDiskGib: 1,
+  minMemoryMib: 128,
+  hash: "9f86d081884c7d65",
+  tags: ["windlass"],
+  properties: { hw_machine_type: "pc" },
+  ours: part.tags?.includes("windlass") ?? true,
+  made: "2026-11-20T08:00:00Z",
+  ...part,
+});
+
+const thing = (kind: string, name: string, deployment: string | null): CloudThing => ({
+  kind,
+  name,
+  id: `${kind}-${name}`,
+  deployment,
 });
 
 export const fullSky = (): Sky => ({
+  images: [
+    image("debian-12-generic", { visibility: "public", tags: [], sizeBytes: 360 * 1024 * 1024 }),
+    image("node-microservice"),
+    image("solver", { tags: ["windlass", "openfoam", "nightly"] }),
+    image("windows-2022", { visibility: "shared", tags: [], format: "raw", sizeBytes: 12e9 }),
+    image("web-1-2026-11-23", { status: "saving", sizeBytes: null }),
+  ],
+  things: [
+    thing("server", "web-1", "01a207aa-1111"),
+    thing("server", "web-2", "01a207aa-1111"),
+    thing("floating address", "172.24.4.99", "01a207aa-1111"),
+    thing("security group", "web", "01a207aa-1111"),
+    thing("network", "cut-net", "01a207bb-2222"),
+    thing("subnet", "cut-net", "01a207bb-2222"),
+    thing("image", "node-microservice", null),
+  ],
   clouds: [
     cloud(1, "campus", { checked: "2026-11-22T18:00:00Z" }),
     cloud(2, "partner", {
@@ -313,6 +359,42 @@ export function skyHandlers(
       `# shop, as ${String(format)}\nheat_template_version: "2018-08-31"\n`,
     stack_save_text: () => null,
     cloud_server_log: () => "[    0.000000] Linux version 6.1\nready\n",
-    cloud_leftovers: () => [],
+    cloud_server_choices: () => ({
+      flavors: choices.flavors.map(({ name, vcpus, memoryMib, diskGib }) => ({
+        name,
+        vcpus,
+        memoryMib,
+        diskGib,
+      })),
+      volumes: [
+        { id: "v1", name: "results", sizeGib: 20, status: "available", servers: [] },
+        { id: "v2", name: "old", sizeGib: 5, status: "in-use", servers: ["server-web-2"] },
+      ],
+      external: ["public"],
+    }),
+    cloud_image_page: () => ({ images: sky.images, next: null }),
+    cloud_image_change: (args) => {
+      const { image, name, visibility, tags } = args as Record<string, never>;
+      const after = (one: CloudImage) => ({
+        ...one,
+        name: name ?? one.name,
+        visibility: visibility ?? one.visibility,
+        tags: tags ? [...(tags as string[]), "windlass"] : one.tags,
+      });
+      sky.images = sky.images.map((one) => (one.id === image ? after(one) : one));
+      return sky.images.find(({ id }) => id === image);
+    },
+    cloud_image_delete: ({ image }) => {
+      sky.images = sky.images.filter(({ id }) => id !== image);
+      return null;
+    },
+    cloud_image_fetch: () =>
+      job(902, { kind: "fetchImage", title: "Fetch node-microservice from campus" }),
+    cloud_leftovers: () => sky.things,
+    cloud_cleanup: ({ what }) => {
+      const { only } = what as { only: string[] };
+      sky.things = sky.things.filter(({ id }) => !only.includes(id));
+      return job(903, { kind: "cleanUp", title: "Clean up campus" });
+    },
   };
 }

@@ -7,9 +7,9 @@ use tauri::State;
 use tauri::ipc::Channel;
 use windlass_workshop::Workshop;
 use windlass_workshop::clouds::{
-    Cloud, CloudCheck, CloudForm, CloudImage, CloudImageFilter, CloudImported, CloudQuota,
-    CloudServer, CloudServerChange, CloudServerDeed, CloudServerPage, CloudThing, DeployChoices,
-    DeployFrom, DeployOptions, PushOptions,
+    CleanUp, Cloud, CloudCheck, CloudForm, CloudImage, CloudImageFilter, CloudImagePage,
+    CloudImported, CloudQuota, CloudServer, CloudServerChange, CloudServerChoices, CloudServerDeed,
+    CloudServerPage, CloudThing, DeployChoices, DeployFrom, DeployOptions, PushOptions,
 };
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
@@ -101,15 +101,18 @@ pub async fn cloud_credential_make(workshop: State<'_, Arc<Workshop>>, id: u32) 
     workshop.make_cloud_credential(id).await
 }
 
-/// The images of a cloud.
+/// A part of the list of a cloud's images.
 #[tauri::command]
 #[specta::specta]
-pub async fn cloud_images(
+pub async fn cloud_image_page(
     workshop: State<'_, Arc<Workshop>>,
     id: u32,
     filter: CloudImageFilter,
-) -> Result<Vec<CloudImage>> {
-    workshop.cloud_images(id, &filter).await
+    marker: Option<String>,
+) -> Result<CloudImagePage> {
+    workshop
+        .cloud_image_page(id, &filter, marker.as_deref())
+        .await
 }
 
 /// Changes who sees an image of a cloud, its name, or its tags.
@@ -246,6 +249,16 @@ pub async fn cloud_server_history(
     workshop.cloud_server_history(id, &server).await
 }
 
+/// What the servers of a cloud can be given.
+#[tauri::command]
+#[specta::specta]
+pub async fn cloud_server_choices(
+    workshop: State<'_, Arc<Workshop>>,
+    id: u32,
+) -> Result<CloudServerChoices> {
+    workshop.cloud_server_choices(id).await
+}
+
 /// What a server says on its console, as bytes: its log, followed; with `serial` its serial line, to type into.
 #[tauri::command]
 #[specta::specta]
@@ -310,10 +323,7 @@ pub async fn cloud_leftovers(
 pub async fn cloud_cleanup(
     workshop: State<'_, Arc<Workshop>>,
     id: u32,
-    deployment: Option<String>,
-    with_images: bool,
+    what: CleanUp,
 ) -> Result<Job> {
-    workshop
-        .inner()
-        .start_cloud_cleanup(id, deployment, with_images)
+    workshop.inner().start_cloud_cleanup(id, what)
 }

@@ -13,7 +13,6 @@ import {
 } from "../backend";
 import { m } from "../messages/messages.js";
 import { dialogs } from "./dialogs.svelte";
-import { jobs } from "./jobs.svelte";
 
 /** A file of clouds, looked at before anything of it is kept. */
 export interface CloudFile {
@@ -129,27 +128,6 @@ class Clouds {
     await dialogs.attempt(m.error_making_credential({ name }), async () => {
       await backend.cloudCredentialMake(cloud.id);
       await this.load();
-    });
-  }
-
-  /** Takes away all that Windlass made in a cloud, but images. */
-  async cleanUp(cloud: Cloud): Promise<void> {
-    await dialogs.attempt(m.error_cleaning_up(), async () => {
-      const things = (await backend.cloudLeftovers(cloud.id)).filter(
-        ({ kind }) => kind !== "image",
-      );
-      const name = cloud.name;
-      if (things.length === 0) {
-        await dialogs.confirm(m.clean_up_title({ name }), m.clean_up_nothing(), m.close());
-        return;
-      }
-      const list = things.map((thing) => `${thing.kind} ${thing.name}`).join("\n");
-      const yes = await dialogs.confirm(
-        m.clean_up_title({ name }),
-        m.clean_up_body({ list }),
-        m.delete(),
-      );
-      if (yes) jobs.begin(await backend.cloudCleanup(cloud.id, null, false));
     });
   }
 

@@ -4,6 +4,7 @@ export const TABS = {
   packages: ["readme", "files", "needs", "versions"],
   machine: ["console", "display", "graphs", "ports", "volumes", "snapshots", "guest", "details"],
   group: ["services", "logs"],
+  cloud: ["overview", "images", "cleanUp"],
   server: ["console", "display", "deeds", "details"],
   image: ["files", "sizes", "verification"],
   study: ["setup", "runs", "results"],
@@ -12,6 +13,7 @@ export type ApplianceTab = (typeof TABS)["appliance"][number];
 export type PackageTab = (typeof TABS)["packages"][number];
 export type MachineTab = (typeof TABS)["machine"][number];
 export type GroupTab = (typeof TABS)["group"][number];
+export type CloudTab = (typeof TABS)["cloud"][number];
 export type ServerTab = (typeof TABS)["server"][number];
 export type ImageTab = (typeof TABS)["image"][number];
 
@@ -36,6 +38,7 @@ export type Place =
   | { at: "study"; id: string; tab: StudyTab }
   | { at: "volumes" }
   | { at: "clouds" }
+  | { at: "cloud"; id: number; tab: CloudTab }
   | { at: "images" }
   /** A build's id, an imported image's, or the path of an image file. */
   | { at: "image"; image: string; tab: ImageTab }
@@ -65,6 +68,7 @@ const FIELDS: { [At in Place["at"]]: Record<string, (value: unknown) => boolean>
   study: { id: isText },
   volumes: {},
   clouds: {},
+  cloud: { id: (value) => typeof value === "number" },
   images: {},
   image: { image: isText },
   comparison: { left: isText, right: isText, job: isTextOrNull },

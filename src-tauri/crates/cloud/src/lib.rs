@@ -27,6 +27,7 @@ pub mod profile;
 pub mod quota;
 pub mod session;
 pub mod stacks;
+pub mod volumes;
 
 mod error;
 mod reach;

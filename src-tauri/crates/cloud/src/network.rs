@@ -261,9 +261,125 @@ pub async fn make_floating(
     Ok((text("id"), text("floating_ip_address")))
 }
 
+/// Has a floating address lead to a server: one that is free, else a new one from the outside network (its name or id; the only
+/// one, where none is named). The address. A new one goes with the server's deployment.
+///
+/// # Errors
+/// [`Error::Input`] where an outside network has to be named; as Neutron refuses.
+pub async fn give_floating(
+    session: &Session,
+    server: &str,
+    external: Option<&str>,
+    deployment: Option<&str>,
+) -> Result<String> {
+    let call = Call::get(Service::Network, "/ports", "list the server's ports");
+    let ports: Vec<Made> = session
+        .fetch(call.with("device_id", server), "ports")
+        .await?;
+    let Some(port) = ports.first() else {
+        return Err(Error::NotFound {
+            what: "port",
+            name: server.to_owned(),
+        });
+    };
+    let outside: Vec<_> = networks(session)
+        .await?
+        .into_iter()
+        .filter(|it| it.external)
+        .collect();
+    let wanted = |it: &&Network| external.is_none_or(|name| it.name == name || it.id == name);
+    let mut fit = outside.iter().filter(wanted);
+    let (Some(network), None) = (fit.next(), fit.next()) else {
+        let names: Vec<_> = outside.iter().map(|it| it.name.as_str()).collect();
+        return Err(Error::input(
+            match external {
+                Some(name) => format!("There is no outside network {name}"),
+                None => {
+                    "Which outside network the address is to come from has to be said".to_owned()
+                }
+            },
+            format!("This cloud has: {}", names.join(", ")),
+        ));
+    };
+    let call = Call::get(Service::Network, "/floatingips", "list floating addresses");
+    let all: Vec<Floating> = session
+        .list(
+            call.with("floating_network_id", network.id.as_str()),
+            "floatingips",
+        )
+        .await?;
+    let mine = session.identity().project_id.as_str();
+    let free = all
+        .into_iter()
+        .find(|it| it.port_id.is_none() && it.project_id.as_deref().is_none_or(|of| of == mine));
+    if let Some(free) = free {
+        lead(session, &free.id, Some(&port.id)).await?;
+        return Ok(free.address);
+    }
+    let mut floating = json!({ "floating_network_id": network.id, "port_id": port.id });
+    if let Some(of) = deployment {
+        floating["description"] = label(of).into();
+    }
+    let body = json!({ "floatingip": floating });
+    let call = Call::post(
+        Service::Network,
+        "/floatingips",
+        body,
+        "make a floating address",
+    );
+    let made: Floating = session.fetch(call, "floatingip").await?;
+    Ok(made.address)
+}
+
+/// Has a floating address lead to a server no more. One that Windlass made is deleted; another stays the project's.
+///
+/// # Errors
+/// [`Error::NotFound`]; as Neutron refuses.
+pub async fn take_floating(session: &Session, server: &str, address: &str) -> Result<()> {
+    let call = Call::get(Service::Network, "/floatingips", "list floating addresses");
+    let all: Vec<Floating> = session
+        .list(call.with("floating_ip_address", address), "floatingips")
+        .await?;
+    let found = all.into_iter().find(|it| {
+        let details = it.port_details.as_ref();
+        it.address == address && details.is_some_and(|it| it.device_id == server)
+    });
+    let Some(found) = found else {
+        return Err(Error::NotFound {
+            what: "floating address of this server",
+            name: address.to_owned(),
+        });
+    };
+    if labelled(&found.description).is_none() {
+        return lead(session, &found.id, None).await;
+    }
+    let path = format!("/floatingips/{}", found.id);
+    let call = Call::delete(Service::Network, path, "delete a floating address");
+    session.remove(call).await
+}
+
+async fn lead(session: &Session, floating: &str, port: Option<&str>) -> Result<()> {
+    let call = Call::new(
+        Service::Network,
+        http::Method::PUT,
+        format!("/floatingips/{floating}"),
+        "move a floating address",
+    );
+    let body = json!({ "floatingip": { "port_id": port } });
+    session.call(call.body(body)).await.map(|_| ())
+}
+
 #[derive(Deserialize)]
 struct Floating {
-    floating_ip_address: String,
+    id: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    port_id: Option<String>,
+    #[serde(default)]
+    project_id: Option<String>,
+    #[serde(rename = "floating_ip_address")]
+    address: String,
     #[serde(default)]
     port_details: Option<PortDetails>,
 }
@@ -284,9 +400,7 @@ pub async fn floating_addresses(session: &Session) -> Result<BTreeMap<String, Ve
     let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for floating in all {
         if let Some(port) = floating.port_details.filter(|it| !it.device_id.is_empty()) {
-            of.entry(port.device_id)
-                .or_default()
-                .push(floating.floating_ip_address);
+            of.entry(port.device_id).or_default().push(floating.address);
         }
     }
     Ok(of)

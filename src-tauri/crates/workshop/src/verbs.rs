@@ -102,7 +102,7 @@ pub const VERBS: &[Verb] = &[
     verb("cloud_check", With("cloud test NAME")),
     verb("cloud_quotas", With("cloud quota NAME")),
     verb("cloud_credential_make", With("cloud credential NAME")),
-    verb("cloud_images", With("cloud images NAME")),
+    verb("cloud_image_page", With("cloud images NAME")),
     verb("cloud_image_change", With("cloud image-set NAME IMAGE")),
     verb("cloud_image_delete", With("cloud image-rm NAME IMAGE")),
     verb("cloud_image_fetch", With("cloud image-get NAME IMAGE FILE")),
@@ -117,6 +117,7 @@ pub const VERBS: &[Verb] = &[
     ),
     verb("cloud_server_history", With("server history NAME SERVER")),
     verb("cloud_server_log", With("server logs NAME SERVER")),
+    verb("cloud_server_choices", With("server choices NAME")),
     verb(
         "cloud_server_console_open",
         With("server console NAME SERVER"),

@@ -3,6 +3,9 @@ import type { CloudServer, CloudServerAction, CloudServerChange } from "../../ba
 import type { MachineAction } from "../../stores/machines.svelte";
 import { m } from "../../messages/messages.js";
 
+/** What more has to be said of. */
+export type Asking = "resize" | "rebuild" | "attach" | "detach" | "float" | "unfloat";
+
 type Tone = "plain" | "accent" | "good" | "warning" | "danger";
 
 const STATES: Record<string, { text: () => string; tone: Tone }> = {

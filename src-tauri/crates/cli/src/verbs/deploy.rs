@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use windlass_workshop::appliances::Port;
-use windlass_workshop::clouds::{CloudServer, CloudThing, DeployFrom, DeployOptions, PushOptions};
+use windlass_workshop::clouds::{
+    CleanUp, CloudServer, CloudThing, DeployFrom, DeployOptions, PushOptions,
+};
 use windlass_workshop::error::{AppError, ErrorKind};
 
 use super::cloud::open;
@@ -154,6 +156,9 @@ pub(crate) struct Cleanup {
     /// Delete images, too
     #[arg(long, conflicts_with = "deployment")]
     images: bool,
+    /// Only what has this id; may be given several times
+    #[arg(long, value_name = "ID", conflicts_with_all = ["deployment", "images"])]
+    only: Vec<String>,
     /// Only show what there is
     #[arg(long)]
     dry_run: bool,
@@ -171,10 +176,12 @@ impl Cleanup {
             return Ok(0);
         }
         let mut signals = Signals::listen()?;
-        let job =
-            context
-                .workshop
-                .start_cloud_cleanup(cloud.id, self.deployment.clone(), self.images)?;
+        let what = CleanUp {
+            deployment: self.deployment.clone(),
+            images: self.images,
+            only: (!self.only.is_empty()).then_some(self.only),
+        };
+        let job = context.workshop.start_cloud_cleanup(cloud.id, what)?;
         progress::wait(context, &job, &mut signals).await?;
         let left = context
             .workshop

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 use windlass_workshop::clouds::{
-    CloudServer, CloudServerAction, CloudServerChange, CloudServerDeed,
+    CloudServer, CloudServerAction, CloudServerChange, CloudServerChoices, CloudServerDeed,
+    DeployFrom,
 };
 
 use super::cloud::open;
@@ -102,11 +103,48 @@ pub(crate) enum Verb {
     Rebuild {
         #[command(flatten)]
         named: Named,
-        /// An image of this computer (a build, an appliance's newest, a file); of the cloud, with --remote
+        /// An image of this computer: a build or a file
         image: String,
-        /// The image is one of the cloud
+        /// It is an appliance, which is built as it is now
+        #[arg(long, conflicts_with = "remote")]
+        appliance: bool,
+        /// It is an image of the cloud
         #[arg(long)]
         remote: bool,
+    },
+    /// List what servers of a cloud can be given: flavors, volumes, networks of floating addresses
+    Choices {
+        /// The cloud
+        cloud: String,
+    },
+    /// Give a server a volume of the cloud
+    Attach {
+        #[command(flatten)]
+        named: Named,
+        /// The volume's name or id
+        volume: String,
+    },
+    /// Take a volume from a server
+    Detach {
+        #[command(flatten)]
+        named: Named,
+        /// The volume's name or id
+        volume: String,
+    },
+    /// Have a floating address lead to a server: one that is free, else a new one
+    Float {
+        #[command(flatten)]
+        named: Named,
+        /// The outside network that it comes from
+        #[arg(long, value_name = "NETWORK")]
+        from: Option<String>,
+    },
+    /// Have a floating address lead to a server no more
+    Unfloat {
+        #[command(flatten)]
+        named: Named,
+        /// The address
+        address: String,
     },
     /// List what was done with a server, and why it failed
     History(Named),
@@ -173,6 +211,17 @@ impl Verb {
                 Output::raw(log.as_bytes())?;
                 return Ok(0);
             }
+            Self::Choices { cloud } => {
+                let cloud = open(context, &cloud).await?;
+                output.show(&workshop.cloud_server_choices(cloud.id).await?, choices)?;
+                return Ok(0);
+            }
+            Self::Attach { named, volume } => (named, CloudServerChange::AttachVolume { volume }),
+            Self::Detach { named, volume } => (named, CloudServerChange::DetachVolume { volume }),
+            Self::Float { named, from } => (named, CloudServerChange::AddFloating { from }),
+            Self::Unfloat { named, address } => {
+                (named, CloudServerChange::RemoveFloating { address })
+            }
             Self::Delete(named) => (named, CloudServerChange::Delete),
             Self::Snapshot { named, name } => (named, CloudServerChange::Snapshot { name }),
             Self::Resize {
@@ -183,8 +232,16 @@ impl Verb {
             Self::Rebuild {
                 named,
                 image,
+                appliance,
                 remote,
-            } => (named, CloudServerChange::Rebuild { image, remote }),
+            } => {
+                let from = match (appliance, remote) {
+                    (true, _) => DeployFrom::Appliance,
+                    (_, true) => DeployFrom::Cloud,
+                    _ => DeployFrom::Image,
+                };
+                (named, CloudServerChange::Rebuild { image, from })
+            }
             Self::Confirm(named) => (named, act(Action::ConfirmResize)),
             Self::Revert(named) => (named, act(Action::RevertResize)),
             Self::Start(named) => (named, act(Action::Start)),
@@ -215,6 +272,26 @@ impl Verb {
         output.show(&server, |it| list(std::slice::from_ref(it)))?;
         Ok(0)
     }
+}
+
+fn choices(choices: &CloudServerChoices) -> String {
+    let flavors = choices.flavors.iter().map(|it| {
+        let size = format!(
+            "{} CPU, {} MiB, {} GiB",
+            it.vcpus, it.memory_mib, it.disk_gib
+        );
+        ["flavor".to_owned(), it.name.clone(), size]
+    });
+    let volumes = choices.volumes.iter().map(|it| {
+        let size = format!("{} GiB, {}", it.size_gib, it.status);
+        ["volume".to_owned(), it.name.clone(), size]
+    });
+    let outside = choices
+        .external
+        .iter()
+        .map(|it| ["outside network".to_owned(), it.clone(), String::new()]);
+    let rows: Vec<_> = flavors.chain(volumes).chain(outside).collect();
+    table(["WHAT", "NAME", "SIZE"], &rows, "Nothing")
 }
 
 fn history(deeds: &[CloudServerDeed]) -> String {

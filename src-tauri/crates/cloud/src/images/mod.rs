@@ -15,7 +15,7 @@ pub use properties::{Guest, for_guest};
 pub use upload::{Upload, Uploaded, Watch, sha512_of, upload};
 
 use crate::error::{Error, Result};
-use crate::session::Call;
+use crate::session::{Call, Part};
 use crate::{Service, Session};
 
 const PATCH: &str = "application/openstack-images-v2.1-json-patch";
@@ -110,11 +110,7 @@ pub struct Filter {
     pub sha512: Option<String>,
 }
 
-/// The images that are there, by name.
-///
-/// # Errors
-/// As Glance refuses, or the way to it ends.
-pub async fn list(session: &Session, filter: &Filter) -> Result<Vec<Image>> {
+fn listing(filter: &Filter) -> Call {
     let mut call =
         Call::get(Service::Image, "/images", "list images").with("sort", "name:asc,id:asc");
     for (key, value) in [
@@ -127,7 +123,23 @@ pub async fn list(session: &Session, filter: &Filter) -> Result<Vec<Image>> {
             call = call.with(key, value.as_str());
         }
     }
-    session.list(call, "images").await
+    call
+}
+
+/// The images that are there, by name.
+///
+/// # Errors
+/// As Glance refuses, or the way to it ends.
+pub async fn list(session: &Session, filter: &Filter) -> Result<Vec<Image>> {
+    session.list(listing(filter), "images").await
+}
+
+/// A part of the same list, after the image of that id.
+///
+/// # Errors
+/// As Glance refuses, or the way to it ends.
+pub async fn page(session: &Session, filter: &Filter, marker: Option<&str>) -> Result<Part<Image>> {
+    session.page(&listing(filter), "images", marker).await
 }
 
 /// The formats that Glance takes; all that it knows, where it does not say.

@@ -10,9 +10,11 @@
     reason = "a test says what it expects by failing, and what it skips by printing"
 )]
 
+mod consoles;
 mod deploy;
 mod images;
 mod lab;
 mod profiles;
+mod servers;
 mod stacks;
 mod way;

@@ -159,6 +159,27 @@ pub struct CloudThing {
     pub deployment: Option<String>,
 }
 
+/// Which of the things that Windlass made are to be taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CleanUp {
+    /// Those of one deployment.
+    pub deployment: Option<String>,
+    /// Images, too.
+    pub images: bool,
+    /// Those of these ids alone, whatever they are.
+    pub only: Option<Vec<String>>,
+}
+
+impl CleanUp {
+    fn takes(&self, thing: &Thing) -> bool {
+        match &self.only {
+            Some(ids) => ids.contains(&thing.id),
+            None => self.images || thing.kind != Kind::Image,
+        }
+    }
+}
+
 impl CloudThing {
     fn of(thing: &Thing) -> Self {
         Self {
@@ -549,20 +570,15 @@ impl Workshop {
     ///
     /// # Errors
     /// `NotFound` for the cloud.
-    pub fn start_cloud_cleanup(
-        self: &Arc<Self>,
-        id: u32,
-        deployment: Option<String>,
-        with_images: bool,
-    ) -> Result<Job> {
+    pub fn start_cloud_cleanup(self: &Arc<Self>, id: u32, what: CleanUp) -> Result<Job> {
         let cloud = store::get(&self.database, id)?.profile.name;
         let workshop = Arc::clone(self);
         let title = format!("Clean up {cloud}");
         self.start_job(JobKind::CleanUp, title, None, None, async move |reporter| {
             reporter.step("Looking for what Windlass made");
             let session = workshop.cloud_session(id).await?;
-            let mut found = leftovers::find(&session, deployment.as_deref()).await?;
-            found.retain(|it| with_images || it.kind != Kind::Image);
+            let mut found = leftovers::find(&session, what.deployment.as_deref()).await?;
+            found.retain(|it| what.takes(it));
             let total = found.len() as u64;
             let mut failed = Vec::new();
             for (done, thing) in (1..).zip(&found) {

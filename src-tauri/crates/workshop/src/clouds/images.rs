@@ -55,6 +55,31 @@ pub struct CloudImageFilter {
     pub tag: Option<String>,
 }
 
+impl CloudImageFilter {
+    fn asked(&self) -> Filter {
+        let tag = if self.ours {
+            Some(windlass_cloud::LABEL.to_owned())
+        } else {
+            self.tag.clone()
+        };
+        Filter {
+            visibility: self.visibility.clone(),
+            tag,
+            ..Filter::default()
+        }
+    }
+}
+
+/// A part of the list of a cloud's images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudImagePage {
+    /// The images.
+    pub images: Vec<CloudImage>,
+    /// From where the next part goes on; nothing after the last.
+    pub next: Option<String>,
+}
+
 /// Tells a job of an upload or download, and the database of what is about to be made.
 struct JobWatch {
     workshop: Arc<Workshop>,
@@ -134,18 +159,26 @@ impl Workshop {
         filter: &CloudImageFilter,
     ) -> Result<Vec<CloudImage>> {
         let session = self.cloud_session(id).await?;
-        let tag = if filter.ours {
-            Some(windlass_cloud::LABEL.to_owned())
-        } else {
-            filter.tag.clone()
-        };
-        let filter = Filter {
-            visibility: filter.visibility.clone(),
-            tag,
-            ..Filter::default()
-        };
-        let found = images::list(&session, &filter).await?;
+        let found = images::list(&session, &filter.asked()).await?;
         Ok(found.iter().map(CloudImage::of).collect())
+    }
+
+    /// A part of the list of a cloud's images, after `marker`. One call.
+    ///
+    /// # Errors
+    /// When the cloud cannot be asked.
+    pub async fn cloud_image_page(
+        &self,
+        id: u32,
+        filter: &CloudImageFilter,
+        marker: Option<&str>,
+    ) -> Result<CloudImagePage> {
+        let session = self.cloud_session(id).await?;
+        let part = images::page(&session, &filter.asked(), marker).await?;
+        Ok(CloudImagePage {
+            images: part.items.iter().map(CloudImage::of).collect(),
+            next: part.next,
+        })
     }
 
     /// Changes who sees an image of a cloud, its name, or its tags.

@@ -25,15 +25,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use windlass_cloud::profile::AuthType;
 use windlass_cloud::{Error as CloudError, Profile, Secrets, Session, quota};
 
-pub use deploy::{CloudFlavor, CloudThing, DeployChoices, DeployFrom, DeployOptions};
-pub use images::{CloudImageFilter, PushOptions};
+pub use deploy::{CleanUp, CloudFlavor, CloudThing, DeployChoices, DeployFrom, DeployOptions};
+pub use images::{CloudImageFilter, CloudImagePage, PushOptions};
 pub use model::{
     Cloud, CloudAuth, CloudCheck, CloudCheckStep, CloudForm, CloudImage, CloudImported, CloudQuota,
     CloudSecret,
 };
 pub use server_changes::CloudServerChange;
 pub use servers::{
-    CloudServer, CloudServerAction, CloudServerDeed, CloudServerPage, ServerConsole,
+    CloudServer, CloudServerAction, CloudServerChoices, CloudServerDeed, CloudServerFlavor,
+    CloudServerPage, CloudVolume, ServerConsole,
 };
 
 use self::store::Record;

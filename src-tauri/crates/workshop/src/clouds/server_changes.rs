@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_cloud::compute::{self, Action, Patience, Server};
 use windlass_cloud::leftovers::{self, Kind, Thing};
-use windlass_cloud::{Session, images};
+use windlass_cloud::{Session, images, network, volumes};
 
-use super::{CloudServerAction, PushOptions, store};
+use super::{CloudServerAction, DeployFrom, PushOptions, store};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::events::Event;
@@ -46,10 +46,30 @@ pub enum CloudServerChange {
     },
     /// Puts another image into it; it keeps its addresses and volumes.
     Rebuild {
-        /// An image of this computer, sent where it is not there; or one of the cloud.
+        /// An image, or an appliance.
         image: String,
-        /// Whether it is one of the cloud.
-        remote: bool,
+        /// Which of them. What is of this computer is sent where the cloud has it not.
+        from: DeployFrom,
+    },
+    /// Gives it a volume of the cloud.
+    AttachVolume {
+        /// Its name or id.
+        volume: String,
+    },
+    /// Takes a volume from it.
+    DetachVolume {
+        /// Its name or id.
+        volume: String,
+    },
+    /// Has a floating address lead to it.
+    AddFloating {
+        /// The outside network that it comes from; the only one, where none is named.
+        from: Option<String>,
+    },
+    /// Has a floating address lead to it no more.
+    RemoveFloating {
+        /// The address.
+        address: String,
     },
     /// Deletes it, and what was made for its deployment where it is the last one of it.
     Delete,
@@ -75,6 +95,10 @@ impl CloudServerChange {
             Self::Snapshot { .. } => "Make an image of",
             Self::Resize { .. } => "Resize",
             Self::Rebuild { .. } => "Rebuild",
+            Self::AttachVolume { .. } => "Attach a volume to",
+            Self::DetachVolume { .. } => "Detach a volume from",
+            Self::AddFloating { .. } => "Give a floating address to",
+            Self::RemoveFloating { .. } => "Take a floating address from",
             Self::Delete => "Delete",
         };
         format!("{what} {name} on {cloud}")
@@ -152,18 +176,29 @@ impl Change<'_> {
                     self.act(&after, Action::ConfirmResize).await?;
                 }
             }
-            CloudServerChange::Rebuild { image, remote } => {
-                let image = if remote {
-                    images::find(self.session, &image).await?.id
-                } else {
-                    let options = PushOptions::default();
-                    self.workshop
-                        .push_image(self.cloud, &image, &options, self.reporter)
-                        .await?
-                };
+            CloudServerChange::Rebuild { image, from } => {
+                let image = self.image(&image, from).await?;
                 self.reporter.step("Putting the image in its place");
                 let request = compute::rebuild(self.session, &server.id, &image).await?;
                 self.settled(server, request.as_deref(), None).await?;
+            }
+            CloudServerChange::AttachVolume { volume } => {
+                let volume = volumes::find(self.session, &volume).await?;
+                self.reporter.step("Attaching the volume");
+                volumes::attach(self.session, &server.id, &volume, &self.patience()).await?;
+            }
+            CloudServerChange::DetachVolume { volume } => {
+                let volume = volumes::find(self.session, &volume).await?;
+                self.reporter.step("Detaching the volume");
+                volumes::detach(self.session, &server.id, &volume, &self.patience()).await?;
+            }
+            CloudServerChange::AddFloating { from } => {
+                let (id, of) = (&server.id, server.deployment());
+                let address = network::give_floating(self.session, id, from.as_deref(), of).await?;
+                self.reporter.log(&format!("The address is {address}"));
+            }
+            CloudServerChange::RemoveFloating { address } => {
+                network::take_floating(self.session, &server.id, &address).await?;
             }
             CloudServerChange::Delete => {
                 self.delete(server).await?;
@@ -172,9 +207,32 @@ impl Change<'_> {
         Ok(Some(server.id.clone()))
     }
 
+    /// The id that an image has in the cloud, once it is there.
+    async fn image(&self, image: &str, from: DeployFrom) -> Result<String> {
+        let image = match from {
+            DeployFrom::Cloud => return Ok(images::find(self.session, image).await?.id),
+            DeployFrom::Image => image.to_owned(),
+            DeployFrom::Appliance => {
+                let built = self.workshop.image_for_cloud(image, None, self.reporter);
+                built.await?.id
+            }
+        };
+        let options = PushOptions::default();
+        self.workshop
+            .push_image(self.cloud, &image, &options, self.reporter)
+            .await
+    }
+
     async fn act(&self, server: &Server, action: Action) -> Result<Server> {
         let request = compute::act(self.session, &server.id, action).await?;
         self.settled(server, request.as_deref(), Some(action)).await
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            longest: LONGEST,
+            cancel: self.reporter.cancellation().clone(),
+        }
     }
 
     async fn settled(
@@ -183,10 +241,7 @@ impl Change<'_> {
         request: Option<&str>,
         action: Option<Action>,
     ) -> Result<Server> {
-        let patience = Patience {
-            longest: LONGEST,
-            cancel: self.reporter.cancellation().clone(),
-        };
+        let patience = self.patience();
         let told = |now: &Server| {
             if let Some(task) = &now.task {
                 self.reporter

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_cloud::compute::consoles::{self, Console};
 use windlass_cloud::compute::{self, Action, Server};
-use windlass_cloud::{Session, network};
+use windlass_cloud::{Service, Session, network, volumes};
 
 use crate::Workshop;
 use crate::error::Result;
@@ -282,6 +282,89 @@ impl Workshop {
         let session = self.cloud_session(id).await?;
         let found = compute::find_server(&session, server).await?;
         Ok(compute::console_log(&session, &found.id, lines).await?)
+    }
+}
+
+/// What a server can be given, to choose from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudServerChoices {
+    /// Flavors, the smallest first.
+    pub flavors: Vec<CloudServerFlavor>,
+    /// Volumes of the project; none where the cloud has no Cinder.
+    pub volumes: Vec<CloudVolume>,
+    /// Networks that floating addresses come from.
+    pub external: Vec<String>,
+}
+
+/// A size of servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudServerFlavor {
+    /// Its name.
+    pub name: String,
+    /// Virtual processors.
+    pub vcpus: u64,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Its root disk in GiB; with 0, as large as the image.
+    pub disk_gib: u64,
+}
+
+/// A volume of a cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudVolume {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its size in GiB.
+    pub size_gib: u64,
+    /// Where it stands: `available`, `in-use`, …
+    pub status: String,
+    /// The ids of servers that have it.
+    pub servers: Vec<String>,
+}
+
+impl Workshop {
+    /// What the servers of a cloud can be given.
+    ///
+    /// # Errors
+    /// When the cloud cannot be asked.
+    pub async fn cloud_server_choices(&self, id: u32) -> Result<CloudServerChoices> {
+        let session = self.cloud_session(id).await?;
+        let volumes = async {
+            if session.has(Service::Volume) {
+                volumes::volumes(&session).await
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        let (flavors, volumes, networks) = tokio::try_join!(
+            compute::flavors(&session),
+            volumes,
+            network::networks(&session)
+        )?;
+        let flavors = flavors.into_iter().map(|it| CloudServerFlavor {
+            name: it.name,
+            vcpus: it.vcpus,
+            memory_mib: it.memory_mib,
+            disk_gib: it.disk_gib,
+        });
+        let volumes = volumes.into_iter().map(|it| CloudVolume {
+            name: it.shown().to_owned(),
+            servers: it.attachments.into_iter().map(|it| it.server_id).collect(),
+            id: it.id,
+            size_gib: it.size_gib,
+            status: it.status,
+        });
+        let external = networks.into_iter().filter(|it| it.external);
+        Ok(CloudServerChoices {
+            flavors: flavors.collect(),
+            volumes: volumes.collect(),
+            external: external.map(|it| it.name).collect(),
+        })
     }
 }
 
