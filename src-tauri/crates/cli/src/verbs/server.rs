@@ -164,18 +164,7 @@ impl Verb {
                 output.show(&servers, |it: &Vec<CloudServer>| list(it))?;
                 return Ok(0);
             }
-            Self::Show { named, raw } => {
-                let cloud = open(context, &named.cloud).await?;
-                if raw {
-                    let text = workshop
-                        .cloud_server_as_shown(cloud.id, &named.server)
-                        .await?;
-                    Output::raw(format!("{text}\n").as_bytes())?;
-                } else {
-                    output.show(&workshop.cloud_server(cloud.id, &named.server).await?, show)?;
-                }
-                return Ok(0);
-            }
+            Self::Show { named, raw } => return shown(context, &named, raw).await,
             Self::History(named) => {
                 let cloud = open(context, &named.cloud).await?;
                 let deeds = workshop
@@ -193,24 +182,9 @@ impl Verb {
             }
             Self::Logs {
                 named,
-                follow: true,
-                ..
-            } => {
-                let cloud = open(context, &named.cloud).await?;
-                let signals = Signals::listen()?;
-                let log = workshop
-                    .follow_cloud_server(cloud.id, &named.server)
-                    .await?;
-                return foreground::listen(log, signals).await;
-            }
-            Self::Logs { named, lines, .. } => {
-                let cloud = open(context, &named.cloud).await?;
-                let log = workshop
-                    .cloud_server_log(cloud.id, &named.server, lines)
-                    .await?;
-                Output::raw(log.as_bytes())?;
-                return Ok(0);
-            }
+                lines,
+                follow,
+            } => return said(context, &named, lines, follow).await,
             Self::Choices { cloud } => {
                 let cloud = open(context, &cloud).await?;
                 output.show(&workshop.cloud_server_choices(cloud.id).await?, choices)?;
@@ -255,23 +229,60 @@ impl Verb {
             Self::Shelve(named) => (named, act(Action::Shelve)),
             Self::Unshelve(named) => (named, act(Action::Unshelve)),
         };
-        let cloud = open(context, &named.cloud).await?;
-        let gone = change == CloudServerChange::Delete;
-        let mut signals = Signals::listen()?;
-        let job = workshop.start_cloud_server_change(cloud.id, &named.server, None, change)?;
-        let job = progress::wait(context, &job, &mut signals).await?;
-        if gone {
-            output.show(&named.server, |it| format!("Deleted {it}"))?;
-            return Ok(0);
-        }
-        let server = workshop.cloud_server(cloud.id, &named.server).await?;
-        if let Some(made) = job.produced.filter(|it| *it != server.id) {
-            output.show(&made, Clone::clone)?;
-            return Ok(0);
-        }
-        output.show(&server, |it| list(std::slice::from_ref(it)))?;
-        Ok(0)
+        changed(context, &named, change).await
     }
+}
+
+async fn shown(context: &Context, named: &Named, raw: bool) -> Outcome {
+    let workshop = &context.workshop;
+    let cloud = open(context, &named.cloud).await?;
+    if raw {
+        let text = workshop
+            .cloud_server_as_shown(cloud.id, &named.server)
+            .await?;
+        Output::raw(format!("{text}\n").as_bytes())?;
+    } else {
+        let server = workshop.cloud_server(cloud.id, &named.server).await?;
+        context.output.show(&server, show)?;
+    }
+    Ok(0)
+}
+
+async fn said(context: &Context, named: &Named, lines: Option<u32>, follow: bool) -> Outcome {
+    let workshop = &context.workshop;
+    let cloud = open(context, &named.cloud).await?;
+    if follow {
+        let signals = Signals::listen()?;
+        let log = workshop
+            .follow_cloud_server(cloud.id, &named.server)
+            .await?;
+        return foreground::listen(log, signals).await;
+    }
+    let log = workshop
+        .cloud_server_log(cloud.id, &named.server, lines)
+        .await?;
+    Output::raw(log.as_bytes())?;
+    Ok(0)
+}
+
+async fn changed(context: &Context, named: &Named, change: CloudServerChange) -> Outcome {
+    let (workshop, output) = (&context.workshop, &context.output);
+    let cloud = open(context, &named.cloud).await?;
+    let gone = change == CloudServerChange::Delete;
+    let mut signals = Signals::listen()?;
+    let job = workshop.start_cloud_server_change(cloud.id, &named.server, None, change)?;
+    let job = progress::wait(context, &job, &mut signals).await?;
+    if gone {
+        output.show(&named.server, |it| format!("Deleted {it}"))?;
+        return Ok(0);
+    }
+    let server = workshop.cloud_server(cloud.id, &named.server).await?;
+    if let Some(made) = job.produced.filter(|it| *it != server.id) {
+        output.show(&made, Clone::clone)?;
+        return Ok(0);
+    }
+    output.show(&server, |it| list(std::slice::from_ref(it)))?;
+    Ok(0)
 }
 
 fn choices(choices: &CloudServerChoices) -> String {
