@@ -72,7 +72,7 @@ pub use network::{HostLink, NetworkAddress, NetworkMember, switch_process};
 pub use ports::check_port;
 pub use probe::{Accelerator, Probe, probe};
 pub use qemu::Qemu;
-pub use shares::Share;
+pub use shares::{Share, no_folders};
 pub use snapshots::{Snapshot, SnapshotTree};
 pub use spec::{
     Boot, Disk, DiskAccess, DiskFormat, ForwardedPort, Group, MachineSpec, Network, NetworkJoin,

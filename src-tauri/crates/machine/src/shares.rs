@@ -179,12 +179,25 @@ fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }
 
+/// Why no folder of this computer can be shared with a guest; none where it can.
+#[must_use]
+pub fn no_folders() -> Option<&'static str> {
+    match find() {
+        Ok(program) => why_not(&program, is_root()),
+        Err(_) => Some("the program virtiofsd is missing"),
+    }
+}
+
+fn why_not(program: &Virtiofsd, is_root: bool) -> Option<&'static str> {
+    let is_roots_alone = program.is_of_qemu && !is_root;
+    is_roots_alone.then_some("QEMU's own virtiofsd works for root alone")
+}
+
 fn find() -> Result<Virtiofsd> {
-    let path = PLACES
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|it| it.is_file());
-    let path = path.ok_or(Error::NoVirtiofsd)?;
+    let mut places = PLACES.map(PathBuf::from).into_iter();
+    let path = places
+        .find(|place| place.is_file())
+        .ok_or(Error::NoVirtiofsd)?;
     let says = |option| {
         let asked = Question::new(&path).arg(option).output();
         let said = asked.map_err(Error::io("start", &path))?.stdout;
@@ -269,6 +282,18 @@ mod tests {
         insta::assert_snapshot!(said(NEW, false, true), @"virtiofsd --socket-path=/run/fs0 --shared-dir=/srv --sandbox=none --readonly");
         insta::assert_snapshot!(said(OLD, false, true), @r#"unshare --map-root-user --mount sh -c mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@" sh /srv virtiofsd --socket-path=/run/fs0 --shared-dir=/srv --sandbox=none"#);
         insta::assert_snapshot!(said(OF_QEMU, true, true), @r#"unshare --mount sh -c mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@" sh /srv virtiofsd --socket-path=/run/fs0 -o source=/srv,sandbox=namespace,cache=auto"#);
+    }
+
+    #[test]
+    fn the_program_of_qemu_is_of_no_use_to_a_user() {
+        let program = |is_of_qemu| Virtiofsd {
+            path: "virtiofsd".into(),
+            is_of_qemu,
+            knows_read_only: false,
+        };
+        insta::assert_snapshot!(why_not(&program(true), false).unwrap(), @"QEMU's own virtiofsd works for root alone");
+        assert_eq!(why_not(&program(true), true), None);
+        assert_eq!(why_not(&program(false), false), None);
     }
 
     #[test]

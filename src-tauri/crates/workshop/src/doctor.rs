@@ -109,7 +109,7 @@ impl Workshop {
                 vec![
                     Check::good(CheckId::Qemu, "QEMU", probe.qemu.version),
                     check,
-                    features(&probe.features),
+                    features(&probe.features, windlass_machine::no_folders()),
                     confinement(probe.sandbox, probe.unconfined),
                 ]
             }
@@ -179,15 +179,27 @@ impl Workshop {
 }
 
 /// Whether QEMU has what machines are made of.
-fn features(features: &windlass_machine::Features) -> Check {
+fn features(features: &windlass_machine::Features, no_folders: Option<&str>) -> Check {
     let mut has = vec!["BIOS (tried)"];
     has.extend(features.uefi.is_some().then_some("UEFI"));
     has.extend(features.user_network.then_some("network"));
-    has.extend(features.shared_folders.then_some("shared folders"));
+    let shares_folders = features.shared_folders && no_folders.is_none();
+    has.extend(shares_folders.then_some("shared folders"));
     let check = Check::good(CheckId::Features, "QEMU's parts", has.join(", "));
     let mut lacks = features.lacks.clone();
     if !features.user_network {
         lacks.push("user-mode network".to_owned());
+    }
+    if let (true, Some(reason)) = (lacks.is_empty(), no_folders) {
+        return Check {
+            status: Health::Warning,
+            detail: format!("{}; no shared folders: {reason}", check.detail),
+            remedy: Some(
+                "Install virtiofsd (Debian and Ubuntu: `apt install virtiofsd`) to share folders and to run live"
+                    .into(),
+            ),
+            ..check
+        };
     }
     if lacks.is_empty() {
         return check;
@@ -222,5 +234,26 @@ fn confinement(sandbox: bool, unconfined: Option<String>) -> Check {
                 .into(),
         ),
         ..check
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_folders_from_being_shared_is_said_with_its_remedy() {
+        let features_of_most = windlass_machine::Features {
+            user_network: true,
+            shared_folders: true,
+            ..windlass_machine::Features::default()
+        };
+        let check = features(&features_of_most, None);
+        assert_eq!(check.status, Health::Good);
+        insta::assert_snapshot!(check.detail, @"BIOS (tried), network, shared folders");
+        let check = features(&features_of_most, Some("the program virtiofsd is missing"));
+        assert_eq!(check.status, Health::Warning);
+        insta::assert_snapshot!(check.detail, @"BIOS (tried), network; no shared folders: the program virtiofsd is missing");
+        assert!(check.remedy.is_some());
     }
 }

@@ -21,6 +21,7 @@ mod lock;
 mod manifests;
 mod model;
 mod run;
+mod settings;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ pub use model::{
     ConfigurationFields, Conflict, ConflictLoser, FindingFix, LayersSet, LockInfo, LockedPackage,
     ManifestFile, ManifestSaved, ManifestText, RuntimeFields, SizeNode, TextMistake,
 };
-pub use run::{ApplianceSettings, BootPreview, EnvValue, Port, RunConfiguration, RunForm, Runtime};
+pub use run::{BootPreview, RunConfiguration, RunForm, Runtime};
+pub use settings::{ApplianceSettings, EnvValue, Port};
 
 use crate::Workshop;
 use crate::builds::Build;
