@@ -310,6 +310,10 @@ export const commands = {
 	guestEnvironment: (machine: string, process: number | null) => typedError<GuestEnvironment, AppError>(__TAURI_INVOKE("guest_environment", { machine, process })),
 	/**  What the guest's kernel has said. */
 	guestKernelLog: (machine: string) => typedError<string, AppError>(__TAURI_INVOKE("guest_kernel_log", { machine })),
+	/**  The places of OSv's kernel that tell what happens there. */
+	guestTrace: (machine: string) => typedError<TracePoint[], AppError>(__TAURI_INVOKE("guest_trace", { machine })),
+	/**  Begins to count how often a place of OSv's kernel is passed, or ends it. */
+	guestTraceCount: (machine: string, id: string, isCounted: boolean) => typedError<null, AppError>(__TAURI_INVOKE("guest_trace_count", { machine, id, isCounted })),
 	/**  What is in a folder of a guest. */
 	guestFolder: (machine: string, path: string) => typedError<GuestFolder, AppError>(__TAURI_INVOKE("guest_folder", { machine, path })),
 	/**  Copies a file out of a guest. */
@@ -1620,7 +1624,10 @@ export type GuestMemory = {
 
 /**  What a guest does at this moment. */
 export type GuestNow = {
-	/**  Its processes, in the order of their numbers. */
+	/**
+	 *  Its processes, in the order of their numbers. OSv has one program: there it is the threads of that and of the
+	 *  kernel, whose memory is their stack.
+	 */
 	processes: GuestProcess[],
 	/**  Whether there are more than are shown. */
 	isCut: boolean,
@@ -2279,6 +2286,8 @@ export type Machine = {
 	elsewhere: boolean,
 	/**  Whether its guest's files can be changed while it runs. */
 	allowsChanges: boolean,
+	/**  Whether its guest was started so that it tells what is inside. */
+	allowsLooking: boolean,
 	/**  Whether all that its guest writes is forgotten when it ends. */
 	isDisposable: boolean,
 	/**  The volumes that it has, by name. */
@@ -3566,6 +3575,16 @@ export type Theme =
 "light" | 
 /**  Light on dark. */
 "dark";
+
+/**  A place in OSv's kernel that tells what happens there. */
+export type TracePoint = {
+	/**  By what it is named when it is to be counted. */
+	id: string,
+	/**  Its name for people. */
+	name: string,
+	/**  How often it was passed since it is counted; none where it is not. */
+	count: number | null,
+};
 
 /**  One entry of the merged tree. */
 export type TreeEntry = {

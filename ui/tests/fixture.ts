@@ -204,6 +204,7 @@ export function machine(number: number, state: MachineState, part: Partial<Machi
     endedAt: null,
     elsewhere: false,
     allowsChanges: false,
+    allowsLooking: false,
     isDisposable: false,
     volumes: [],
     networks:
@@ -732,6 +733,12 @@ export function install(world: World) {
     capture_stop: () => ({ files: [], isGoingOn: false }),
     captures: () => ({ files: [], isGoingOn: false }),
     guest_now: () => guestNow(),
+    guest_trace: () =>
+      ["access_scanner", "memory_malloc", "sched_switch", "sched_wake", "vfs_open"].map((id) => ({
+        id,
+        name: id,
+        count: id.startsWith("sched") ? 1234 : null,
+      })),
     guest_environment: () => ({
       commandLine: "console=ttyS0 panic=-1 quiet windlass.agent=on",
       process: guestNow().processes[1] ?? null,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
-use windlass_workshop::machines::{GuestCopy, GuestEnvironment, GuestFolder, GuestNow};
+use windlass_workshop::machines::{GuestCopy, GuestEnvironment, GuestFolder, GuestNow, TracePoint};
 
 /// The processes and the memory of a guest.
 #[tauri::command]
@@ -34,6 +34,28 @@ pub async fn guest_kernel_log(
     machine: String,
 ) -> Result<String> {
     workshop.guest_kernel_log(&machine).await
+}
+
+/// The places of OSv's kernel that tell what happens there.
+#[tauri::command]
+#[specta::specta]
+pub async fn guest_trace(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+) -> Result<Vec<TracePoint>> {
+    workshop.guest_trace(&machine).await
+}
+
+/// Begins to count how often a place of OSv's kernel is passed, or ends it.
+#[tauri::command]
+#[specta::specta]
+pub async fn guest_trace_count(
+    workshop: State<'_, Arc<Workshop>>,
+    machine: String,
+    id: String,
+    is_counted: bool,
+) -> Result<()> {
+    workshop.guest_trace_count(&machine, &id, is_counted).await
 }
 
 /// What is in a folder of a guest.

@@ -187,6 +187,8 @@ pub fn list<R: Runtime>() -> Builder<R> {
             guests::guest_now,
             guests::guest_environment,
             guests::guest_kernel_log,
+            guests::guest_trace,
+            guests::guest_trace_count,
             guests::guest_folder,
             guests::guest_get,
             guests::guest_put,

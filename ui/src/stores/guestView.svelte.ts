@@ -7,6 +7,7 @@ import {
   type GuestFolder,
   type GuestNow,
   type GuestProcess,
+  type TracePoint,
 } from "../backend";
 import { fileName } from "../format";
 import { m } from "../messages/messages.js";
@@ -20,6 +21,7 @@ export class GuestView {
   now = $state.raw<GuestNow | null>(null);
   environment = $state.raw<GuestEnvironment | null>(null);
   log = $state.raw<string | null>(null);
+  trace = $state.raw<readonly TracePoint[] | null>(null);
   folder = $state.raw<GuestFolder | null>(null);
   /** Where one is among the files. */
   path = $state("/");
@@ -45,6 +47,18 @@ export class GuestView {
 
   async readLog(): Promise<void> {
     await this.#ask(async () => (this.log = await backend.guestKernelLog(this.machine)));
+  }
+
+  async readTrace(): Promise<void> {
+    await this.#ask(async () => (this.trace = await backend.guestTrace(this.machine)));
+  }
+
+  /** Begins to count how often a place of the kernel is passed, or ends it. */
+  async count(id: string, isCounted: boolean): Promise<void> {
+    await this.#ask(async () => {
+      await backend.guestTraceCount(this.machine, id, isCounted);
+      this.trace = await backend.guestTrace(this.machine);
+    });
   }
 
   /** Goes to a folder; stays where it is when that cannot be listed. */

@@ -220,6 +220,15 @@ impl OsvRest {
             let count = match stream.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) =>
+                {
+                    let seconds = ANSWER_TIMEOUT.as_secs();
+                    return Err(self.failed(format!("no answer within {seconds} seconds")));
+                }
                 Err(error) => return Err(self.failed(error.to_string())),
             };
             if count == 0 || bytes.len() as u64 > ANSWER_MAX_BYTES {

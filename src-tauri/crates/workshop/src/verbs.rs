@@ -244,6 +244,11 @@ pub const VERBS: &[Verb] = &[
     verb("guest_now", With("machine guest ps NAME")),
     verb("guest_environment", With("machine guest env NAME")),
     verb("guest_kernel_log", With("machine guest dmesg NAME")),
+    verb("guest_trace", With("machine guest trace NAME")),
+    verb(
+        "guest_trace_count",
+        With("machine guest trace NAME --count EVENT"),
+    ),
     verb("guest_folder", With("machine guest ls NAME /FOLDER")),
     verb("guest_get", With("machine guest get NAME /FILE FOLDER")),
     verb("guest_put", With("machine guest put NAME FILE /FOLDER")),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use windlass_workshop::machines::{
-    GuestCopy, GuestEntry, GuestEntryKind, GuestFolder, GuestNow, GuestProcess,
+    GuestCopy, GuestEntry, GuestEntryKind, GuestFolder, GuestNow, GuestProcess, TracePoint,
 };
 
 use crate::context::Context;
@@ -39,6 +39,17 @@ pub(crate) enum Verb {
     Dmesg {
         /// Name or id of a machine
         machine: String,
+    },
+    /// List where OSv's kernel tells what happens, with how often it did where that is counted
+    Trace {
+        /// Name or id of a machine
+        machine: String,
+        /// Begin to count these
+        #[arg(long, value_name = "EVENT")]
+        count: Vec<String>,
+        /// Count these no longer
+        #[arg(long, value_name = "EVENT")]
+        stop: Vec<String>,
     },
     /// List a folder of a guest
     Ls {
@@ -101,6 +112,18 @@ impl Verb {
             Self::Dmesg { machine } => {
                 let text = workshop.guest_kernel_log(&id(&machine)?).await?;
                 output.show(&text, Clone::clone)?;
+            }
+            Self::Trace {
+                machine,
+                count,
+                stop,
+            } => {
+                let id = id(&machine)?;
+                let counted = count.iter().map(|event| (event, true));
+                for (event, is_counted) in counted.chain(stop.iter().map(|event| (event, false))) {
+                    workshop.guest_trace_count(&id, event, is_counted).await?;
+                }
+                output.show(&workshop.guest_trace(&id).await?, |all| points(all))?;
             }
             Self::Ls { machine, path } => {
                 let folder = workshop.guest_folder(&id(&machine)?, &path).await?;
@@ -177,6 +200,15 @@ fn memory(now: &GuestNow) -> String {
     text.push('\n');
     text.push_str(&table(["ID", "MEMORY", "NAME"], &rows, "No processes\n"));
     text
+}
+
+fn points(all: &[TracePoint]) -> String {
+    let row = |point: &TracePoint| {
+        let count = point.count.map(|count| count.to_string());
+        [count.unwrap_or_default(), point.id.clone()]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    table(["COUNT", "EVENT"], &rows, "None")
 }
 
 fn listing(folder: &GuestFolder) -> String {

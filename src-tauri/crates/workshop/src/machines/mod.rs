@@ -33,7 +33,7 @@ pub use console::{Console, ConsoleInput};
 pub use groups::{GroupPlace, MachineGroup};
 pub use inside::{
     GuestCopy, GuestEntry, GuestEntryKind, GuestEnvironment, GuestFolder, GuestMemory, GuestNow,
-    GuestProcess, GuestProcessState,
+    GuestProcess, GuestProcessState, TracePoint,
 };
 pub(crate) use load::Measuring;
 pub use load::{LoadPoint, Loads, MachineLoad, MachineNow};
@@ -181,6 +181,8 @@ pub struct Machine {
     pub elsewhere: bool,
     /// Whether its guest's files can be changed while it runs.
     pub allows_changes: bool,
+    /// Whether its guest was started so that it tells what is inside.
+    pub allows_looking: bool,
     /// Whether all that its guest writes is forgotten when it ends.
     pub is_disposable: bool,
     /// The volumes that it has, by name.
@@ -275,6 +277,7 @@ fn shown(handle: &MachineHandle) -> Machine {
         ended_at: status.ended_at.map(|time| time.to_string()),
         elsewhere: status.elsewhere,
         allows_changes,
+        allows_looking: spec.agent,
         is_disposable: spec.disposable,
         volumes: spec
             .disks

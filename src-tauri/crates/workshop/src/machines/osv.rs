@@ -26,17 +26,18 @@ pub(super) enum Channel {
     Cpiod(u16),
 }
 
-/// The ports that a machine needs beside its own so that it can be changed.
+/// The ports that a machine needs beside its own so that it can be changed, and looked into.
 pub(crate) fn channels(composition: &Composition) -> Vec<Port> {
-    if composition.guest != GuestOs::Osv || composition.root_fs == RootFs::Rofs {
+    if composition.guest != GuestOs::Osv {
         return Vec::new();
     }
+    let is_writable = composition.root_fs != RootFs::Rofs;
     let has =
         |path: &&str| GuestPath::new(*path).is_ok_and(|path| composition.plan.get(&path).is_some());
     let taken = &composition.settings.ports;
     let wanted = [
         has(&REST).then_some(osv_rest::PORT),
-        CPIOD.iter().any(has).then_some(cpiod::PORT),
+        (is_writable && CPIOD.iter().any(has)).then_some(cpiod::PORT),
     ];
     wanted
         .into_iter()

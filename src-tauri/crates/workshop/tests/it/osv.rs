@@ -193,3 +193,113 @@ async fn slow_osv_is_changed_by_cpiod() {
     assert!(said.contains("Adding"), "{said}");
     ended(&workshop, &id).await;
 }
+
+/// The files of OSv's REST API as they lie in an image, with the libraries that they need, in the folder that
+/// `WINDLASS_OSV_HTTPSERVER` names.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_osv_tells_what_is_inside_by_its_rest_api() {
+    let Some((place, workshop)) = with_osv(&["WINDLASS_OSV_KERNEL"]).await else {
+        return;
+    };
+    let Some(api) = std::env::var_os("WINDLASS_OSV_HTTPSERVER") else {
+        println!("skipped: WINDLASS_OSV_HTTPSERVER names no folder");
+        return;
+    };
+    let appliance = place.hello(&workshop, "/libhttpserver-api.so").await;
+    let copied = std::process::Command::new("cp")
+        .args(["-a", "-T"])
+        .arg(&api)
+        .arg(&appliance.path)
+        .status();
+    assert!(copied.unwrap().success());
+
+    // Only where it is asked for.
+    let closed = run(&workshop, &appliance.id).await;
+    let error = workshop.guest_now(&closed).await.unwrap_err();
+    assert!(error.message.contains("not started so"), "{error}");
+    let ports = workshop.machine(&closed).unwrap().ports;
+    assert!(ports.iter().all(|port| port.guest != 8000), "{ports:?}");
+    workshop.stop_machine(&closed).await.unwrap();
+    ended(&workshop, &closed).await;
+
+    let mut settings = workshop.run_form(&appliance.id).unwrap().settings;
+    settings.allow_changes = true;
+    workshop.save_settings(&appliance.id, settings).unwrap();
+    let id = run(&workshop, &appliance.id).await;
+    let now = until("threads", async || {
+        let machine = workshop.machine(&id).unwrap();
+        assert_eq!(
+            machine.state,
+            MachineState::Running,
+            "{machine:?}\n{}",
+            console(&workshop, &id).await
+        );
+        let now = workshop.guest_now(&id).await;
+        now.inspect_err(|error| println!("{error} {:?}", error.chain))
+            .ok()
+    })
+    .await;
+    assert!(
+        now.processes
+            .iter()
+            .any(|thread| thread.name.contains("httpserver")),
+        "{now:?}"
+    );
+    assert!(now.memory.free_bytes > 0 && now.memory.free_bytes < now.memory.total_bytes);
+    let environment = workshop.guest_environment(&id, None).await.unwrap();
+    assert!(
+        environment.command_line.contains("--rootfs=rofs"),
+        "{environment:?}"
+    );
+    assert!(
+        environment
+            .variables
+            .iter()
+            .any(|(name, _)| name == "OSV_VERSION")
+    );
+    let log = workshop.guest_kernel_log(&id).await.unwrap();
+    assert!(log.contains("VFS: mounting"), "{log}");
+
+    let root = workshop.guest_folder(&id, "/").await.unwrap();
+    assert!(
+        root.entries.iter().any(|entry| entry.name == "tmp"),
+        "{root:?}"
+    );
+    std::fs::write(place.path("note"), "a note\n").unwrap();
+    let put = workshop
+        .guest_put(&id, &place.path("note"), "/tmp")
+        .await
+        .unwrap();
+    assert_eq!(put.path, "/tmp/note");
+    workshop
+        .guest_get(&id, "/tmp/note", &place.path("back"))
+        .await
+        .unwrap();
+    assert_eq!(
+        std::fs::read_to_string(place.path("back")).unwrap(),
+        "a note\n"
+    );
+    let error = workshop
+        .guest_put(&id, &place.path("note"), "/usr")
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("read-only"), "{error}");
+    let error = workshop
+        .guest_get(&id, "/gone", &place.path("back"))
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("no file /gone"), "{error}");
+
+    workshop
+        .guest_trace_count(&id, "sched_wake", true)
+        .await
+        .unwrap();
+    until("wakes to be counted", async || {
+        let points = workshop.guest_trace(&id).await.unwrap();
+        let wakes = points.into_iter().find(|point| point.id == "sched_wake");
+        wakes.unwrap().count.filter(|count| *count > 0)
+    })
+    .await;
+    workshop.kill_machine(&id).await.unwrap();
+    ended(&workshop, &id).await;
+}

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
-use windlass_guest::agent::{ListedEntry, PATH_MAX_BYTES, SeenKind};
+use tokio_util::sync::CancellationToken;
+use windlass_compose::osv_rest::OsvRest;
+use windlass_guest::agent::{ListedEntry, PATH_MAX_BYTES, Seen, SeenKind};
+use windlass_image::{GuestPath, Source};
 
-use super::{GuestCopy, GuestEntry, GuestEntryKind, GuestFolder};
+use super::{GuestCopy, GuestEntry, GuestEntryKind, GuestFolder, Inside};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 
@@ -26,7 +29,10 @@ impl Workshop {
     /// As [`guest_now`](Self::guest_now); `Input` for a path that is none.
     pub async fn guest_folder(&self, machine: &str, path: &str) -> Result<GuestFolder> {
         let path = absolute(path)?;
-        let shown = self.inside(machine).await?.list(path.as_bytes()).await?;
+        let shown = match self.inside(machine).await? {
+            Inside::Linux(mut agent) => agent.list(path.as_bytes()).await?,
+            Inside::Osv(api) => return api.folder(path).await,
+        };
         let mut entries: Vec<GuestEntry> = shown.items.into_iter().map(GuestEntry::from).collect();
         let is_folder = |entry: &GuestEntry| entry.kind == GuestEntryKind::Directory;
         entries.sort_by(|one, other| {
@@ -57,12 +63,15 @@ impl Workshop {
             Some(parent) => parent.to_path_buf(),
             None => PathBuf::from("/"),
         };
-        let mut agent = self.inside(machine).await?;
+        let inside = self.inside(machine).await?;
         let draft = NamedTempFile::with_prefix_in(DRAFT, &folder)
             .doing("write into the folder", &folder)?;
         let file = draft.reopen().doing("write", &place)?;
         let mut file = tokio::fs::File::from_std(file);
-        let size_bytes = agent.read_file(path.as_bytes(), &mut file).await?;
+        let size_bytes = match inside {
+            Inside::Linux(mut agent) => agent.read_file(path.as_bytes(), &mut file).await?,
+            Inside::Osv(api) => api.read_file(&path, &mut file).await?,
+        };
         file.flush().await.doing("write", &place)?;
         file.sync_all().await.doing("write", &place)?;
         let mode = std::fs::Permissions::from_mode(FILE_MODE);
@@ -90,15 +99,19 @@ impl Workshop {
             return Err(AppError::new(ErrorKind::Input, message)
                 .hinted("Copy the files of a folder one by one, or pack them into an archive"));
         }
-        let digest = {
-            let from = from.to_path_buf();
-            crate::blocking(move || digest(&from)).await??
+        let mut inside = self.inside(machine).await?;
+        let is_folder = match &mut inside {
+            Inside::Linux(agent) => {
+                let seen = agent.look(&[to.clone().into_bytes()], false).await?;
+                let is_folder = |seen: &Seen| seen.kind == SeenKind::Directory;
+                seen.first()
+                    .is_some_and(|seen| seen.as_ref().is_some_and(is_folder))
+            }
+            Inside::Osv(api) => {
+                let status = api.status(&to).await?;
+                status.is_some_and(|status| status.is_folder())
+            }
         };
-        let mut agent = self.inside(machine).await?;
-        let seen = agent.look(&[to.clone().into_bytes()], false).await?;
-        let is_folder = seen
-            .first()
-            .is_some_and(|seen| seen.is_some_and(|seen| seen.kind == SeenKind::Directory));
         let place = if is_folder {
             let name = from.file_name().unwrap_or_default().to_string_lossy();
             absolute(&format!("{}/{name}", to.trim_end_matches('/')))?
@@ -106,17 +119,38 @@ impl Workshop {
             to
         };
         let mode = metadata.permissions().mode() & 0o777;
-        let mut source = tokio::fs::File::open(from).await.doing("read", from)?;
-        agent
-            .write_file(
-                place.as_bytes(),
-                mode,
-                metadata.len(),
-                digest,
-                &mut source,
-                |_| {},
-            )
-            .await?;
+        match inside {
+            Inside::Linux(mut agent) => {
+                let digest = {
+                    let from = from.to_path_buf();
+                    crate::blocking(move || digest(&from)).await??
+                };
+                let mut source = tokio::fs::File::open(from).await.doing("read", from)?;
+                let length = metadata.len();
+                let path = place.as_bytes();
+                agent
+                    .write_file(path, mode, length, digest, &mut source, |_| {})
+                    .await?;
+            }
+            Inside::Osv(api) => {
+                let folder = place.rsplit_once('/').map_or("/", |(folder, _)| folder);
+                if api.is_read_only(folder).await? {
+                    let message = "OSv's ROFS root is read-only: nothing can be put there";
+                    return Err(AppError::new(ErrorKind::Conflict, message)
+                        .hinted("Put it into /tmp, which is in the guest's memory")
+                        .hinted("Or choose ext4 as the appliance's root file system"));
+                }
+                let path = GuestPath::new(place.as_str())
+                    .map_err(|error| AppError::from_error(ErrorKind::Input, &error, None))?;
+                let (source, length) = (Source::Path(from.to_path_buf()), metadata.len());
+                let never = CancellationToken::new();
+                let guest = OsvRest::new("127.0.0.1", api.port);
+                crate::blocking(move || {
+                    guest.write_file(&path, mode, length, &source, &mut |_| {}, &never)
+                })
+                .await??;
+            }
+        }
         Ok(GuestCopy {
             path: place,
             size_bytes: metadata.len(),

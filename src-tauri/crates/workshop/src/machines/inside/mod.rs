@@ -1,10 +1,11 @@
 //! What is inside a guest that runs: processes, memory, environment, command line, the kernel's messages, files.
 //!
-//! One set of words for both guests. A Linux guest tells it through its agent, where the machine was started so that it
-//! may be changed; one at a time talks to that, so whoever asks waits a moment for the one before.
+//! One set of words for both guests, where the machine was started so that they tell it. A Linux guest does through its
+//! agent; one at a time talks to that, so whoever asks waits a moment for the one before. OSv does by its REST API.
 
 mod files;
 mod linux;
+mod osv;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use specta::Type;
 use windlass_guest::GuestOs;
 use windlass_machine::{Agent, Error};
 
+use self::osv::Api;
 use super::push::may_be_changed;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
@@ -25,7 +27,8 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct GuestNow {
-    /// Its processes, in the order of their numbers.
+    /// Its processes, in the order of their numbers. OSv has one program: there it is the threads of that and of the
+    /// kernel, whose memory is their stack.
     pub processes: Vec<GuestProcess>,
     /// Whether there are more than are shown.
     pub is_cut: bool,
@@ -99,6 +102,18 @@ pub struct GuestEnvironment {
     pub variables: Vec<(String, String)>,
 }
 
+/// A place in OSv's kernel that tells what happens there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct TracePoint {
+    /// By what it is named when it is to be counted.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// How often it was passed since it is counted; none where it is not.
+    pub count: Option<u64>,
+}
+
 /// What is in a folder of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
@@ -158,7 +173,10 @@ impl Workshop {
     /// `NotFound`; `Conflict` when the machine does not run, or nothing in its guest tells; `Unavailable` when the
     /// guest does not answer.
     pub async fn guest_now(&self, machine: &str) -> Result<GuestNow> {
-        linux::now(&mut self.inside(machine).await?).await
+        match self.inside(machine).await? {
+            Inside::Linux(mut agent) => linux::now(&mut agent).await,
+            Inside::Osv(api) => api.now().await,
+        }
     }
 
     /// The kernel's command line, and the environment of a process: the one of this number, else the first program.
@@ -170,7 +188,10 @@ impl Workshop {
         machine: &str,
         process: Option<u32>,
     ) -> Result<GuestEnvironment> {
-        linux::environment(&mut self.inside(machine).await?, process).await
+        match self.inside(machine).await? {
+            Inside::Linux(mut agent) => linux::environment(&mut agent, process).await,
+            Inside::Osv(api) => api.environment().await,
+        }
     }
 
     /// What the guest's kernel has said.
@@ -178,25 +199,64 @@ impl Workshop {
     /// # Errors
     /// As [`guest_now`](Self::guest_now).
     pub async fn guest_kernel_log(&self, machine: &str) -> Result<String> {
-        Ok(self.inside(machine).await?.kernel_log().await?)
+        match self.inside(machine).await? {
+            Inside::Linux(mut agent) => Ok(agent.kernel_log().await?),
+            Inside::Osv(api) => api.kernel_log().await,
+        }
     }
 
-    /// The agent of a Linux guest; waits a moment for whoever talks to it.
-    async fn inside(&self, machine: &str) -> Result<Agent> {
-        let handle = self.machine_handle(machine)?;
-        if handle.spec().guest == GuestOs::Osv {
-            let message = "Windlass cannot look into OSv guests yet";
-            return Err(AppError::new(ErrorKind::Conflict, message)
-                .hinted("The console shows what it says")
-                .hinted("Or run the appliance on Linux"));
+    /// The places of OSv's kernel that tell what happens there, by name.
+    ///
+    /// # Errors
+    /// As [`guest_now`](Self::guest_now); `Conflict` for a Linux guest.
+    pub async fn guest_trace(&self, machine: &str) -> Result<Vec<TracePoint>> {
+        self.tracing(machine).await?.trace().await
+    }
+
+    /// Begins to count how often a place of OSv's kernel is passed, or ends it.
+    ///
+    /// # Errors
+    /// As [`guest_trace`](Self::guest_trace); `NotFound` for a place that it does not have.
+    pub async fn guest_trace_count(&self, machine: &str, id: &str, is_counted: bool) -> Result<()> {
+        let api = self.tracing(machine).await?;
+        let mut points = api.trace().await?.into_iter();
+        if !points.any(|point| point.id == id) {
+            return Err(AppError::not_found("trace point", id)
+                .hinted("`windlassctl machine guest trace NAME` lists them"));
         }
+        api.count(id, is_counted).await
+    }
+
+    async fn tracing(&self, machine: &str) -> Result<Api> {
+        match self.inside(machine).await? {
+            Inside::Osv(api) => Ok(api),
+            Inside::Linux(_) => Err(AppError::new(
+                ErrorKind::Conflict,
+                "A Linux guest has no trace points that Windlass could ask for",
+            )
+            .hinted("Run `strace` or `perf` in it, by `windlassctl machine exec`")),
+        }
+    }
+
+    /// What tells of a guest. That of Linux is waited for a moment, while somebody else talks to it.
+    async fn inside(&self, machine: &str) -> Result<Inside> {
+        let handle = self.machine_handle(machine)?;
         may_be_changed(&handle)?;
+        if handle.spec().guest == GuestOs::Osv {
+            return Api::of(&handle).map(Inside::Osv);
+        }
         for _ in 0..BUSY_TRIES {
             match handle.agent().await {
                 Err(Error::AgentBusy { .. }) => tokio::time::sleep(BUSY_INTERVAL).await,
-                agent => return Ok(agent?),
+                agent => return Ok(Inside::Linux(agent?)),
             }
         }
-        Ok(handle.agent().await?)
+        Ok(Inside::Linux(handle.agent().await?))
     }
+}
+
+/// What tells of a guest.
+enum Inside {
+    Linux(Agent),
+    Osv(Api),
 }
