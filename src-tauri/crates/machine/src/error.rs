@@ -208,8 +208,8 @@ pub enum Error {
     /// A program with more arguments than fit.
     #[error("a program in a guest has between one word and 1024 words, of 60 KiB together")]
     TooManyWords,
-    /// Somebody else changes the guest right now.
-    #[error("machine {id} is being changed by another Windlass process")]
+    /// Somebody else talks to the guest's agent right now, which listens to one at a time.
+    #[error("somebody else talks to the guest of machine {id} right now")]
     AgentBusy {
         /// The machine.
         id: String,
@@ -315,7 +315,9 @@ impl Error {
             Self::TooManyWords => {
                 "Put them into a file of the guest, and run a script that reads it."
             }
-            Self::AgentBusy { .. } => "Wait until that is done.",
+            Self::AgentBusy { .. } => {
+                "Wait until that is done, or end it: files that are changed, or a program that runs in the guest by `machine exec`."
+            }
             Self::AgentTalk { .. } => {
                 "Run the appliance again: the machine may have been started by another version."
             }

@@ -7,21 +7,15 @@ mod files;
 mod linux;
 mod osv;
 
-use std::time::Duration;
-
 use serde::Serialize;
 use specta::Type;
 use windlass_guest::GuestOs;
-use windlass_machine::{Agent, Error};
+use windlass_machine::Agent;
 
 use self::osv::Api;
 use super::push::may_be_changed;
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
-
-/// How often, and how long between, it is tried to talk to an agent that somebody else talks to.
-const BUSY_TRIES: u32 = 10;
-const BUSY_INTERVAL: Duration = Duration::from_millis(150);
 
 /// What a guest does at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
@@ -244,12 +238,6 @@ impl Workshop {
         may_be_changed(&handle)?;
         if handle.spec().guest == GuestOs::Osv {
             return Api::of(&handle).map(Inside::Osv);
-        }
-        for _ in 0..BUSY_TRIES {
-            match handle.agent().await {
-                Err(Error::AgentBusy { .. }) => tokio::time::sleep(BUSY_INTERVAL).await,
-                agent => return Ok(Inside::Linux(agent?)),
-            }
         }
         Ok(Inside::Linux(handle.agent().await?))
     }
