@@ -14,6 +14,7 @@ mod lease;
 mod live;
 mod make;
 mod named;
+mod prepare;
 mod provide;
 mod run;
 mod update;

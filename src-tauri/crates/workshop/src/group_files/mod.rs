@@ -12,6 +12,7 @@
 
 mod figures;
 mod health;
+mod shown;
 mod view;
 
 use std::collections::HashMap;
@@ -33,10 +34,10 @@ use crate::machines::{GroupPlace, NetworkPlace, is_live, labels};
 use crate::volumes::{NewVolume, VolumeContent, VolumeFormat};
 
 pub use figures::GroupFigure;
-pub(crate) use view::Healths;
-pub use view::{
+pub use shown::{
     GroupView, HealthKind, ServiceHealth, ServiceMachine, ServiceState, ServiceView, ServiceVolume,
 };
+pub(crate) use view::Healths;
 
 /// The size of a volume that a group's file names and that is not there: it takes only what is written to it.
 const VOLUME_BYTES: u64 = 1 << 30;
