@@ -95,6 +95,15 @@ describe("servers of clouds", () => {
     expect(await row("web-1, Running, campus")).toBeVisible();
   });
 
+  test("are opened from the table, and their list outlives it", async () => {
+    const { user } = open(busyWorld());
+    await user.click(within(await row("web-1, Running, campus")).getByText("web-1"));
+    expect(await screen.findByRole("heading", { name: "web-1" })).toBeVisible();
+    await user.click(screen.getByRole("tab", { name: "Actions" }));
+    expect(await screen.findByText(/No valid host found for resize/)).toBeVisible();
+    expect(screen.getByRole("heading", { name: "web-1" })).toBeVisible();
+  });
+
   test("have a page with what was done, and why it failed", async () => {
     const { user } = open(busyWorld(), {
       at: "server",

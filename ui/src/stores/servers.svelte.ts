@@ -46,7 +46,8 @@ export class ServersOf {
   loaded = $state(false);
   loading = $state(false);
   error = $state.raw<AppError | null>(null);
-  readonly #byId = $derived(new Map(this.items.map((one) => [one.id, one])));
+  // Not derived: a list outlives the screen that first asked for it, and what is derived does not.
+  #byId = $state.raw<ReadonlyMap<string, CloudServer>>(new Map());
   #asOf: string | null = null;
   #changes = 0;
   #failures = 0;
@@ -119,11 +120,11 @@ export class ServersOf {
       marker = page.next === marker ? null : page.next;
       // What is there is shown before the rest has come.
       if (first) {
-        this.items = [...all];
+        this.#show([...all]);
         this.loaded = true;
       }
     } while (marker !== null);
-    if (!first) this.items = all;
+    if (!first) this.#show(all);
     this.#asOf = asOf;
     this.#changes = 0;
   }
@@ -138,12 +139,17 @@ export class ServersOf {
       if (page.gone.length > 0) {
         const gone = new Set(page.gone);
         if (this.items.some(({ id }) => gone.has(id)))
-          this.items = this.items.filter(({ id }) => !gone.has(id));
+          this.#show(this.items.filter(({ id }) => !gone.has(id)));
       }
       this.#put(page.servers);
     } while (marker !== null);
     this.#asOf = asOf ?? since;
     this.#changes += 1;
+  }
+
+  #show(servers: readonly CloudServer[]): void {
+    this.items = servers;
+    this.#byId = new Map(servers.map((one) => [one.id, one]));
   }
 
   #put(servers: readonly CloudServer[]): void {
@@ -153,7 +159,7 @@ export class ServersOf {
     const byId = new Map(news.map((one) => [one.id, one]));
     const kept = this.items.map((one) => byId.get(one.id) ?? one);
     const fresh = news.filter(({ id }) => !this.#byId.has(id));
-    this.items = [...fresh, ...kept];
+    this.#show([...fresh, ...kept]);
   }
 }
 

@@ -74,10 +74,13 @@ async fn judged(session: &Session, now: Server, request: Option<&str>) -> Result
     let said = deed.as_ref().and_then(actions::Deed::fault).or(fault);
     Err(Error::Failed {
         what: format!("The server {}", now.name),
-        fault: said
-            .filter(|it| !it.is_empty())
-            .unwrap_or("Nova does not say why")
-            .to_owned(),
+        fault: said.filter(|it| !it.is_empty()).map_or_else(
+            || {
+                let request = request.unwrap_or("this server");
+                format!("Nova tells why to the cloud's keeper alone, who finds it as {request}")
+            },
+            str::to_owned,
+        ),
         state: now.status,
     })
 }

@@ -14,6 +14,7 @@ mod consoles;
 mod deploy;
 mod images;
 mod lab;
+mod large;
 mod profiles;
 mod servers;
 mod stacks;
