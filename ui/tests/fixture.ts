@@ -806,7 +806,10 @@ export function install(world: World) {
       consoleLog: `/home/user/.local/share/windlass/machines/${String(args["id"])}/console.log`,
       notices: ["The guest has the address 10.0.2.15"],
       volumes: [{ volume: "data", path: "/data" }],
-      shares: [{ folder: "/home/user/projects/blog", path: "/mnt/blog" }],
+      shares: [
+        { folder: "/home/user/projects/blog", path: "/mnt/blog" },
+        { folder: "/home/user/data", path: "/mnt/data", readOnly: true },
+      ],
       networks: [{ network: "backend", aliases: ["db"] }],
     }),
     machine_screenshot: () => new ArrayBuffer(8),
