@@ -82,6 +82,14 @@ test("machines", { timeout: 900_000 }, async (t) => {
       await both("machines-folders");
       await window.press(/^Stop sharing/);
       await window.reads("This machine sees no folder of this computer.");
+      await window.press("The guest may only read it", { role: "checkbox" });
+      await window.press("Share a folder…");
+      await answerDialog(window, join(stage.surroundings.folder, "shared"));
+      await window.reads("Read-only");
+      const { shares } = await window.invoke("machine_details", { id: (await machine("first")).id });
+      assert.deepEqual(shares.map(({ readOnly }) => readOnly), [true]);
+      await window.press(/^Stop sharing/);
+      await window.reads("This machine sees no folder of this computer.");
     });
 
     await scene("networks show who is there, and traffic is kept", async (window) => {
