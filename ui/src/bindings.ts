@@ -2208,6 +2208,8 @@ export type LoadPoint = {
 
 /**  What this computer and its machines do now. */
 export type Loads = {
+	/**  After how long there will be more, in milliseconds. */
+	stepMs: number,
 	/**  How many processors this computer has. */
 	processors: number,
 	/**  How much memory it has. */

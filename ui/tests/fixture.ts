@@ -702,6 +702,7 @@ export function install(world: World) {
       return null;
     },
     machine_loads: (args) => ({
+      stepMs: 1000,
       processors: 8,
       memoryTotalBytes: 16 * 1024 ** 3,
       host: loadPoints(Number(args["since"]), 2400),

@@ -1,9 +1,8 @@
-/** What this computer and its machines did in the last minutes, asked every second while somebody watches. */
+/** What this computer and its machines did in the last minutes, asked as often as it is measured while somebody watches. */
 import { backend, type LoadPoint } from "../backend";
 
 /** As many as the core keeps: ten minutes. */
 const POINTS_MAX = 600;
-const STEP_MS = 1000;
 
 class Loads {
   processors = $state(0);
@@ -13,6 +12,7 @@ class Loads {
   #watchers = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #since = 0;
+  #stepMs = 1000;
 
   /** The last points of a machine, oldest first. */
   of(id: string): readonly LoadPoint[] {
@@ -35,6 +35,7 @@ class Loads {
   async #ask(): Promise<void> {
     try {
       const answer = await backend.machineLoads(this.#since);
+      this.#stepMs = answer.stepMs;
       this.processors = answer.processors;
       this.memoryTotalBytes = answer.memoryTotalBytes;
       this.host = joined(this.host, answer.host);
@@ -52,7 +53,7 @@ class Loads {
       // The curves stand still; whatever ails the core is told where something was asked of it.
     }
     clearTimeout(this.#timer);
-    if (this.#watchers > 0) this.#timer = setTimeout(() => void this.#ask(), STEP_MS);
+    if (this.#watchers > 0) this.#timer = setTimeout(() => void this.#ask(), this.#stepMs);
   }
 }
 

@@ -273,7 +273,7 @@ impl Error {
             Self::Share { problem, .. }
                 if problem.contains("mount: ") || problem.contains("unshare: ") =>
             {
-                "A folder that is only read needs virtiofsd 1.13 or newer, or user namespaces."
+                "A folder that is only read needs a newer virtiofsd (one with `--readonly`), or user namespaces."
             }
             Self::Share { .. } => {
                 "QEMU's own virtiofsd works for root alone; install the package `virtiofsd`."

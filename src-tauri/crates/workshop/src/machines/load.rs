@@ -1,7 +1,7 @@
 //! How much machines and this computer do: the last minutes in memory, the last days on the disk.
 //!
 //! ```text
-//!   every second while somebody watches, else every ten:
+//!   every second while somebody watches, every other where there are many machines, else every ten:
 //!     each machine that this process drives ─▶ Load ─▶ the last ten minutes ─▶ sparklines, graphs
 //!                                                └───▶ the minute ─▶ machines/<id>/history, host.history
 //! ```
@@ -21,8 +21,11 @@ use crate::error::{IoContext, Result};
 /// Who asks for loads watches for so long.
 const WATCHED: Duration = Duration::from_secs(5);
 const STEP_WATCHED: Duration = Duration::from_secs(1);
+/// So many machines are many: each costs a little, and nobody follows every one of them.
+const CROWD: usize = 8;
+const STEP_CROWD: Duration = Duration::from_secs(2);
 const STEP_UNWATCHED: Duration = Duration::from_secs(10);
-/// The last ten minutes, at a step of a second.
+/// The last ten minutes and more, at a step of a second.
 const POINTS_MAX: usize = 600;
 /// The name of this computer among the machines; no machine's id looks like that.
 const HOST: &str = "host";
@@ -75,6 +78,8 @@ pub struct MachineNow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Loads {
+    /// After how long there will be more, in milliseconds.
+    pub step_ms: u32,
     /// How many processors this computer has.
     pub processors: u32,
     /// How much memory it has.
@@ -97,6 +102,8 @@ struct Inner {
     tracks: BTreeMap<String, Track>,
     host_usage: Option<HostUsage>,
     last_asked: Option<Instant>,
+    /// How many machines were measured.
+    measured: usize,
 }
 
 /// The last minutes of one machine.
@@ -189,23 +196,22 @@ impl Measuring {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn step(&self) -> Duration {
-        let is_watched = self
-            .lock()
-            .last_asked
-            .is_some_and(|asked| asked.elapsed() < WATCHED);
-        if is_watched {
-            STEP_WATCHED
+    /// After how long to measure again, and whether somebody watches.
+    fn step(&self) -> (Duration, bool) {
+        let inner = self.lock();
+        let asked = inner.last_asked;
+        if asked.is_some_and(|asked| asked.elapsed() < WATCHED) {
+            (step_watched(inner.measured), true)
         } else {
-            STEP_UNWATCHED
+            (STEP_UNWATCHED, false)
         }
     }
 
     /// Waits until it is time to measure, which comes sooner when somebody begins to watch.
     async fn wait(&self) {
-        let step = self.step();
+        let (step, is_watched) = self.step();
         let sleep = tokio::time::sleep(step);
-        if step == STEP_WATCHED {
+        if is_watched {
             sleep.await;
         } else {
             tokio::select! {
@@ -234,6 +240,7 @@ impl Workshop {
             points.copied().collect()
         };
         Loads {
+            step_ms: u32::try_from(step_watched(inner.measured).as_millis()).unwrap_or(u32::MAX),
             processors: usage.map_or(0, |usage| usage.processors),
             memory_total_bytes: usage.map_or(0, |usage| usage.memory_total_bytes),
             host: inner.tracks.get(HOST).map(points).unwrap_or_default(),
@@ -326,6 +333,7 @@ async fn measure_all(weak: &Weak<Workshop>) {
     let at = Timestamp::now();
     let host_history = workshop.host_history();
     let mut inner = workshop.measuring.lock();
+    inner.measured = handles.len();
     let mut ended = Vec::new();
     for (handle, usage) in handles.iter().zip(usages) {
         let track = inner
@@ -375,6 +383,15 @@ async fn measure_all(weak: &Weak<Workshop>) {
         {
             tracing::warn!(path = %history.path().display(), %error, "a minute could not be kept");
         }
+    }
+}
+
+/// After how long so many machines are measured again while somebody watches.
+fn step_watched(machines: usize) -> Duration {
+    if machines > CROWD {
+        STEP_CROWD
+    } else {
+        STEP_WATCHED
     }
 }
 
