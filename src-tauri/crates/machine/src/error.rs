@@ -209,7 +209,7 @@ pub enum Error {
     #[error("a program in a guest has between one word and 1024 words, of 60 KiB together")]
     TooManyWords,
     /// Somebody else talks to the guest's agent right now, which listens to one at a time.
-    #[error("somebody else talks to the guest of machine {id} right now")]
+    #[error("the guest is busy with somebody else who talks to it")]
     AgentBusy {
         /// The machine.
         id: String,
@@ -316,7 +316,7 @@ impl Error {
                 "Put them into a file of the guest, and run a script that reads it."
             }
             Self::AgentBusy { .. } => {
-                "Wait until that is done, or end it: files that are changed, or a program that runs in the guest by `machine exec`."
+                "Wait until that is done, or end it: files that are being changed, or a program that runs in the guest beside its commands (windlassctl machine exec)."
             }
             Self::AgentTalk { .. } => {
                 "Run the appliance again: the machine may have been started by another version."

@@ -86,6 +86,7 @@ pub(crate) fn launch(environment: impl IntoIterator<Item = (String, String)>) ->
 /// Becomes the program; says on standard error why it cannot.
 pub(crate) fn helper(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let name = arguments.next().unwrap_or_default();
+    let _ = rustix::thread::set_name(c"windlass-exec");
     let _ = setsid();
     let error = Command::new(&name).args(arguments).exec();
     let text = format!("{}: {error}\n", name.to_string_lossy());

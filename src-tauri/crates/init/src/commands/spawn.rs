@@ -154,6 +154,8 @@ fn open_terminal() -> rustix::io::Result<OwnedFd> {
 
 /// The helper's own main program.
 pub(crate) fn helper(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // The kernel would call it `exe`, as the file is called that it was started from.
+    let _ = rustix::thread::set_name(c"windlass-spawn");
     // The pipe to init leaves standard output, and the program does not inherit it.
     let Ok(pipe) = fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3) else {
         return ExitCode::FAILURE;
