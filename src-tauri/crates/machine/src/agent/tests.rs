@@ -14,7 +14,7 @@ async fn whoever_talks_to_the_agent_for_a_moment_is_waited_for_and_no_longer() {
     drop(held);
     let held = next.await.unwrap();
     let refused = take_turn(&path, "one").await.unwrap_err();
-    insta::assert_snapshot!(refused, @"somebody else talks to the guest of machine one right now");
+    insta::assert_snapshot!(refused, @"the guest is busy with somebody else who talks to it");
     drop(held);
     take_turn(&path, "one").await.unwrap();
 }
