@@ -42,6 +42,7 @@ pub(crate) use osv::channels as osv_channels;
 pub use push::Pushed;
 pub use resources::{MachineResources, MemoryShortage};
 pub use snapshots::MachineSnapshot;
+pub(crate) use thumbnail::Thumbnails;
 pub use view::{Display, MachineDetails};
 
 use crate::Workshop;

@@ -4,9 +4,12 @@
 //!   QEMU ─screendump, bare colours─► PPM ─► made smaller here ─► PNG of a few kB
 //! ```
 //!
-//! QEMU writes a PNG in the thread that the guest's devices work in; so it is not asked for one.
+//! QEMU writes a PNG in the thread that the guest's devices work in; so it is not asked for one. Most screens stay as they
+//! are for long: the last picture of each machine is kept with the digest of its screen.
 
+use std::collections::HashMap;
 use std::io::Cursor;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
@@ -20,14 +23,57 @@ const SIDE_MAX: u32 = 640;
 const SCREEN_SIDE_MAX: u32 = 16_384;
 const SCREEN_BYTES_MAX: u64 = 512 << 20;
 
+/// The last picture of each machine.
+#[derive(Debug, Default)]
+pub(crate) struct Thumbnails(Mutex<HashMap<String, Kept>>);
+
+/// A picture, of which screen it is, and how large it may be.
+#[derive(Debug)]
+struct Kept {
+    screen: blake3::Hash,
+    sides: (u32, u32),
+    png: Vec<u8>,
+}
+
+impl Thumbnails {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The picture of a screen: the one that is kept, or one that is made now.
+    fn of(&self, id: &str, screen: &[u8], sides: (u32, u32)) -> Result<Vec<u8>> {
+        let digest = blake3::hash(screen);
+        let is_same = |kept: &&Kept| (kept.screen, kept.sides) == (digest, sides);
+        if let Some(kept) = self.lock().get(id).filter(is_same) {
+            return Ok(kept.png.clone());
+        }
+        let png = smaller(screen, sides.0, sides.1)?;
+        let kept = Kept {
+            screen: digest,
+            sides,
+            png: png.clone(),
+        };
+        self.lock().insert(id.to_owned(), kept);
+        Ok(png)
+    }
+
+    /// Forgets those of machines that are no more.
+    fn keep_only(&self, is_there: impl Fn(&str) -> bool) {
+        self.lock().retain(|id, _| is_there(id));
+    }
+}
+
 impl Workshop {
     /// What the display shows now, no wider and no higher than so many pixels, as PNG.
     ///
     /// # Errors
     /// `Conflict` unless it runs; `Unavailable` without a display.
     pub async fn machine_thumbnail(&self, id: &str, width: u32, height: u32) -> Result<Vec<u8>> {
-        let screen = self.machine_handle(id)?.screen().await?;
-        crate::blocking(move || smaller(&screen, width, height)).await?
+        let handle = self.machine_handle(id)?;
+        let screen = handle.screen().await?;
+        let (thumbnails, id) = (Arc::clone(&self.thumbnails), handle.id().to_owned());
+        thumbnails.keep_only(|id| self.machines.get(id).is_ok());
+        crate::blocking(move || thumbnails.of(&id, &screen, (width, height))).await?
     }
 }
 
@@ -78,6 +124,26 @@ mod tests {
         assert_eq!(small.get_pixel(10, 10).0, [250, 0, 0]);
         assert_eq!(small.get_pixel(90, 50).0, [0, 0, 250]);
         assert!(png.len() < 2000, "{} bytes", png.len());
+    }
+
+    #[test]
+    fn a_picture_is_made_anew_where_screen_or_size_are_others() {
+        let screen = |colour: u8| {
+            let mut screen = b"P6\n4 4\n255\n".to_vec();
+            screen.extend([colour; 48]);
+            screen
+        };
+        let thumbnails = Thumbnails::default();
+        let first = thumbnails.of("a", &screen(1), (2, 2)).unwrap();
+        // What is kept is given, whatever it is.
+        thumbnails.lock().get_mut("a").unwrap().png.push(0);
+        let again = thumbnails.of("a", &screen(1), (2, 2)).unwrap();
+        assert_eq!(again.len(), first.len() + 1);
+        assert_eq!(thumbnails.of("b", &screen(1), (2, 2)).unwrap(), first);
+        assert_ne!(thumbnails.of("a", &screen(1), (4, 4)).unwrap(), first);
+        assert_ne!(thumbnails.of("a", &screen(9), (2, 2)).unwrap(), first);
+        thumbnails.keep_only(|id| id == "b");
+        assert_eq!(thumbnails.lock().len(), 1);
     }
 
     #[test]
