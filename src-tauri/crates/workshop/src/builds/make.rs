@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::OptionalExtension;
 use windlass_compose as compose;
@@ -22,6 +22,10 @@ use crate::jobs::{Reporter, Unit};
 
 /// The name of the image in a build's folder.
 const IMAGE: &str = "disk.img";
+
+/// How often, and how long between, it is looked whether an image is free again that another build has taken.
+const TAKEN_TRIES: u32 = 100;
+const TAKEN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How an image is made, beside what the appliance's folder says.
 #[derive(Debug, Clone, Default)]
@@ -85,29 +89,44 @@ impl Workshop {
             });
         }
         reporter.check()?;
-        let build = self
-            .write_build(
-                record,
-                &prepared,
-                &fingerprint,
-                making.name.as_deref(),
-                reporter,
-            )
-            .await?;
-        let lease = Lease::to_read(Path::new(&build.path))?;
-        match lease.filter(|_| self.build(&build.id).is_ok_and(|build| build.has_image)) {
-            Some(lease) => Ok(Provided {
-                build,
-                composition: prepared.composition,
-                _lease: Some(lease),
-                _packages: None,
-            }),
-            None => Err(AppError::new(
-                ErrorKind::Conflict,
-                "Another build of this appliance has taken over the image meanwhile",
-            )
-            .hinted("Try again")),
+        let name = making.name.as_deref();
+        let written = self
+            .write_build(record, &prepared, &fingerprint, name, reporter)
+            .await;
+        let provided = |build, lease, composition| Provided {
+            build,
+            composition,
+            _lease: Some(lease),
+            _packages: None,
+        };
+        let build = match written {
+            Ok(build) => build,
+            Err(error) if error.kind == ErrorKind::Cancelled => return Err(error),
+            // What got in its way may be somebody who has made just this.
+            Err(error) => match self.same_build(&record.id, &fingerprint)? {
+                Some((build, lease)) => return Ok(provided(build, lease, prepared.composition)),
+                None => return Err(error),
+            },
+        };
+        // Another build may be looking whether this one will do for it, or have made its own of it by now.
+        for _ in 0..TAKEN_TRIES {
+            let lease = Lease::to_read(Path::new(&build.path))?;
+            let is_there = || self.build(&build.id).is_ok_and(|build| build.has_image);
+            let found = match lease.filter(|_| is_there()) {
+                Some(lease) => Some((build.clone(), lease)),
+                None => self.same_build(&record.id, &fingerprint)?,
+            };
+            if let Some((build, lease)) = found {
+                return Ok(provided(build, lease, prepared.composition));
+            }
+            reporter.check()?;
+            tokio::time::sleep(TAKEN_INTERVAL).await;
         }
+        Err(AppError::new(
+            ErrorKind::Conflict,
+            "Another build of this appliance has taken over the image meanwhile",
+        )
+        .hinted("Try again"))
     }
 
     /// What a machine needs that runs an appliance with no image made: a build that was never written.

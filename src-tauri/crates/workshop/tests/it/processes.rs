@@ -56,10 +56,12 @@ impl Other {
         let mut line = String::new();
         while self.stdout.read_line(&mut line).unwrap() > 0 {
             // The test harness writes its own words into the same line.
-            if let Some((_, said)) = line.split_once('@')
-                && let Some(rest) = said.strip_prefix(word)
-            {
-                return Some(rest.trim().to_owned());
+            if let Some((_, said)) = line.split_once('@') {
+                if let Some(rest) = said.strip_prefix(word) {
+                    return Some(rest.trim().to_owned());
+                }
+                // It would wait for us, and we for it.
+                assert!(!said.starts_with("failed"), "{said}");
             }
             line.clear();
         }
