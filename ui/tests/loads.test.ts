@@ -35,11 +35,13 @@ describe("loads", () => {
   test("are asked for while somebody watches, and each point comes once", async () => {
     const world = busyWorld();
     const asked: number[] = [];
+    let stepMs = 1000;
     world.override["machine_loads"] = (args) => {
       const since = Number(args["since"]);
       asked.push(since);
       const points = [point(since + 1), point(since + 2)];
       return {
+        stepMs,
         processors: 4,
         memoryTotalBytes: 1,
         host: points,
@@ -58,5 +60,12 @@ describe("loads", () => {
     expect(loads.of("m1").map(({ at }) => at)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(loads.host).toHaveLength(8);
     expect(loads.of("gone")).toEqual([]);
+
+    // Where there are many machines, less often.
+    stepMs = 2000;
+    const endAll = loads.watch();
+    await vi.advanceTimersByTimeAsync(4500);
+    endAll();
+    expect(asked).toEqual([0, 2, 4, 6, 8, 10, 12]);
   });
 });
