@@ -39,6 +39,7 @@ pub use osv::{
     SUPPLIED as SUPPLIED_BY_OSV, SUPPLIED_UNLESS_HIDDEN as SUPPLIED_BY_OSV_UNLESS_HIDDEN,
     is_supplied as is_supplied_by_osv,
 };
+pub(crate) use search::expand;
 pub use symbols::Symbols;
 
 /// More objects than this are refused.

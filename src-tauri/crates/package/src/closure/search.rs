@@ -89,7 +89,7 @@ impl Search {
 }
 
 /// The directories of a search path, with what stands for places in them filled in.
-pub(super) fn expand(paths: &[String], object: &Path) -> Vec<PathBuf> {
+pub(crate) fn expand(paths: &[String], object: &Path) -> Vec<PathBuf> {
     let origin = object
         .parent()
         .unwrap_or(Path::new("/"))

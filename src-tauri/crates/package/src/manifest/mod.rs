@@ -11,6 +11,7 @@
 //! platform: Ubuntu-14.04
 //! license: MIT                  # ours, as all that follows: an SPDX expression
 //! icon: /meta/icon.svg          # a path in the package
+//! x-source: [libopenfoam 1912.200626-1+b1 sha256:f804a7…]  # what it was made of
 //! x-versions:                   # which versions of what is required will do
 //!   node-20: ">=20.11, <21"
 //! x-environment:                # what can be set when it runs             [environment]
@@ -77,6 +78,9 @@ pub struct Manifest {
     /// What can be set in its environment, for forms.
     #[serde(rename = "x-environment", skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<EnvironmentVariable>,
+    /// What it was made of: package files with their digests.
+    #[serde(rename = "x-source", skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<String>,
 }
 
 impl Default for Manifest {
@@ -95,6 +99,7 @@ impl Default for Manifest {
             icon: None,
             versions: BTreeMap::new(),
             environment: Vec::new(),
+            source: Vec::new(),
         }
     }
 }
@@ -160,6 +165,7 @@ fn parse(text: &str, file: &str) -> Result<Parsed<Manifest>, Box<Mistake>> {
         icon: icon(&mut fields)?,
         versions,
         environment: environment::parse(&mut fields, &mut notes)?,
+        source: fields.texts("x-source")?,
     };
     if !crate::is_valid_name(&manifest.name) {
         notes.push(

@@ -10,6 +10,7 @@
 //!     Jar                    + a runtime reduced by jlink                   [java]
 //!     Debian                 + what the packages depend on                  [debian]
 //!     OciLayout              layers flattened                               [oci]
+//!   Recipe ──────── plan ──> many packages out of the same package files    [recipe]
 //! ```
 //!
 //! A plan is for one guest: a Linux guest has files where this computer has them; OSv's linker looks
@@ -50,6 +51,7 @@ mod plan;
 mod program;
 mod project;
 mod python;
+pub mod recipe;
 mod source;
 mod staging;
 mod system;

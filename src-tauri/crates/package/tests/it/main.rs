@@ -16,3 +16,4 @@ mod pack_images;
 mod pack_plans;
 mod packing;
 mod real_osv;
+mod recipes;

@@ -36,7 +36,7 @@ const INSTALL_ONLY: [&str; 12] = [
 
 /// A package that is to be unpacked, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(in crate::pack) struct Wanted {
     pub name: String,
     /// As the end of a sentence.
     pub reason: String,
@@ -82,7 +82,7 @@ pub(super) fn closure(names: &[String], watch: &mut dyn Watch) -> Result<Vec<Wan
 
 /// Where the files of a package are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(in crate::pack) enum Origin {
     /// In a package file.
     File(PathBuf),
     /// Installed here, in a version that no server has: as lists of installed packages say.
@@ -90,7 +90,7 @@ pub(super) enum Origin {
 }
 
 /// Downloads packages into a folder; gives where the files of each are.
-pub(super) fn download(
+pub(in crate::pack) fn download(
     wanted: &[Wanted],
     folder: &Path,
     watch: &mut dyn Watch,

@@ -11,10 +11,11 @@
 //! known here. Documentation, manual pages, translations, and what only `systemd` and a shell read
 //! stay out.
 
-mod apt;
+pub(super) mod apt;
 mod services;
-mod unpack;
+pub(super) mod unpack;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use windlass_guest::GuestOs;
@@ -23,6 +24,7 @@ use windlass_guest::command_line::quote_word;
 use super::draft::{Description, Draft};
 use super::plan::Entry;
 use super::{Kind, PackOptions, Plan};
+use crate::error::IoContext;
 use crate::run_file::Settings;
 use crate::{Error, Finding, Manifest, RunConfiguration, RunFile, Watch, name_from};
 use apt::Origin;
@@ -61,6 +63,8 @@ pub(super) fn plan(
                     version = version_of(file);
                 }
                 unpacker.unpack(package, file, watch)?;
+                // The disk is needed for what comes next.
+                fs::remove_file(file).context("clear up", file)?;
             }
             Some(Origin::Installed(paths)) => unpacker.take_installed(package, paths)?,
             None => {}

@@ -40,7 +40,7 @@ const DOCUMENTS: [&str; 22] = [
 ];
 
 /// Unpacks package files into one temporary folder, under numbers: their names are strangers'.
-pub(super) struct Unpacker {
+pub(in crate::pack) struct Unpacker {
     draft: Draft,
     folder: PathBuf,
     count: u64,
@@ -94,9 +94,7 @@ impl Unpacker {
         file: &Path,
         watch: &mut dyn Watch,
     ) -> Result<(), Error> {
-        deb::read(file, watch, |entry| self.entry(package, entry))?;
-        // The disk is needed for what comes next.
-        fs::remove_file(file).context("clear up", file)
+        deb::read(file, watch, |entry| self.entry(package, entry))
     }
 
     /// The files of a package that is installed here.
