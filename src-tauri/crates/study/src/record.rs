@@ -112,6 +112,10 @@ pub struct Record {
     pub attempts: u32,
     /// Its machine.
     pub machine: Option<String>,
+    /// How many machines it had before this one: OSv ends with its first program, and a run may have several.
+    pub boot: usize,
+    /// How much of its console is of those.
+    pub console_bytes: u64,
     /// When it began (RFC 3339).
     pub started_at: Option<String>,
     /// When it was over.

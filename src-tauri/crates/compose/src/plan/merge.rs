@@ -1,6 +1,7 @@
 //! Layers are laid over each other.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use windlass_image::GuestPath;
 use windlass_image::spill::Sorted;
 use windlass_package::Finding;
 use windlass_package::boot::Script;
+use windlass_package::closure::bound_at_load;
 
 use super::{Entry, EntryKind, LayerSummary, Origin, Plan, is_below};
 use crate::base::{self, Base};
@@ -20,6 +22,11 @@ use crate::scan::{ScannedKind, ScannedLayer};
 const MADE_FILE: u32 = 0o644;
 const MADE_DIRECTORY: u32 = 0o755;
 const SYMLINK: u32 = 0o777;
+
+/// Where the library lies that OSv's driver of ext4 calls.
+const LWEXT4: &str = "usr/lib/liblwext4.so";
+/// It is a quarter of a megabyte.
+const LWEXT4_MAX_BYTES: u64 = 16 << 20;
 
 /// What large plans lie in, in messages.
 const TEMPORARY: &str = "a temporary file";
@@ -36,6 +43,9 @@ pub(super) fn compose(
         merge.add_layer(layer)?;
     }
     merge.add_scripts(scripts)?;
+    if guest == GuestOs::Osv {
+        merge.bind_ext4()?;
+    }
     Ok(Plan {
         guest,
         root_fs,
@@ -182,6 +192,33 @@ impl Merge {
             new.insert(path, entry(EntryKind::File, MADE_FILE, origin, layer));
         }
         self.lay_all_over(new)
+    }
+
+    /// OSv's ext4 comes as a library, which must not call into the program: see [`bound_at_load`].
+    fn bind_ext4(&mut self) -> Result<(), Error> {
+        let path = made_path(LWEXT4, base::NAME)?;
+        let Some(there) = self.entries.get(&path) else {
+            return Ok(());
+        };
+        let Origin::Host { folder, .. } = &there.origin else {
+            return Ok(());
+        };
+        if there.size_bytes > LWEXT4_MAX_BYTES {
+            return Ok(());
+        }
+        let host = path.below(folder);
+        let bytes = fs::read(&host).context("read", &host)?;
+        let Some(bound) = bound_at_load(&bytes) else {
+            return Ok(());
+        };
+        let made = Entry {
+            origin: Origin::Made(bound.into()),
+            ..there
+        };
+        // It lies in the place of the same file.
+        self.layers[made.layer].file_count -= 1;
+        self.layers[made.layer].size_bytes -= made.size_bytes;
+        self.lay_all_over([(path, made)].into())
     }
 
     fn lay_all_over(&mut self, new: BTreeMap<GuestPath, Entry>) -> Result<(), Error> {

@@ -37,7 +37,7 @@ use search::Search;
 pub use elf::{Elf, ElfError};
 pub use osv::{
     SUPPLIED as SUPPLIED_BY_OSV, SUPPLIED_UNLESS_HIDDEN as SUPPLIED_BY_OSV_UNLESS_HIDDEN,
-    is_supplied as is_supplied_by_osv,
+    bound_at_load, is_supplied as is_supplied_by_osv,
 };
 pub(crate) use search::expand;
 pub use symbols::Symbols;

@@ -11,9 +11,11 @@
 //! and the next one finds them, or finds that they are lost.
 
 mod disk;
+mod osv;
 mod queue;
 mod series;
 mod shelf;
+mod start;
 mod view;
 mod watch;
 

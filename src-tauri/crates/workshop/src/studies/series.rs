@@ -15,6 +15,8 @@ use crate::error::{AppError, IoContext, Result};
 
 /// About as many points as a plot is wide.
 const POINTS: usize = 1200;
+/// How much of a log is read at once.
+const READ_BYTES: usize = 256 << 10;
 /// How much of the log's end is shown.
 const TAIL_BYTES: usize = 64 << 10;
 
@@ -62,33 +64,24 @@ impl Workshop {
         let record = runs
             .load(number as usize)
             .ok_or_else(|| AppError::not_found("run", &number.to_string()))?;
-        let mut reader = Reading::default();
-        let mut buffer = vec![0; 256 << 10];
-        let live = record
-            .machine
+        let live = (record.machine.as_deref())
             .filter(|_| record.state == RunState::Running)
-            .and_then(|machine| self.console(&machine, 0).ok());
+            .and_then(|machine| self.console(machine, 0).ok());
+        // Of a run that goes on, what its earlier machines said; the present one says the rest itself.
+        let kept_bytes = match &live {
+            Some(_) => record.console_bytes,
+            None => u64::MAX,
+        };
+        let path = runs.folder(number as usize).join("console.log");
+        let mut reading = crate::blocking(move || Reading::of_file(&path, kept_bytes)).await??;
         if let Some(mut console) = live {
+            let mut buffer = vec![0; READ_BYTES];
             // The log file may not be there yet.
             while let Ok(count @ 1..) = console.read_available(&mut buffer).await {
-                reader.push(&buffer[..count]);
+                reading.push(&buffer[..count]);
             }
-            return Ok(reader.finish());
         }
-        let path = runs.folder(number as usize).join("console.log");
-        crate::blocking(move || {
-            if let Ok(mut file) = File::open(&path) {
-                loop {
-                    let count = file.read(&mut buffer).doing("read", &path)?;
-                    if count == 0 {
-                        break;
-                    }
-                    reader.push(&buffer[..count]);
-                }
-            }
-            Ok(reader.finish())
-        })
-        .await?
+        Ok(reading.finish())
     }
 }
 
@@ -99,6 +92,23 @@ struct Reading {
 }
 
 impl Reading {
+    /// The beginning of a log that may not be there yet.
+    fn of_file(path: &Path, bytes: u64) -> Result<Self> {
+        let mut reading = Self::default();
+        let Ok(file) = File::open(path) else {
+            return Ok(reading);
+        };
+        let mut file = file.take(bytes);
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let count = file.read(&mut buffer).doing("read", path)?;
+            if count == 0 {
+                return Ok(reading);
+            }
+            reading.push(&buffer[..count]);
+        }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         self.reader.push(bytes);
         self.tail.extend_from_slice(bytes);

@@ -1,13 +1,16 @@
-//! One run's machine, watched to its end.
+//! The machines of one run, watched to their end.
 
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use windlass_machine::{MachineHandle, MachineState};
+use windlass_machine::{MachineHandle, MachineState, Status};
 use windlass_study::log::{Exit, Log, LogReader, Outcome};
 use windlass_study::record::{Record, Verdict};
 
 use crate::Workshop;
-use crate::error::{ErrorKind, Result};
+use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::jobs::Reporter;
 
 /// How often the console is looked at.
@@ -30,34 +33,100 @@ enum Cut {
     Cancelled,
 }
 
+/// What is seen of a run, over all the machines that it takes.
+pub(super) struct RunWatch {
+    begun: Instant,
+    bounds: Bounds,
+    reader: LogReader,
+    cut: Option<Cut>,
+    /// How the last machine ended.
+    status: Option<Status>,
+}
+
+impl RunWatch {
+    /// A run of which this much is known; its earlier machines said what is in the file of its console.
+    pub(super) fn begin(bounds: Bounds, record: &Record, console: &Path) -> Result<Self> {
+        let mut reader = LogReader::new();
+        if record.console_bytes > 0 {
+            let file = File::open(console).doing("read", console)?;
+            let mut earlier = BufReader::with_capacity(64 << 10, file.take(record.console_bytes));
+            loop {
+                let bytes = earlier.fill_buf().doing("read", console)?;
+                let count = bytes.len();
+                if count == 0 {
+                    break;
+                }
+                reader.push(bytes);
+                earlier.consume(count);
+            }
+        }
+        Ok(Self {
+            begun: Instant::now(),
+            bounds,
+            reader,
+            cut: None,
+            status: None,
+        })
+    }
+
+    /// Whether the last machine's program ended by itself, and without an error.
+    pub(super) fn ended_well(&self) -> bool {
+        let status = self.status.as_ref();
+        self.cut.is_none() && status.is_some_and(|status| status.exit_status == Some(0))
+    }
+
+    /// The verdict, once there is no machine any more; an error where somebody cancelled the run.
+    pub(super) fn conclude(self, record: &mut Record) -> Result<()> {
+        let log = self.reader.finish();
+        record.take(&log);
+        if let Some(status) = &self.status {
+            conclude(record, status, &log, self.cut);
+        }
+        if self.cut == Some(Cut::Cancelled) {
+            return Err(AppError::new(ErrorKind::Cancelled, "Cancelled"));
+        }
+        Ok(())
+    }
+
+    fn reason_to_cut(&self, reporter: &Reporter) -> Option<Cut> {
+        if reporter.cancellation().is_cancelled() {
+            return Some(Cut::Cancelled);
+        }
+        let outcome = self.reader.log().outcome(Exit::Running);
+        if self.bounds.stop_when_diverged && matches!(outcome, Outcome::Diverged { .. }) {
+            return Some(Cut::Diverged);
+        }
+        let longest = self.bounds.longest;
+        let too_long = longest.is_some_and(|longest| self.begun.elapsed() > longest);
+        too_long.then_some(Cut::TimedOut)
+    }
+}
+
 impl Workshop {
-    /// Follows a machine until it is over; then the record says how.
+    /// Follows a machine of a run until it is over.
     pub(super) async fn watch_run(
         &self,
         handle: &MachineHandle,
         record: &mut Record,
-        bounds: Bounds,
+        watch: &mut RunWatch,
         reporter: &Reporter,
         keep: impl Fn(&Record) -> Result<()>,
     ) -> Result<()> {
-        let begun = Instant::now();
         let mut kept = Instant::now();
         let mut console = self.console(handle.id(), 0)?;
-        let mut reader = LogReader::new();
         let mut buffer = vec![0; 64 << 10];
-        let mut cut = None;
         loop {
             let is_live = handle.status().borrow().state.is_live();
             // The log file may not be there yet.
             while let Ok(count @ 1..) = console.read_available(&mut buffer).await {
-                reader.push(&buffer[..count]);
+                watch.reader.push(&buffer[..count]);
             }
             if !is_live {
                 break;
             }
-            if cut.is_none() {
-                cut = self.reason_to_cut(begun, bounds, reader.log(), reporter);
-                if let Some(cut) = cut {
+            if watch.cut.is_none() {
+                watch.cut = watch.reason_to_cut(reporter);
+                if let Some(cut) = watch.cut {
                     reporter.log(&format!("Run {}: {}", record.name(), words(cut)));
                     if let Err(error) = handle.kill().await {
                         // It may have ended by itself meanwhile; the next look says.
@@ -67,44 +136,37 @@ impl Workshop {
             }
             if kept.elapsed() >= KEEP {
                 kept = Instant::now();
-                record.take(reader.log());
+                record.take(watch.reader.log());
                 keep(record)?;
             }
             tokio::time::sleep(LOOK).await;
         }
-        let log = reader.finish();
-        record.take(&log);
-        conclude(record, handle, &log, cut);
-        if cut == Some(Cut::Cancelled) {
-            keep(record)?;
-            return Err(crate::error::AppError::new(
-                ErrorKind::Cancelled,
-                "Cancelled",
-            ));
-        }
+        // The next machine begins with a line of its own.
+        watch.reader.push(b"\n");
+        watch.status = Some(handle.status().borrow().clone());
         Ok(())
     }
 
-    #[expect(clippy::unused_self, reason = "it reads as a question to the workshop")]
-    fn reason_to_cut(
+    /// Keeps what a machine said behind what the run's earlier ones did.
+    pub(super) async fn keep_console(
         &self,
-        begun: Instant,
-        bounds: Bounds,
-        log: &Log,
-        reporter: &Reporter,
-    ) -> Option<Cut> {
-        if reporter.cancellation().is_cancelled() {
-            return Some(Cut::Cancelled);
+        handle: &MachineHandle,
+        record: &Record,
+        path: &Path,
+    ) -> Result<()> {
+        if record.console_bytes == 0 {
+            return self.save_console(handle.id(), path).await;
         }
-        if bounds.stop_when_diverged
-            && matches!(log.outcome(Exit::Running), Outcome::Diverged { .. })
-        {
-            return Some(Cut::Diverged);
-        }
-        let too_long = bounds
-            .longest
-            .is_some_and(|longest| begun.elapsed() > longest);
-        too_long.then_some(Cut::TimedOut)
+        let next = path.with_extension("next");
+        self.save_console(handle.id(), &next).await?;
+        let append = || -> io::Result<()> {
+            let mut file = OpenOptions::new().append(true).open(path)?;
+            // Of a process that was killed while it did this.
+            file.set_len(record.console_bytes)?;
+            io::copy(&mut File::open(&next)?, &mut file)?;
+            fs::remove_file(&next)
+        };
+        append().doing("write", path)
     }
 }
 
@@ -117,38 +179,40 @@ fn words(cut: Cut) -> &'static str {
 }
 
 /// The verdict: of what ended it, of what the log says, and of what is known of the machine.
-fn conclude(record: &mut Record, handle: &MachineHandle, log: &Log, cut: Option<Cut>) {
-    let status = handle.status().borrow().clone();
+fn conclude(record: &mut Record, status: &Status, log: &Log, cut: Option<Cut>) {
     record.exit_status = status.exit_status;
-    match cut {
-        Some(Cut::TimedOut) => {
-            return record.close(Verdict::TimedOut, "it took longer than it may");
+    let no_program = log.programs.is_empty() && log.failure.is_none();
+    let said = || status.message.clone();
+    match (cut, status.state, status.exit_status) {
+        (Some(Cut::TimedOut), ..) => {
+            record.close(Verdict::TimedOut, "it took longer than it may");
         }
-        Some(Cut::Cancelled) => return record.close(Verdict::Stopped, "stopped"),
-        _ => {}
-    }
-    let exit = match (status.state, status.exit_status) {
-        (MachineState::Stopped | MachineState::Failed, Some(status)) => Exit::Status(status),
-        (MachineState::Stopped, None) if cut.is_none() => {
-            return record.close(Verdict::Stopped, "its machine was stopped");
+        (Some(Cut::Cancelled), ..) => record.close(Verdict::Stopped, "stopped"),
+        (None, MachineState::Stopped, None) => {
+            record.close(Verdict::Stopped, "its machine was stopped");
         }
-        _ => Exit::Vanished,
-    };
-    if log.programs.is_empty() && log.failure.is_none() {
+        // The guest itself says that there is nothing that it could run.
+        (None, MachineState::Failed, None) => {
+            record.close(Verdict::Failed, said().unwrap_or_else(|| "failed".into()));
+            record.hint.clone_from(&status.remedy);
+        }
+        (_, MachineState::Stopped | MachineState::Failed, Some(0)) if no_program => {
+            record.close(Verdict::Completed, "completed");
+        }
         // No program of OpenFOAM spoke: the status alone says how it went.
-        return match exit {
-            Exit::Status(0) => record.close(Verdict::Completed, "completed"),
-            Exit::Status(status) => {
-                record.close(Verdict::Failed, format!("ended with status {status}"));
+        (_, MachineState::Stopped | MachineState::Failed, Some(status)) if no_program => {
+            record.close(Verdict::Failed, format!("ended with status {status}"));
+        }
+        (_, MachineState::Stopped | MachineState::Failed, Some(status)) => {
+            record.conclude(&log.outcome(Exit::Status(status)));
+        }
+        _ if no_program => {
+            record.conclude(&Outcome::Lost);
+            if let Some(message) = said() {
+                record.message = Some(message);
+                record.hint.clone_from(&status.remedy);
             }
-            _ => {
-                record.conclude(&Outcome::Lost);
-                if let Some(message) = status.message {
-                    record.message = Some(message);
-                    record.hint = status.remedy;
-                }
-            }
-        };
+        }
+        _ => record.conclude(&log.outcome(Exit::Vanished)),
     }
-    record.conclude(&log.outcome(exit));
 }

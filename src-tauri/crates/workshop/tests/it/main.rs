@@ -33,4 +33,5 @@ mod slow_bootable;
 mod slow_packed;
 mod slow_readback;
 mod slow_studies;
+mod slow_studies_osv;
 mod volumes;

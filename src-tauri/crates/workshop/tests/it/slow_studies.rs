@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use windlass_package::closure::is_supplied_by_osv;
 use windlass_workshop::Workshop;
 use windlass_workshop::studies::{Record, RunState, StudyOptions, Verdict};
 
 use crate::place::{Place, finish, kill, until};
 
-const AGAIN: StudyOptions = StudyOptions { retry: false };
+pub(crate) const AGAIN: StudyOptions = StudyOptions { retry: false };
 
 /// Where OpenFOAM's files are.
-fn openfoam() -> Option<PathBuf> {
+pub(crate) fn openfoam() -> Option<PathBuf> {
     let told = std::env::var_os("WINDLASS_TEST_OPENFOAM").map(PathBuf::from);
     let root = told.unwrap_or_else(|| "/".into());
     let cavity = "usr/share/doc/openfoam-examples/examples/incompressible/icoFoam/cavity/cavity";
@@ -27,7 +28,7 @@ fn openfoam() -> Option<PathBuf> {
     is_there.then_some(root)
 }
 
-fn cavity(root: &Path) -> PathBuf {
+pub(crate) fn cavity(root: &Path) -> PathBuf {
     root.join("usr/share/doc/openfoam-examples/examples/incompressible/icoFoam/cavity/cavity")
 }
 
@@ -39,13 +40,21 @@ fn libraries(root: &Path) -> String {
 
 /// Two programs and all that they need, as an appliance.
 async fn appliance(place: &Place, workshop: &Arc<Workshop>, root: &Path) {
+    let settings = "guest: linux\nroot_fs: ext4\nmemory_mib: 256\n";
+    pack(place, root, settings, &["blockMesh", "icoFoam"]);
+    let folder = place.path("openfoam");
+    workshop.add_appliance(&folder, None).await.unwrap();
+}
+
+/// Programs of OpenFOAM and all that they need, as the folder of an appliance.
+pub(crate) fn pack(place: &Place, root: &Path, settings: &str, programs: &[&str]) {
     let manifest = b"name: openfoam\ntitle: OpenFOAM\nauthor: Debian\n";
     place.write("openfoam/meta/package.yaml", manifest);
-    let settings = b"guest: linux\nroot_fs: ext4\nmemory_mib: 256\n";
-    place.write("openfoam/meta/windlass.yaml", settings);
+    place.write("openfoam/meta/windlass.yaml", settings.as_bytes());
     let folder = place.path("openfoam");
+    let is_osv = settings.contains("osv");
     let mut files = BTreeSet::new();
-    for program in ["usr/bin/blockMesh", "usr/bin/icoFoam"].map(|path| root.join(path)) {
+    for program in programs.iter().map(|name| root.join("usr/bin").join(name)) {
         let listed = Command::new("ldd")
             .arg(&program)
             .env("LD_LIBRARY_PATH", libraries(root))
@@ -63,19 +72,39 @@ async fn appliance(place: &Place, workshop: &Arc<Workshop>, root: &Path) {
             Ok(name) => Path::new("usr/lib").join(name),
             Err(_) => inside.to_owned(),
         };
-        let to = folder.join(inside);
+        let name = inside.file_name().unwrap().to_string_lossy();
+        let is_library = name.contains(".so");
+        if is_osv && is_supplied_by_osv(&name) {
+            continue;
+        }
+        // OSv's linker looks nowhere else.
+        let to = if is_osv && is_library {
+            folder.join("usr/lib").join(&*name)
+        } else {
+            folder.join(&inside)
+        };
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(&file, to).unwrap();
     }
     let etc = folder.join("usr/share/openfoam");
     fs::create_dir_all(&etc).unwrap();
     copy(&root.join("usr/share/openfoam/etc"), &etc.join("etc"));
-    workshop.add_appliance(&folder, None).await.unwrap();
 }
 
 fn study(place: &Place, workshop: &Workshop, root: &Path, name: &str, more: &str) -> PathBuf {
+    study_of(place, workshop, &cavity(root), name, more)
+}
+
+/// A study of a case, with more lines in its file.
+pub(crate) fn study_of(
+    place: &Place,
+    workshop: &Workshop,
+    case: &Path,
+    name: &str,
+    more: &str,
+) -> PathBuf {
     let folder = place.path(name);
-    workshop.study_new(&cavity(root), &folder).unwrap();
+    workshop.study_new(case, &folder).unwrap();
     let file = folder.join("study.yaml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}appliance: openfoam\n{more}")).unwrap();
@@ -92,22 +121,26 @@ fn copy(from: &Path, into: &Path) {
 }
 
 /// The same run without a guest, by the same files.
-fn natively(root: &Path, case: &Path, into: &Path, nu: &str) {
-    let copied = Command::new("cp")
-        .arg("-r")
-        .arg(case)
-        .arg(into)
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    let properties = into.join("constant/transportProperties");
-    let text = fs::read_to_string(&properties).unwrap();
-    fs::write(
-        &properties,
-        text.replace("nu              0.01;", &format!("nu              {nu};")),
-    )
-    .unwrap();
-    for program in ["blockMesh", "icoFoam"] {
+pub(crate) fn natively(root: &Path, case: &Path, into: &Path, nu: &str) {
+    natively_by(root, case, into, &["blockMesh", "icoFoam"], |copy| {
+        let properties = copy.join("constant/transportProperties");
+        let text = fs::read_to_string(&properties).unwrap();
+        let other = format!("nu              {nu};");
+        fs::write(&properties, text.replace("nu              0.01;", &other)).unwrap();
+    });
+}
+
+/// Programs in a copy of a case that was changed first.
+pub(crate) fn natively_by(
+    root: &Path,
+    case: &Path,
+    into: &Path,
+    programs: &[&str],
+    change: impl FnOnce(&Path),
+) {
+    copy(case, into);
+    change(into);
+    for program in programs {
         let ran = Command::new(root.join("usr/bin").join(program))
             .current_dir(into)
             .env("LD_LIBRARY_PATH", libraries(root))
@@ -123,7 +156,7 @@ fn natively(root: &Path, case: &Path, into: &Path, nu: &str) {
 }
 
 /// All files below a folder, by their path in it.
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
@@ -141,7 +174,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// How a run stands, in a line.
-fn said(record: &Record) -> String {
+pub(crate) fn said(record: &Record) -> String {
     let verdict = record.verdict.map_or("-", Verdict::title);
     format!(
         "{:?}, {verdict}: {}",
