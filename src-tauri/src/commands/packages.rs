@@ -12,6 +12,7 @@ use windlass_workshop::packages::{
     AcceptedDigest, Graph, PackageDetails, PackageFilter, PackagePage, PackageUpdate,
 };
 use windlass_workshop::packing::{PackKind, PackOptions, PackPreview, PackSource};
+use windlass_workshop::recipes::RecipeInfo;
 
 /// Packages of the library and of all registries; an empty query finds all.
 #[tauri::command]
@@ -198,4 +199,22 @@ pub async fn pack_make(
     workshop
         .inner()
         .start_pack(&source, options, package_yaml, run_yaml)
+}
+
+/// The families of packages that can be made here, and which of them the library has.
+#[tauri::command]
+#[specta::specta]
+pub async fn recipe_list(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<RecipeInfo>> {
+    Ok(workshop.recipes())
+}
+
+/// Makes packages by recipe, as a job; the package files come from the package manager, or from a folder.
+#[tauri::command]
+#[specta::specta]
+pub async fn recipe_build(
+    workshop: State<'_, Arc<Workshop>>,
+    names: Vec<String>,
+    from: Option<PathBuf>,
+) -> Result<Job> {
+    workshop.inner().start_recipe(&names, from.as_deref())
 }

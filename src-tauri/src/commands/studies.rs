@@ -58,6 +58,20 @@ pub async fn study_save_text(
     workshop.study_save_text(&folder, &text)
 }
 
+/// Makes the packages that a study's case needs and an appliance of them, as a job; the package files come from the
+/// package manager, or from a folder.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_prepare(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    from: Option<PathBuf>,
+) -> Result<Job> {
+    workshop
+        .inner()
+        .start_study_prepare(&folder, from.as_deref())
+}
+
 /// Does the runs of a study that are not done, as a job.
 #[tauri::command]
 #[specta::specta]

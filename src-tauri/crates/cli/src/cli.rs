@@ -10,8 +10,8 @@ use crate::context::Context;
 use crate::failure::{self, Failure, Outcome};
 use crate::verbs::{
     appliance, cloud, collect, compose, config, deploy, doctor, fetch, graph, group, image, images,
-    info, job, kernel, library, machine, manifest, network, pack, package, packages, registry,
-    remote, run, runtime, sample, search, server, settings, stack, study, volume,
+    info, job, kernel, library, machine, manifest, network, pack, package, packages, recipe,
+    registry, remote, run, runtime, sample, search, server, settings, stack, study, volume,
 };
 
 /// Everything the Windlass window can do, for scripts
@@ -167,6 +167,9 @@ pub(crate) enum PackageVerb {
     Graph(graph::ShowGraph),
     /// Make a package from a folder, archive, program, project, .jar, OCI image, or packages of the distribution
     Pack(pack::Pack),
+    /// Packages by recipe, made out of the distribution's package files: those of OpenFOAM
+    #[command(subcommand)]
+    Recipe(recipe::Verb),
     /// Add archives and folders of packages to the library
     Import(packages::Import),
     /// Write the package in a folder as one file
@@ -271,6 +274,7 @@ async fn follow(verb: Verb, context: &Context) -> Outcome {
         Verb::Package(PackageVerb::Update(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Graph(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Pack(verb)) => verb.run(context).await,
+        Verb::Package(PackageVerb::Recipe(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Import(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Build(verb)) => verb.run(context).await,
         Verb::Package(PackageVerb::Check { path }) => manifest::check(context, &path),

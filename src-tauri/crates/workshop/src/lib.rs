@@ -47,6 +47,7 @@ mod container_images;
 mod database;
 mod disk;
 mod processes;
+pub mod recipes;
 
 use std::path::Path;
 use std::sync::Arc;

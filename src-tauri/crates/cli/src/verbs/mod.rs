@@ -25,6 +25,7 @@ pub(crate) mod network;
 pub(crate) mod pack;
 pub(crate) mod package;
 pub(crate) mod packages;
+pub(crate) mod recipe;
 pub(crate) mod registry;
 pub(crate) mod remote;
 pub(crate) mod resources;

@@ -49,6 +49,15 @@ pub(crate) enum Verb {
         #[arg(long)]
         diff: bool,
     },
+    /// Make what the runs share: the packages that the case needs, by recipe, and an appliance of them
+    Prepare {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// A folder with the package files; the package manager downloads them, when nothing is said
+        #[arg(long, value_name = "FOLDER")]
+        from: Option<PathBuf>,
+    },
     /// Do the runs that are not done; what is done stays
     Run {
         /// The study's folder
@@ -100,6 +109,17 @@ impl Verb {
             Self::Check { folder, diff } => {
                 let report = workshop.study_check(&folder)?;
                 context.output.show(&report, |report| said(report, diff))?;
+            }
+            Self::Prepare { folder, from } => {
+                let mut signals = Signals::listen()?;
+                let job = workshop.start_study_prepare(&folder, from.as_deref())?;
+                let job = progress::wait(context, &job, &mut signals).await?;
+                context.output.show(&job, |job| {
+                    format!(
+                        "Appliance {}\n",
+                        job.produced.as_deref().unwrap_or_default()
+                    )
+                })?;
             }
             Self::Run { folder, retry } => {
                 let mut signals = Signals::listen()?;
@@ -181,14 +201,22 @@ fn said(report: &StudyReport, diff: bool) -> String {
         ),
     ]);
     if !report.packages.is_empty() {
-        let rows = report
-            .packages
-            .iter()
-            .map(|package| [package.name.clone(), package.reason.clone()]);
+        let rows = report.packages.iter().map(|package| {
+            let state = match (package.is_installed, &package.recipe) {
+                (true, _) => "installed",
+                (false, Some(_)) => "can be made",
+                (false, None) => "missing",
+            };
+            [package.name.clone(), state.into(), package.reason.clone()]
+        });
         let _ = write!(
             text,
             "\n{}",
-            table(["PACKAGE", "WHY"], &rows.collect::<Vec<_>>(), "No packages")
+            table(
+                ["PACKAGE", "", "WHY"],
+                &rows.collect::<Vec<_>>(),
+                "No packages"
+            )
         );
     }
     let _ = writeln!(text, "\n{}", count(report.runs.len() as u64, "run", "runs"));

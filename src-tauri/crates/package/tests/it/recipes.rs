@@ -28,10 +28,10 @@ fn file(content: &Content) -> Option<&Path> {
 #[test]
 fn slow_every_package_of_openfoam_has_all_that_it_needs_and_no_more() {
     let Some(folder) = debs() else { return };
-    let recipe = Recipe::shipped().unwrap().remove(0);
+    let recipe = &Recipe::shipped()[0];
     let scratch = tempfile::tempdir().unwrap();
     let source = DebSource::Folder(folder);
-    let unpacked = Unpacked::open(&recipe, &source, scratch.path(), &mut ()).unwrap();
+    let unpacked = Unpacked::open(recipe, &source, scratch.path(), &mut ()).unwrap();
     let plans: BTreeMap<String, Plan> = recipe
         .parts
         .iter()

@@ -90,6 +90,13 @@ impl Case {
         })
     }
 
+    /// The packages that other steps than its own need beside, given as lines of `study.yaml`.
+    pub fn packages_of(&self, steps: &[String]) -> Vec<Proposed> {
+        let step = |line: &String| Step::of_line(line);
+        let steps: Vec<Step> = steps.iter().filter_map(step).collect();
+        packages::propose(&steps, &[], &[])
+    }
+
     /// Whether something was found that keeps it from running.
     pub fn can_run(&self) -> bool {
         self.findings

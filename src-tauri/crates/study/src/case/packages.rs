@@ -2,23 +2,14 @@
 
 use windlass_guest::GuestOs;
 use windlass_package::Finding;
+use windlass_package::pack::recipe::{Part, Recipe};
 
 use super::files::Files;
-use super::steps::{Step, is_program};
+use super::steps::Step;
 use crate::dictionary::{Body, Dictionary, Entry};
 
 /// The libraries of Debian's package, without `lib` and `.so`.
 const LIBRARIES: &str = include_str!("libraries.txt");
-
-/// Solvers that need nothing but the core: no turbulence, no thermophysics.
-const CORE: [&str; 6] = [
-    "icoFoam",
-    "laplacianFoam",
-    "potentialFoam",
-    "scalarTransportFoam",
-    "solidDisplacementFoam",
-    "shallowWaterFoam",
-];
 
 /// A package and why it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,62 +79,68 @@ fn collect(dictionary: &Dictionary, entries: &[Entry], found: &mut dyn FnMut(Str
     }
 }
 
+/// The packages that have what is called and loaded, with those that they lie on, in the order of the recipe.
 pub(super) fn propose(steps: &[Step], libraries: &[String], functions: &[String]) -> Vec<Proposed> {
-    let mut packages: Vec<Proposed> = Vec::new();
-    let mut add = |name: &str, reason: String| {
-        if packages.iter().all(|package| package.name != name) {
-            packages.push(Proposed {
-                name: name.to_owned(),
-                reason,
-            });
+    let Some(recipe) = Recipe::shipped().first() else {
+        return Vec::new();
+    };
+    let mut wanted: Vec<Proposed> = Vec::new();
+    let mut add = |part: Option<&Part>, reason: String| {
+        if let Some(part) = part
+            && wanted.iter().all(|other| other.name != part.name)
+        {
+            let name = part.name.clone();
+            wanted.push(Proposed { name, reason });
         }
     };
-    add("openfoam.core", "every program of OpenFOAM needs it".into());
     for step in steps {
         let program = &step.program;
-        let by = |what: &str| format!("{program} {what}");
+        let part = recipe.part_with_program(program);
+        let is_solver = part.is_some_and(|part| part.is_solver);
+        add(
+            part,
+            if is_solver {
+                "the solver".into()
+            } else {
+                format!("{program} is in it")
+            },
+        );
         if step.parallel {
-            add("openfoam.mpi", by("runs as several processes"));
-        }
-        match program.as_str() {
-            "snappyHexMesh" | "surfaceFeatureExtract" => add("openfoam.snappy", by("is in it")),
-            "foamToVTK" | "postProcess" | "foamToEnsight" => add("openfoam.post", by("is in it")),
-            "decomposePar" | "reconstructPar" | "reconstructParMesh" | "redistributePar" => {
-                add("openfoam.mpi", by("is in it"));
-            }
-            name if name.ends_with("Foam") => {
-                if !CORE.contains(&name) {
-                    add("openfoam.turbulence", by("calculates turbulence with it"));
-                }
-                add(
-                    &format!("openfoam.{}", name.to_ascii_lowercase()),
-                    "the solver".into(),
-                );
-            }
-            name if is_program(name) => add("openfoam.mesh", by("is in it")),
-            _ => {}
+            let reason = format!("{program} runs as several processes");
+            add(recipe.part_with_program("decomposePar"), reason);
         }
     }
     for function in functions {
-        add(
-            "openfoam.functions",
-            format!("the case includes the function {function}"),
-        );
+        let reason = format!("the case includes the function {function}");
+        add(recipe.part_with_library("fieldFunctionObjects"), reason);
     }
     for library in libraries {
-        let package = match library.as_str() {
-            "OpenFOAM" | "finiteVolume" | "meshTools" | "blockMesh" => continue,
-            name if name.ends_with("FunctionObjects") || name == "forces" || name == "sampling" => {
-                "openfoam.functions"
-            }
-            name if name.ends_with("TurbulenceModels") || name == "turbulenceModels" => {
-                "openfoam.turbulence"
-            }
-            _ => "openfoam.libraries",
-        };
-        add(package, format!("the case loads {library}"));
+        let reason = format!("the case loads {library}");
+        add(recipe.part_with_library(library), reason);
     }
-    packages
+    let names: Vec<String> = wanted.iter().map(|package| package.name.clone()).collect();
+    let parts = recipe.with_required(&names);
+    let reason = |part: &Part| {
+        let own = wanted.iter().find(|package| package.name == part.name);
+        own.map_or_else(
+            || {
+                let requires = |other: &&&Part| other.require.contains(&part.name);
+                let above = parts.iter().find(requires);
+                format!(
+                    "{} lies on it",
+                    above.map_or("another package", |above| &above.name)
+                )
+            },
+            |package| package.reason.clone(),
+        )
+    };
+    parts
+        .iter()
+        .map(|part| Proposed {
+            name: part.name.clone(),
+            reason: reason(part),
+        })
+        .collect()
 }
 
 /// OSv runs one program per boot, and has no MPI and a C library of its own.

@@ -37,6 +37,14 @@ impl Step {
         }
     }
 
+    /// Of a line of `study.yaml`.
+    pub(super) fn of_line(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let program = words.next()?;
+        let arguments: Vec<&str> = words.collect();
+        Some(Self::new(program, &arguments, "the study names it"))
+    }
+
     /// As a line of `study.yaml`.
     pub fn line(&self) -> String {
         let mut line = self.program.clone();

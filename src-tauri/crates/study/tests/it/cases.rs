@@ -77,7 +77,11 @@ fn a_case_says_what_it_needs() {
         .collect();
     assert_eq!(
         packages,
-        ["openfoam.core", "openfoam.mesh", "openfoam.icofoam"]
+        [
+            "openfoam.core-1912",
+            "openfoam.mesh-1912",
+            "openfoam.icofoam-1912"
+        ]
     );
     assert_eq!(case.guest, GuestOs::Linux);
     assert_eq!(
@@ -178,7 +182,7 @@ fn tutorials_are_understood() {
     assert!(
         pitz.packages
             .iter()
-            .any(|package| package.name == "openfoam.functions"),
+            .any(|package| package.name == "openfoam.functions-1912"),
         "{:?}",
         pitz.packages
     );

@@ -12,6 +12,7 @@
 
 mod disk;
 mod osv;
+mod prepare;
 mod queue;
 mod series;
 mod shelf;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
+use windlass_package::pack::recipe::Recipe;
 use windlass_study::record::Runs;
 pub use windlass_study::record::{Record, RunState, Verdict};
 use windlass_study::study::FILE;
@@ -69,6 +71,10 @@ pub struct ProposedPackage {
     pub name: String,
     /// Why.
     pub reason: String,
+    /// Whether the library has it.
+    pub is_installed: bool,
+    /// The recipe by which it can be made here.
+    pub recipe: Option<String>,
 }
 
 /// A study and what it comes to, before anything runs.
@@ -159,7 +165,7 @@ impl Workshop {
     /// # Errors
     /// `Input` when its file, its case or a value has a mistake.
     pub fn study_check(&self, folder: &Path) -> Result<StudyReport> {
-        Ok(self.checked(folder)?.report())
+        Ok(self.checked(folder)?.report(self))
     }
 
     #[expect(
@@ -234,7 +240,7 @@ impl Workshop {
 }
 
 impl StudyCheck {
-    fn report(self) -> StudyReport {
+    fn report(self, workshop: &Workshop) -> StudyReport {
         let case = self.case.as_ref();
         let found = case.map(|case| case.findings.clone()).unwrap_or_default();
         StudyReport {
@@ -244,6 +250,8 @@ impl StudyCheck {
                 .iter()
                 .flat_map(|case| &case.packages)
                 .map(|package| ProposedPackage {
+                    is_installed: workshop.has_package(&package.name),
+                    recipe: Recipe::of(&package.name).map(|recipe| recipe.name.clone()),
                     name: package.name.clone(),
                     reason: package.reason.clone(),
                 })

@@ -67,10 +67,10 @@ impl Workshop {
             } else {
                 error
                     .hinted(format!("Its case needs {}", names.join(", ")))
-                    .hinted("`windlassctl package pack openfoam --as debian` makes a package that has all of them")
+                    .hinted("`windlassctl study prepare FOLDER` makes what is missing of them, and an appliance that has them")
             });
         };
-        let appliance = self.find_appliance(&name)?;
+        let appliance = self.study_appliance(&folder, &name)?;
         let runs = Runs::of(&folder);
         let lock = runs.lock()?.ok_or_else(|| {
             AppError::new(ErrorKind::Conflict, "Another Windlass works on this study")

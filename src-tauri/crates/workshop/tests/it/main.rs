@@ -32,6 +32,7 @@ mod registries;
 mod slow_bootable;
 mod slow_packed;
 mod slow_readback;
+mod slow_recipes;
 mod slow_studies;
 mod slow_studies_osv;
 mod volumes;

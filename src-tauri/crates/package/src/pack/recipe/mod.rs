@@ -20,6 +20,7 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use windlass_guest::GuestOs;
 
@@ -122,13 +123,23 @@ pub enum DebSource {
 
 impl Recipe {
     /// The recipes that come with Windlass.
-    ///
-    /// # Errors
-    ///
-    /// Never: a test reads them.
-    pub fn shipped() -> Result<Vec<Self>, Error> {
-        let read = |(file, text): (&str, &str)| Self::parse(text, file);
-        SHIPPED.into_iter().map(read).collect()
+    pub fn shipped() -> &'static [Self] {
+        static RECIPES: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
+            let read = |(file, text): (&str, &str)| Recipe::parse(text, file);
+            // A test sees to it that each can be read.
+            SHIPPED
+                .into_iter()
+                .map(read)
+                .filter_map(Result::ok)
+                .collect()
+        });
+        &RECIPES
+    }
+
+    /// The recipe that makes the package of this name.
+    pub fn of(package: &str) -> Option<&'static Self> {
+        let mut recipes = Self::shipped().iter();
+        recipes.find(|recipe| recipe.part(package).is_some())
     }
 
     /// Reads the text of a recipe. `file` is only for messages.
