@@ -231,6 +231,11 @@ export const commands = {
 	studyText: (folder: string) => typedError<string, AppError>(__TAURI_INVOKE("study_text", { folder })),
 	/**  Replaces the text of a study's file, and says what the study comes to now. */
 	studySaveText: (folder: string, text: string) => typedError<StudyReport, AppError>(__TAURI_INVOKE("study_save_text", { folder, text })),
+	/**
+	 *  Makes the packages that a study's case needs and an appliance of them, as a job; the package files come from the
+	 *  package manager, or from a folder.
+	 */
+	studyPrepare: (folder: string, from: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("study_prepare", { folder, from })),
 	/**  Does the runs of a study that are not done, as a job. */
 	studyRun: (folder: string, options: StudyOptions) => typedError<Job, AppError>(__TAURI_INVOKE("study_run", { folder, options })),
 	/**  Where each run of a study stands. */
@@ -276,6 +281,10 @@ export const commands = {
 	packPreview: (source: PackSource, options: PackOptions) => typedError<PackPreview, AppError>(__TAURI_INVOKE("pack_preview", { source, options })),
 	/**  Makes the package and puts it into the library. */
 	packMake: (source: PackSource, options: PackOptions, packageYaml: string, runYaml: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("pack_make", { source, options, packageYaml, runYaml })),
+	/**  The families of packages that can be made here, and which of them the library has. */
+	recipeList: () => typedError<RecipeInfo[], AppError>(__TAURI_INVOKE("recipe_list")),
+	/**  Makes packages by recipe, as a job; the package files come from the package manager, or from a folder. */
+	recipeBuild: (names: string[], from: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("recipe_build", { names, from })),
 	/**  How much the library takes on the disk. */
 	libraryUsage: () => typedError<LibraryUsage, AppError>(__TAURI_INVOKE("library_usage")),
 	/**  Reads all of the library and compares it with its digests. */
@@ -2823,6 +2832,10 @@ export type ProposedPackage = {
 	name: string,
 	/**  Why. */
 	reason: string,
+	/**  Whether the library has it. */
+	isInstalled: boolean,
+	/**  The recipe by which it can be made here. */
+	recipe: string | null,
 };
 
 /**  A guest's port that can be reached on this computer. */
@@ -2897,6 +2910,34 @@ export type Pushed = {
 
 /**  So much changed that the window missed some of it: it reads its lists anew. */
 export type ReadAnew = null;
+
+/**  A family of packages that can be made here. */
+export type RecipeInfo = {
+	/**  What it is called, such as `openfoam-1912`. */
+	name: string,
+	/**  What a person reads. */
+	title: string,
+	/**  Under which terms. */
+	license: string | null,
+	/**  The distribution that the package files are of. */
+	platform: string | null,
+	/**  How many bytes the package files are. */
+	downloadBytes: number,
+	/**  The packages, each after those that it requires. */
+	packages: RecipePackage[],
+};
+
+/**  A package of a family. */
+export type RecipePackage = {
+	/**  Its name. */
+	name: string,
+	/**  What a person reads. */
+	title: string,
+	/**  The packages that it lies on. */
+	require: string[],
+	/**  Whether it is in the library. */
+	isInstalled: boolean,
+};
 
 /**  A registry appeared, changed, or was asked anew. */
 export type RegistriesChanged = null;

@@ -58,7 +58,20 @@ const report = (): StudyReport => ({
   steps: ["blockMesh", "icoFoam"],
   application: "icoFoam",
   cells: 400,
-  packages: [{ name: "openfoam-core", reason: "every case needs it" }],
+  packages: [
+    {
+      name: "openfoam.core-1912",
+      reason: "openfoam.icofoam-1912 lies on it",
+      isInstalled: true,
+      recipe: "openfoam-1912",
+    },
+    {
+      name: "openfoam.icofoam-1912",
+      reason: "the solver",
+      isInstalled: false,
+      recipe: "openfoam-1912",
+    },
+  ],
   guest: "linux",
   guestReason: "It runs several programs, one after the other",
   findings: [],

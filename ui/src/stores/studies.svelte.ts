@@ -67,6 +67,13 @@ class Studies extends Collection<StudySummary> {
     await this.load();
   }
 
+  /** Makes what its runs share: packages that are missing, and an appliance of them. */
+  async prepare(id: string): Promise<void> {
+    await dialogs.attempt(m.error_preparing_study(), async () => {
+      jobs.begin(await backend.studyPrepare(id, null));
+    });
+  }
+
   async stop(id: string): Promise<void> {
     const job = jobs.live.find((one) => one.subject === id);
     if (!job) return;

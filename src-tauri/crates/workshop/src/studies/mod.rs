@@ -66,6 +66,7 @@ pub struct StudyReport {
 
 /// A package that an image for a case needs.
 #[derive(Debug, Clone, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
 pub struct ProposedPackage {
     /// Its name.
     pub name: String,
