@@ -223,6 +223,8 @@ export const commands = {
 	studyList: () => typedError<StudySummary[], AppError>(__TAURI_INVOKE("study_list")),
 	/**  Makes a study of a case, or adds the study that a folder is; says its folder. */
 	studyNew: (path: string) => typedError<string, AppError>(__TAURI_INVOKE("study_new", { path })),
+	/**  The tutorials of OpenFOAM that lie on this computer. */
+	studyTutorials: () => typedError<Tutorial[], AppError>(__TAURI_INVOKE("study_tutorials")),
 	/**  Takes a study off the list; its folder stays. */
 	studyRemove: (folder: string) => typedError<null, AppError>(__TAURI_INVOKE("study_remove", { folder })),
 	/**  What a study comes to: its case, its runs, and what each of them changes. */
@@ -3647,6 +3649,18 @@ export type TreeEntry = {
 	target: string | null,
 	/**  How many entries a directory has. */
 	childCount: number,
+};
+
+/**  A case to begin with. */
+export type Tutorial = {
+	/**  Its folder among the tutorials, such as `incompressible/icoFoam/cavity/cavity`. */
+	name: string,
+	/**  Its folder. */
+	folder: string,
+	/**  The solver that it is for. */
+	solver: string,
+	/**  What that solver calculates. */
+	about: string | null,
 };
 
 /**  What progress is counted in. */

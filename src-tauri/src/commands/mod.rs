@@ -145,6 +145,7 @@ pub fn list<R: Runtime>() -> Builder<R> {
             stacks::stack_save_text,
             studies::study_list,
             studies::study_new,
+            studies::study_tutorials,
             studies::study_remove,
             studies::study_check,
             studies::study_text,

@@ -7,7 +7,9 @@ use tauri::State;
 use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
-use windlass_workshop::studies::{RunSeries, StudyOptions, StudyReport, StudyRun, StudySummary};
+use windlass_workshop::studies::{
+    RunSeries, StudyOptions, StudyReport, StudyRun, StudySummary, Tutorial,
+};
 
 /// The studies that are known, newest first.
 #[tauri::command]
@@ -21,6 +23,13 @@ pub async fn study_list(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<StudyS
 #[specta::specta]
 pub async fn study_new(workshop: State<'_, Arc<Workshop>>, path: PathBuf) -> Result<String> {
     workshop.study_take(&path)
+}
+
+/// The tutorials of OpenFOAM that lie on this computer.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_tutorials(workshop: State<'_, Arc<Workshop>>) -> Result<Vec<Tutorial>> {
+    workshop.tutorials(None)
 }
 
 /// Takes a study off the list; its folder stays.

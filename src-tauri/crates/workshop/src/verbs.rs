@@ -131,6 +131,7 @@ pub const VERBS: &[Verb] = &[
     verb("cloud_cleanup", With("cleanup NAME")),
     verb("study_list", With("study list")),
     verb("study_new", With("study add FOLDER")),
+    verb("study_tutorials", With("study tutorials")),
     verb("study_remove", With("study remove FOLDER")),
     verb("study_check", With("study check FOLDER")),
     verb(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use windlass_workshop::studies::{
-    Record, RunOutcome, RunState, StudyOptions, StudyReport, StudySummary, Verdict,
+    Record, RunOutcome, RunState, StudyOptions, StudyReport, StudySummary, Tutorial, Verdict,
 };
 
 use super::findings;
@@ -23,16 +23,24 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) enum Verb {
     /// Take a case (a folder, a .zip or .tar.gz) into a new study, and check it
     New {
-        /// The case
+        /// The case, or the name of a tutorial
         case: PathBuf,
         /// The new folder of the study
         folder: PathBuf,
+    },
+    /// List the tutorials of OpenFOAM that lie on this computer: `study new` and `study add` take their names
+    Tutorials {
+        /// Only those that have these words in their names, solvers or what those calculate
+        words: Vec<String>,
+        /// The folder of the tutorials
+        #[arg(long, value_name = "FOLDER")]
+        from: Option<PathBuf>,
     },
     /// List the studies that the window shows
     List,
     /// Put a study on the list, or a case: that becomes a study in a folder of Windlass's own
     Add {
-        /// The study's folder, or a case (a folder, a .zip or .tar.gz)
+        /// The study's folder, or a case (a folder, a .zip or .tar.gz, the name of a tutorial)
         from: PathBuf,
     },
     /// Take a study off the list; its folder stays
@@ -91,6 +99,13 @@ impl Verb {
             Self::New { case, folder } => {
                 let report = workshop.study_new(&case, &folder)?;
                 context.output.show(&report, |report| said(report, false))?;
+            }
+            Self::Tutorials { words, from } => {
+                let mut tutorials = workshop.tutorials(from.as_deref())?;
+                tutorials.retain(|tutorial| has_words(tutorial, &words));
+                context
+                    .output
+                    .show(&tutorials, |tutorials| shown(tutorials))?;
             }
             Self::List => {
                 let studies = workshop.studies()?;
@@ -160,6 +175,27 @@ impl Verb {
         }
         Ok(0)
     }
+}
+
+fn has_words(tutorial: &Tutorial, words: &[String]) -> bool {
+    let about = tutorial.about.as_deref().unwrap_or_default();
+    let text = format!("{} {} {about}", tutorial.name, tutorial.solver).to_lowercase();
+    words.iter().all(|word| text.contains(&word.to_lowercase()))
+}
+
+fn shown(tutorials: &[Tutorial]) -> String {
+    let rows = tutorials.iter().map(|tutorial| {
+        [
+            tutorial.name.clone(),
+            tutorial.solver.clone(),
+            tutorial.about.clone().unwrap_or_default(),
+        ]
+    });
+    table(
+        ["TUTORIAL", "SOLVER", "WHAT IT CALCULATES"],
+        &rows.collect::<Vec<_>>(),
+        "No tutorials: install OpenFOAM's examples (Debian: openfoam-examples), or name their folder with --from",
+    )
 }
 
 fn listed(studies: &[StudySummary]) -> String {

@@ -67,7 +67,7 @@ impl CaseError {
     }
 }
 
-fn has_control(folder: &Path) -> bool {
+pub(super) fn has_control(folder: &Path) -> bool {
     ["controlDict", "controlDict.gz"]
         .iter()
         .any(|name| folder.join("system").join(name).is_file())

@@ -16,6 +16,7 @@ mod files;
 mod mesh;
 mod packages;
 mod steps;
+pub mod tutorials;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
+use windlass_study::case::tutorials::{list, resolve};
+use windlass_study::case::{Case, take};
 use windlass_study::dictionary::{Dictionary, SyntaxErrorKind, read_text};
 
 /// Where the distribution puts them, or where `WINDLASS_OPENFOAM_EXAMPLES` says.
@@ -91,4 +93,24 @@ fn every_dictionary_of_the_tutorials_is_read_and_changed_back_to_the_same_bytes(
         "{read} dictionaries, {packed} of them packed, {values} values, {changed} changed and changed back"
     );
     assert!(read > 4000 && packed > 100 && changed > 2000);
+}
+
+#[test]
+fn tutorials_are_listed_with_their_solvers_and_one_becomes_a_case() {
+    let Some(folder) = folder() else { return };
+    let tutorials = list(&folder);
+    assert!(tutorials.len() > 250, "{}", tutorials.len());
+    let find = |name: &str| tutorials.iter().find(|tutorial| tutorial.name == name);
+    let cavity = find("incompressible/icoFoam/cavity/cavity").unwrap();
+    assert_eq!(cavity.solver, "icoFoam");
+    let about = "Transient solver for incompressible, laminar flow of Newtonian fluids";
+    assert_eq!(cavity.about.as_deref(), Some(about));
+    let pitz = find("incompressible/simpleFoam/pitzDaily").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let into = place.path().join("case");
+    take(&pitz.folder, &into).unwrap();
+    assert!(Case::inspect(&into).unwrap().can_run());
+    // Whatever is there comes before a tutorial of the same name.
+    assert_eq!(resolve(place.path()), place.path());
+    assert_eq!(resolve(Path::new("../cavity")), Path::new("../cavity"));
 }

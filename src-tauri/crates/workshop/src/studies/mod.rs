@@ -31,7 +31,7 @@ use windlass_study::study::FILE;
 use windlass_study::{Case, Difference, Run, Study, StudyError, case};
 
 pub use series::{RunSeries, SeriesTarget};
-pub use view::{ChangedLine, RunOutcome, StudyPlan, StudyRun, StudySummary};
+pub use view::{ChangedLine, RunOutcome, StudyPlan, StudyRun, StudySummary, Tutorial};
 
 use crate::Workshop;
 use crate::appliances::Finding;
@@ -137,6 +137,7 @@ impl Workshop {
     /// # Errors
     /// `Input` when there is no case in what is given, or it is hostile; `Conflict` when the folder is there already.
     pub fn study_new(&self, from: &Path, folder: &Path) -> Result<StudyReport> {
+        let from = &case::tutorials::resolve(from);
         if folder.join(FILE).exists() {
             return Err(AppError::new(
                 ErrorKind::Conflict,
@@ -159,6 +160,23 @@ impl Workshop {
         let path = folder.join(FILE);
         std::fs::write(&path, study.to_yaml()?).doing("write", &path)?;
         self.study_check(folder)
+    }
+
+    /// The tutorials of OpenFOAM that lie on this computer, or in a folder; none where there are none.
+    ///
+    /// # Errors
+    /// `NotFound` when the folder that is named is not there.
+    pub fn tutorials(&self, folder: Option<&Path>) -> Result<Vec<Tutorial>> {
+        let folder = match folder {
+            Some(folder) => Some(std::fs::canonicalize(folder).doing("find the folder", folder)?),
+            None => case::tutorials::folder(),
+        };
+        let listed = folder.map(|folder| case::tutorials::list(&folder));
+        Ok(listed
+            .unwrap_or_default()
+            .into_iter()
+            .map(Tutorial::from)
+            .collect())
     }
 
     /// What a study comes to: its runs, what each changes, and what is the matter with its case.

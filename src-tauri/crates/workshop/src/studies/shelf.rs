@@ -98,6 +98,7 @@ impl Workshop {
     /// # Errors
     /// `Input` when there is no case in what is given, or it is hostile.
     pub fn study_take(&self, from: &Path) -> Result<String> {
+        let from = &case::tutorials::resolve(from);
         if from.file_name().is_some_and(|name| name == FILE) || from.join(FILE).is_file() {
             return self.study_add(from);
         }

@@ -174,3 +174,28 @@ impl From<PlannedRun> for StudyPlan {
         }
     }
 }
+
+/// A case to begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Tutorial {
+    /// Its folder among the tutorials, such as `incompressible/icoFoam/cavity/cavity`.
+    pub name: String,
+    /// Its folder.
+    pub folder: String,
+    /// The solver that it is for.
+    pub solver: String,
+    /// What that solver calculates.
+    pub about: Option<String>,
+}
+
+impl From<windlass_study::case::tutorials::Tutorial> for Tutorial {
+    fn from(tutorial: windlass_study::case::tutorials::Tutorial) -> Self {
+        Self {
+            name: tutorial.name,
+            folder: tutorial.folder.display().to_string(),
+            solver: tutorial.solver,
+            about: tutorial.about,
+        }
+    }
+}

@@ -99,6 +99,8 @@ pub struct Part {
     pub search: Vec<PathBuf>,
     /// Whether it is a solver, which gets a run configuration of its name.
     pub is_solver: bool,
+    /// What a solver calculates.
+    pub about: Option<String>,
     /// How a guest shows that it is whole.
     pub test: Trial,
 }

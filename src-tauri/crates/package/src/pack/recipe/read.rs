@@ -121,6 +121,7 @@ fn part(node: Node, source: Source<'_>) -> Result<Part> {
         links: pairs(&mut fields, "links")?,
         search: paths(&mut fields, "search")?,
         is_solver: false,
+        about: None,
         test: match fields.take("test") {
             Some(node) => trial(node, source)?,
             None => return Err(fields.missing("test")),
@@ -155,6 +156,7 @@ fn solver(recipe: &Recipe, node: Node, source: Source<'_>) -> Result<Part> {
         links: Vec::new(),
         search: Vec::new(),
         is_solver: true,
+        about: fields.text("about")?,
         test: Trial {
             command: format!("/usr/bin/{program} -help"),
             prints: format!("Usage: {program} "),
