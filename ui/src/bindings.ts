@@ -238,6 +238,16 @@ export const commands = {
 	 *  package manager, or from a folder.
 	 */
 	studyPrepare: (folder: string, from: string | null) => typedError<Job, AppError>(__TAURI_INVOKE("study_prepare", { folder, from })),
+	/**  The values of a study's case, of which any can be made to vary. */
+	studyCase: (folder: string) => typedError<StudyCaseFile[], AppError>(__TAURI_INVOKE("study_case", { folder })),
+	/**  What varies in a study, and how much its runs may take. */
+	studyForm: (folder: string) => typedError<StudyForm, AppError>(__TAURI_INVOKE("study_form", { folder })),
+	/**  Changes what varies, and how much the runs may take; says what the study comes to then. */
+	studySaveForm: (folder: string, form: StudyForm) => typedError<StudyReport, AppError>(__TAURI_INVOKE("study_save_form", { folder, form })),
+	/**  Takes a CSV file as the table of a study's values; says what varies then. */
+	studyLoadTable: (folder: string, csv: string) => typedError<StudyForm, AppError>(__TAURI_INVOKE("study_load_table", { folder, csv })),
+	/**  What this computer has room for, with the settings of the study's appliance. */
+	studyRoom: (folder: string) => typedError<StudyRoom, AppError>(__TAURI_INVOKE("study_room", { folder })),
 	/**  Does the runs of a study that are not done, as a job. */
 	studyRun: (folder: string, options: StudyOptions) => typedError<Job, AppError>(__TAURI_INVOKE("study_run", { folder, options })),
 	/**  Where each run of a study stands. */
@@ -3508,6 +3518,57 @@ export type Stopping = {
 	until: string,
 };
 
+/**  An entry of a dictionary. */
+export type StudyCaseEntry = {
+	/**  Its path within the file. */
+	path: string,
+	/**  Its value. */
+	value: string,
+	/**  Its line, from 1. */
+	line: number,
+};
+
+/**  A file of a case with the values that can vary. */
+export type StudyCaseFile = {
+	/**  Its path within the case. */
+	path: string,
+	/**  Its entries, in the order of the file. */
+	entries: StudyCaseEntry[],
+};
+
+/**  How lists of values go together. */
+export type StudyCombine = 
+/**  Every value with every other. */
+"grid" | 
+/**  The first values together, then the second ones. */
+"zip";
+
+/**  What varies in a study, and how much of this computer its runs may take. */
+export type StudyForm = {
+	/**  What varies. */
+	variables: StudyVariable[],
+	/**  How several variables with values go together. */
+	combine: StudyCombine,
+	/**  The CSV file of values, beside the study's own file. */
+	table: string | null,
+	/**  How much of this computer the runs may take. */
+	limits: StudyLimits,
+};
+
+/**  How much of this computer the runs may take; what is `None` is decided where they run. */
+export type StudyLimits = {
+	/**  How many run at the same time. */
+	atOnce: number | null,
+	/**  The most minutes of a run. */
+	minutes: number | null,
+	/**  Memory of a machine. */
+	memoryMib: number | null,
+	/**  Processors of a machine. */
+	vcpus: number | null,
+	/**  Whether a run that diverges is stopped at once. */
+	stopWhenDiverged: boolean,
+};
+
 /**  How a study is run, beside what its file says. */
 export type StudyOptions = {
 	/**  Whether runs that failed, were stopped or lost are begun again. */
@@ -3546,6 +3607,20 @@ export type StudyReport = {
 	findings: Finding[],
 	/**  Its runs, each with the lines that it changes. */
 	runs: StudyPlan[],
+};
+
+/**  What this computer has room for. */
+export type StudyRoom = {
+	/**  Its processors. */
+	processors: number,
+	/**  Memory that is free, in MiB. */
+	freeMib: number,
+	/**  How many runs go at the same time where the study says nothing. */
+	atOnce: number,
+	/**  Memory of a machine where the study says nothing, in MiB. */
+	memoryMib: number,
+	/**  Processors of a machine where the study says nothing. */
+	vcpus: number,
 };
 
 /**  A run and what is known of it. */
@@ -3594,6 +3669,16 @@ export type StudySummary = {
 	isRunning: boolean,
 	/**  Why it cannot be read. */
 	problem: string | null,
+};
+
+/**  Something that differs from run to run. */
+export type StudyVariable = {
+	/**  Its name, in formulas and tables. */
+	name: string,
+	/**  Where it is written. */
+	place: VariablePlace,
+	/**  Its values. */
+	values: VariableValues,
 };
 
 /**  A mistake in a text, where it is. */
@@ -3688,6 +3773,44 @@ export type VariableKind =
 "port" | 
 /**  Something not to be shown. */
 "secret";
+
+/**  Where the value of a variable goes. */
+export type VariablePlace = 
+/**  An entry of an OpenFOAM dictionary. */
+{ at: "entry"; 
+/**  The file within the case. */
+file: string; 
+/**  The path of the entry. */
+entry: string } | 
+/**  A place in any text file. */
+{ at: "pattern"; 
+/**  The file within the case. */
+file: string; 
+/**  A regular expression, line by line. */
+pattern: string } | 
+/**  The environment of the program. */
+{ at: "environment"; 
+/**  The name there. */
+key: string } | 
+/**  Nowhere: formulas use it. */
+{ at: "nowhere" };
+
+/**  The values of a variable. */
+export type VariableValues = 
+/**  These, as they are written. */
+{ from: "list"; 
+/**  At least one. */
+values: string[] } | 
+/**  `from:to:step`. */
+{ from: "range"; 
+/**  The text. */
+range: string } | 
+/**  Calculated from other variables. */
+{ from: "formula"; 
+/**  The text. */
+formula: string } | 
+/**  A column of the table. */
+{ from: "table" };
 
 /**  A disk that outlives the machines that use it. */
 export type Volume = {

@@ -1,12 +1,29 @@
 /** Studies of the fixture. */
-import type { RunOutcome, RunSeries, StudyReport, StudyRun, StudySummary } from "../src/backend";
+import type {
+  RunOutcome,
+  RunSeries,
+  StudyCaseFile,
+  StudyForm,
+  StudyReport,
+  StudyRun,
+  StudySummary,
+} from "../src/backend";
 
 export interface Laboratory {
   studies: StudySummary[];
   report: StudyReport;
   runs: StudyRun[];
   text: string;
+  form: StudyForm;
+  case: StudyCaseFile[];
 }
+
+const form = (): StudyForm => ({
+  variables: [],
+  combine: "grid",
+  table: null,
+  limits: { atOnce: null, minutes: 60, memoryMib: null, vcpus: null, stopWhenDiverged: true },
+});
 
 const FOLDER = "/home/user/studies/cavity";
 const OUTCOMES: RunOutcome[] = [
@@ -94,6 +111,8 @@ export const emptyLaboratory = (): Laboratory => ({
   report: report(),
   runs: [],
   text: "",
+  form: form(),
+  case: [],
 });
 
 export const fullLaboratory = (): Laboratory => ({
@@ -120,6 +139,37 @@ export const fullLaboratory = (): Laboratory => ({
   report: report(),
   runs: OUTCOMES.map((outcome, at) => run(at + 1, outcome)),
   text: "title: Cavity over four viscosities\ncase: case\nappliance: openfoam\n",
+  form: {
+    ...form(),
+    variables: [
+      {
+        name: "nu",
+        place: { at: "entry", file: "constant/transportProperties", entry: "nu" },
+        values: { from: "list", values: ["0.01", "0.02", "0.03", "0.04"] },
+      },
+    ],
+  },
+  case: [
+    {
+      path: "0/U",
+      entries: [
+        { path: "internalField", value: "(10 0 0)", line: 19 },
+        { path: "boundaryField/movingWall/value", value: "(1 0 0)", line: 26 },
+      ],
+    },
+    {
+      path: "constant/transportProperties",
+      entries: [{ path: "nu", value: "0.01", line: 18 }],
+    },
+    {
+      path: "system/controlDict",
+      entries: [
+        { path: "application", value: "icoFoam", line: 17 },
+        { path: "endTime", value: "0.5", line: 25 },
+        { path: "deltaT", value: "0.005", line: 27 },
+      ],
+    },
+  ],
 });
 
 export function laboratoryHandlers(
@@ -138,6 +188,18 @@ export function laboratoryHandlers(
       laboratory.text = String(text);
       return laboratory.report;
     },
+    study_case: () => laboratory.case,
+    study_form: () => laboratory.form,
+    study_save_form: ({ form }) => {
+      const next = form as StudyForm;
+      for (const { name, values } of next.variables)
+        if (values.from === "list" && values.values.length === 0)
+          throw { kind: "input", message: `${name}: there are no values`, hints: [], chain: [] };
+      laboratory.form = next;
+      return laboratory.report;
+    },
+    study_load_table: () => laboratory.form,
+    study_room: () => ({ processors: 8, freeMib: 12288, atOnce: 8, memoryMib: 512, vcpus: 1 }),
     study_run: () => "job-study",
     study_runs: () => laboratory.runs,
     study_series: () => series(),

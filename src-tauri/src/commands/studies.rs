@@ -8,7 +8,8 @@ use windlass_workshop::Workshop;
 use windlass_workshop::error::Result;
 use windlass_workshop::jobs::Job;
 use windlass_workshop::studies::{
-    RunSeries, StudyOptions, StudyReport, StudyRun, StudySummary, Tutorial,
+    RunSeries, StudyCaseFile, StudyForm, StudyOptions, StudyReport, StudyRoom, StudyRun,
+    StudySummary, Tutorial,
 };
 
 /// The studies that are known, newest first.
@@ -79,6 +80,52 @@ pub async fn study_prepare(
     workshop
         .inner()
         .start_study_prepare(&folder, from.as_deref())
+}
+
+/// The values of a study's case, of which any can be made to vary.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_case(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+) -> Result<Vec<StudyCaseFile>> {
+    workshop.study_case(&folder)
+}
+
+/// What varies in a study, and how much its runs may take.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_form(workshop: State<'_, Arc<Workshop>>, folder: PathBuf) -> Result<StudyForm> {
+    workshop.study_form(&folder)
+}
+
+/// Changes what varies, and how much the runs may take; says what the study comes to then.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_save_form(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    form: StudyForm,
+) -> Result<StudyReport> {
+    workshop.study_save_form(&folder, &form)
+}
+
+/// Takes a CSV file as the table of a study's values; says what varies then.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_load_table(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    csv: PathBuf,
+) -> Result<StudyForm> {
+    workshop.study_load_table(&folder, &csv)
+}
+
+/// What this computer has room for, with the settings of the study's appliance.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_room(workshop: State<'_, Arc<Workshop>>, folder: PathBuf) -> Result<StudyRoom> {
+    workshop.study_room(&folder)
 }
 
 /// Does the runs of a study that are not done, as a job.

@@ -7,7 +7,7 @@ export const TABS = {
   cloud: ["overview", "images", "cleanUp"],
   server: ["console", "display", "deeds", "details"],
   image: ["files", "sizes", "verification"],
-  study: ["setup", "runs", "results"],
+  study: ["setup", "parameters", "runs", "results"],
 } as const;
 export type ApplianceTab = (typeof TABS)["appliance"][number];
 export type PackageTab = (typeof TABS)["packages"][number];

@@ -125,6 +125,15 @@ fn csv(path: &Path) -> Result<(Vec<String>, Vec<Vec<String>>), StudyError> {
     Ok((names, rows))
 }
 
+/// The names of the columns of a CSV file of values, which has at least one line of them.
+///
+/// # Errors
+///
+/// It cannot be read, or is no table.
+pub fn columns(path: &Path) -> Result<Vec<String>, StudyError> {
+    Ok(csv(path)?.0)
+}
+
 impl Study {
     /// The table of its runs. `folder` is the study's own, for its CSV file.
     ///

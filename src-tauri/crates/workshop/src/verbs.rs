@@ -143,6 +143,23 @@ pub const VERBS: &[Verb] = &[
         WindowOnly("a terminal has editors for study.yaml"),
     ),
     verb("study_prepare", With("study prepare FOLDER")),
+    verb("study_case", With("study values FOLDER")),
+    verb(
+        "study_form",
+        WindowOnly("a terminal has editors for study.yaml"),
+    ),
+    verb(
+        "study_save_form",
+        WindowOnly("a terminal has editors for study.yaml"),
+    ),
+    verb(
+        "study_load_table",
+        WindowOnly("a terminal has editors for study.yaml"),
+    ),
+    verb(
+        "study_room",
+        WindowOnly("a terminal has other programs that tell of cores and memory"),
+    ),
     verb("study_run", With("study run FOLDER")),
     verb("study_runs", With("study watch FOLDER")),
     verb("study_series", With("study watch FOLDER")),

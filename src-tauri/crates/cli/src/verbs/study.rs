@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use windlass_workshop::studies::{
-    Record, RunOutcome, RunState, StudyOptions, StudyReport, StudySummary, Tutorial, Verdict,
+    Record, RunOutcome, RunState, StudyCaseFile, StudyOptions, StudyReport, StudySummary, Tutorial,
+    Verdict,
 };
 
 use super::findings;
@@ -65,6 +66,12 @@ pub(crate) enum Verb {
         /// A folder with the package files; the package manager downloads them, when nothing is said
         #[arg(long, value_name = "FOLDER")]
         from: Option<PathBuf>,
+    },
+    /// List the values of the case, of which any can be made to vary: file, line, entry, value
+    Values {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
     },
     /// Do the runs that are not done; what is done stays
     Run {
@@ -135,6 +142,10 @@ impl Verb {
                         job.produced.as_deref().unwrap_or_default()
                     )
                 })?;
+            }
+            Self::Values { folder } => {
+                let files = workshop.study_case(&folder)?;
+                context.output.show(&files, |files| values(files))?;
             }
             Self::Run { folder, retry } => {
                 let mut signals = Signals::listen()?;
@@ -273,6 +284,23 @@ fn said(report: &StudyReport, diff: bool) -> String {
         let _ = write!(text, "\n{}", findings::lines(&report.findings));
     }
     text
+}
+
+fn values(files: &[StudyCaseFile]) -> String {
+    let rows = files.iter().flat_map(|file| {
+        file.entries.iter().map(|entry| {
+            [
+                format!("{}:{}", file.path, entry.line),
+                entry.path.clone(),
+                entry.value.clone(),
+            ]
+        })
+    });
+    table(
+        ["FILE", "ENTRY", "VALUE"],
+        &rows.collect::<Vec<_>>(),
+        "No values: this is no case of OpenFOAM",
+    )
 }
 
 fn stands(runs: &[Record]) -> String {

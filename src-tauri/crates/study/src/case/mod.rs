@@ -11,6 +11,7 @@
 //! Nothing is run and nothing is expanded: where a macro or an `#include` decides, the check is silent rather than wrong.
 //! Programs and libraries are those of Debian's `openfoam` 1912 (`programs.txt`, `libraries.txt`).
 
+mod entries;
 mod fields;
 mod files;
 mod mesh;
@@ -24,6 +25,7 @@ use windlass_guest::GuestOs;
 use windlass_package::Finding;
 use windlass_package::archive::{self, Limits};
 
+pub use entries::{CaseEntry, CaseFile, entries};
 pub use files::CaseError;
 pub use mesh::{Mesh, Patch};
 pub use packages::Proposed;

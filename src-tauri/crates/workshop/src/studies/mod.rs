@@ -11,6 +11,7 @@
 //! and the next one finds them, or finds that they are lost.
 
 mod disk;
+mod form;
 mod osv;
 mod prepare;
 mod queue;
@@ -25,11 +26,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use windlass_package::pack::recipe::Recipe;
+use windlass_package::yaml::Parsed;
 use windlass_study::record::Runs;
 pub use windlass_study::record::{Record, RunState, Verdict};
 use windlass_study::study::FILE;
 use windlass_study::{Case, Difference, Run, Study, StudyError, case};
 
+pub use form::{
+    StudyCaseEntry, StudyCaseFile, StudyCombine, StudyForm, StudyLimits, StudyRoom, StudyVariable,
+    VariablePlace, VariableValues,
+};
 pub use series::{RunSeries, SeriesTarget};
 pub use view::{ChangedLine, RunOutcome, StudyPlan, StudyRun, StudySummary, Tutorial};
 
@@ -187,13 +193,17 @@ impl Workshop {
         Ok(self.checked(folder)?.report(self))
     }
 
+    pub(crate) fn checked(&self, folder: &Path) -> Result<StudyCheck> {
+        let folder = &study_folder(folder)?;
+        self.checked_text(folder, Study::load(folder)?)
+    }
+
+    /// The same of a text that is not kept yet.
     #[expect(
         clippy::unused_self,
         reason = "what a study is checked against will be the library's packages"
     )]
-    pub(crate) fn checked(&self, folder: &Path) -> Result<StudyCheck> {
-        let folder = &study_folder(folder)?;
-        let read = Study::load(folder)?;
+    pub(crate) fn checked_text(&self, folder: &Path, read: Parsed<Study>) -> Result<StudyCheck> {
         let study = read.value;
         let place = case_folder(&study, folder);
         let is_openfoam = place
