@@ -250,6 +250,10 @@ export const commands = {
 	studyRoom: (folder: string) => typedError<StudyRoom, AppError>(__TAURI_INVOKE("study_room", { folder })),
 	/**  Does the runs of a study that are not done, as a job. */
 	studyRun: (folder: string, options: StudyOptions) => typedError<Job, AppError>(__TAURI_INVOKE("study_run", { folder, options })),
+	/**  Stops runs, or (without numbers) all of them: at once, or when their solver has written what it has. */
+	studyStop: (folder: string, runs: number[], save: boolean) => typedError<Job | null, AppError>(__TAURI_INVOKE("study_stop", { folder, runs, save })),
+	/**  Has runs calculate up to another end: those that run, and those that are over from what they wrote last. */
+	studyExtend: (folder: string, runs: number[], to: string) => typedError<Job | null, AppError>(__TAURI_INVOKE("study_extend", { folder, runs, to })),
 	/**  Where each run of a study stands. */
 	studyRuns: (folder: string) => typedError<StudyRun[], AppError>(__TAURI_INVOKE("study_runs", { folder })),
 	/**  What the solver of a run has said so far. */
@@ -3573,6 +3577,8 @@ export type StudyLimits = {
 export type StudyOptions = {
 	/**  Whether runs that failed, were stopped or lost are begun again. */
 	retry: boolean,
+	/**  These runs only; all where there are none. */
+	runs?: number[],
 };
 
 /**  A run before it is begun, with the lines of the case that it changes. */
@@ -3643,6 +3649,10 @@ export type StudyRun = {
 	steps: number,
 	/**  The solver's last time. */
 	lastTime: number | null,
+	/**  Where the solver ends. */
+	endTime: number | null,
+	/**  Whether it is over, and its solver can go on. */
+	mayGoOn: boolean,
 	/**  The solver's processor time. */
 	seconds: number | null,
 	/**  Libraries that were missing, though the solver went on. */

@@ -46,6 +46,8 @@ const run = (number: number, outcome: RunOutcome): StudyRun => ({
   machine: outcome === "running" ? "m0" : null,
   steps: outcome === "waiting" ? 0 : 100 * number,
   lastTime: outcome === "waiting" ? null : number / 10,
+  endTime: 1,
+  mayGoOn: outcome === "converged" || outcome === "notConverged",
   seconds: outcome === "waiting" ? null : 1.5 * number,
   missingLibraries: [],
   trend: outcome === "waiting" ? [] : [0, -1, -1.6, -2.4, outcome === "diverged" ? 2 : -4],

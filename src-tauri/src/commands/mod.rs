@@ -157,6 +157,8 @@ pub fn list<R: Runtime>() -> Builder<R> {
             studies::study_load_table,
             studies::study_room,
             studies::study_run,
+            studies::study_stop,
+            studies::study_extend,
             studies::study_runs,
             studies::study_series,
             studies::study_results,

@@ -139,6 +139,30 @@ pub async fn study_run(
     workshop.inner().start_study(&folder, options)
 }
 
+/// Stops runs, or (without numbers) all of them: at once, or when their solver has written what it has.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_stop(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    runs: Vec<u32>,
+    save: bool,
+) -> Result<Option<Job>> {
+    workshop.inner().study_stop(&folder, &runs, save)
+}
+
+/// Has runs calculate up to another end: those that run, and those that are over from what they wrote last.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_extend(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    runs: Vec<u32>,
+    to: String,
+) -> Result<Option<Job>> {
+    workshop.inner().study_extend(&folder, &runs, &to)
+}
+
 /// Where each run of a study stands.
 #[tauri::command]
 #[specta::specta]

@@ -1,5 +1,5 @@
 /** Studies: one case, a table of values, a machine for each run. */
-import { backend, type RunOutcome, type StudySummary } from "../backend";
+import { backend, type Job, type RunOutcome, type StudySummary } from "../backend";
 import { fileName } from "../format";
 import { m } from "../messages/messages.js";
 import { Collection } from "./collection.svelte";
@@ -79,6 +79,31 @@ class Studies extends Collection<StudySummary> {
     if (!job) return;
     const sure = await dialogs.confirm(m.stop_study_title(), m.stop_study_body(), m.stop_runs());
     if (sure) await dialogs.attempt(m.error_running_study(), () => backend.jobCancel(job.id));
+  }
+
+  /** Stops a run: at once, or when its solver has written what it has. */
+  async stopRun(id: string, run: number, save: boolean): Promise<void> {
+    await this.told(id, () => backend.studyStop(id, [run], save));
+  }
+
+  /** Stops all runs when their solvers have written what they have; what waits does not begin. */
+  async saveAll(id: string): Promise<void> {
+    await this.told(id, () => backend.studyStop(id, [], true));
+  }
+
+  /** Has a run calculate up to another end; says whether that could be. */
+  async extend(id: string, run: number, to: string): Promise<boolean> {
+    return this.told(id, () => backend.studyExtend(id, [run], to));
+  }
+
+  private async told(id: string, tell: () => Promise<Job | null>): Promise<boolean> {
+    const done = await dialogs.attempt(m.error_running_study(), async () => {
+      const job = await tell();
+      // None where another process works on the study: it was told.
+      if (job) jobs.begin(job);
+    });
+    await this.load();
+    return done;
   }
 
   /** Takes it off the list. Its folder stays, so that it can be added again. */

@@ -157,6 +157,44 @@ fn set_pattern(text: &[u8], pattern: &str, value: &str) -> Option<Vec<u8>> {
 }
 
 impl ChangedFile {
+    /// A file of a case with another text.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or the text cannot be made of its own.
+    pub fn by(
+        case: &Path,
+        file: &str,
+        change: impl FnOnce(&[u8]) -> Result<Vec<u8>, DictionaryError>,
+    ) -> Result<Self, StudyError> {
+        let path = within(case, file)?;
+        let place = |source: DictionaryError| StudyError::Io {
+            doing: "change",
+            path: path.clone(),
+            source: std::io::Error::other(source),
+        };
+        let (before, compressed) = read_text(&path).map_err(place)?;
+        Ok(Self {
+            file: PathBuf::from(file),
+            text: change(&before).map_err(place)?,
+            compressed,
+            before,
+        })
+    }
+
+    /// The same with a text that is made of its own.
+    ///
+    /// # Errors
+    ///
+    /// The text cannot be made.
+    pub fn changed(
+        mut self,
+        change: impl FnOnce(&[u8]) -> Result<Vec<u8>, DictionaryError>,
+    ) -> Result<Self, DictionaryError> {
+        self.text = change(&self.text)?;
+        Ok(self)
+    }
+
     /// The lines that differ from the case's own.
     pub fn differences(&self) -> Vec<Difference> {
         let lines = |text: &[u8]| -> Vec<String> {

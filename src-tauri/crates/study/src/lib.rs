@@ -18,6 +18,7 @@
 
 pub mod case;
 pub mod changes;
+pub mod control;
 pub mod dictionary;
 mod error;
 pub mod formula;
@@ -26,9 +27,11 @@ pub mod record;
 mod results;
 pub mod runs;
 pub mod study;
+pub mod wish;
 
 pub use case::Case;
 pub use changes::{ChangedFile, Difference};
 pub use error::StudyError;
 pub use runs::Run;
 pub use study::Study;
+pub use wish::Wish;

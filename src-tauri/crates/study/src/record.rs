@@ -122,6 +122,16 @@ pub struct Record {
     pub ended_at: Option<String>,
     /// The status of its programs.
     pub exit_status: Option<i32>,
+    /// Where the solver ends, by its controlDict.
+    pub end_time: Option<f64>,
+    /// The end up to which it was made to go on; none where it ends as the case says.
+    pub extended_to: Option<String>,
+    /// Whether its solver began with what an earlier one of the same run had written.
+    pub goes_on: bool,
+    /// How much of its console is of what came before.
+    pub kept_bytes: u64,
+    /// Whether the solver wrote what it had when it was stopped.
+    pub is_saved: bool,
     /// Steps or iterations of the solver.
     pub steps: u64,
     /// The solver's last time.
@@ -159,6 +169,36 @@ impl Record {
         self.execution_seconds = log.execution_seconds;
         self.missing_libraries.clone_from(&log.missing_libraries);
         self.trend = trend(log);
+    }
+
+    /// The same run, going on from what it wrote last up to another end; what it said until then is so long.
+    #[must_use]
+    pub fn going_on(&self, end: &str, console_bytes: u64) -> Self {
+        Self {
+            number: self.number,
+            values: self.values.clone(),
+            fingerprint: self.fingerprint.clone(),
+            end_time: end.parse().ok(),
+            extended_to: Some(end.to_owned()),
+            goes_on: true,
+            console_bytes,
+            kept_bytes: console_bytes,
+            steps: self.steps,
+            last_time: self.last_time,
+            trend: self.trend.clone(),
+            results: self.results.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is over, and the solver can go on from what it wrote.
+    pub fn may_go_on(&self) -> bool {
+        let ended = match self.verdict {
+            Some(Verdict::Converged | Verdict::NotConverged | Verdict::Completed) => true,
+            Some(Verdict::Stopped | Verdict::TimedOut) => self.is_saved,
+            _ => false,
+        };
+        self.state == RunState::Done && ended && self.last_time.is_some()
     }
 
     /// It is over.
@@ -270,6 +310,11 @@ impl Runs {
         Self {
             folder: study.join(RUNS_FOLDER),
         }
+    }
+
+    /// The folder of them all.
+    pub(crate) fn whole_folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The folder of a run.

@@ -1,10 +1,11 @@
 //! `study`: one case and a table of values, a machine for each run, a table of what came out.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
+use windlass_workshop::jobs::Job;
 use windlass_workshop::studies::{
     Record, RunOutcome, RunState, StudyCaseFile, StudyOptions, StudyReport, StudySummary, Tutorial,
     Verdict,
@@ -81,6 +82,33 @@ pub(crate) enum Verb {
         /// Begin again what failed, was stopped, or was lost
         #[arg(long)]
         retry: bool,
+        /// This run only; may be given several times
+        #[arg(long = "run", value_name = "NUMBER")]
+        runs: Vec<u32>,
+    },
+    /// Stop runs, or the whole study: what waits does not begin
+    Stop {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// This run only; may be given several times
+        #[arg(long = "run", value_name = "NUMBER")]
+        runs: Vec<u32>,
+        /// Have the solver write what it has, and end by itself
+        #[arg(long)]
+        save: bool,
+    },
+    /// Have runs calculate up to another end, from what they wrote last where they are over
+    Extend {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// This run only; may be given several times
+        #[arg(long = "run", value_name = "NUMBER")]
+        runs: Vec<u32>,
+        /// The new end, as endTime of controlDict
+        #[arg(long, value_name = "TIME")]
+        to: String,
     },
     /// Show the runs and where each stands, until all are over
     Watch {
@@ -147,14 +175,26 @@ impl Verb {
                 let files = workshop.study_case(&folder)?;
                 context.output.show(&files, |files| values(files))?;
             }
-            Self::Run { folder, retry } => {
+            Self::Run {
+                folder,
+                retry,
+                runs,
+            } => {
                 let mut signals = Signals::listen()?;
-                let job = workshop.start_study(&folder, StudyOptions { retry })?;
+                let job = workshop.start_study(&folder, StudyOptions { retry, runs })?;
                 progress::wait(context, &job, &mut signals).await?;
                 let runs = workshop.study_runs(&folder)?;
                 context.output.show(&runs, |runs| stands(runs))?;
                 let good = |run: &Record| run.verdict.is_some_and(Verdict::is_complete);
                 return Ok(u8::from(!runs.iter().all(good)));
+            }
+            Self::Stop { folder, runs, save } => {
+                let job = workshop.study_stop(&folder, &runs, save)?;
+                return see_to(context, &folder, job).await;
+            }
+            Self::Extend { folder, runs, to } => {
+                let job = workshop.study_extend(&folder, &runs, &to)?;
+                return see_to(context, &folder, job).await;
             }
             Self::Watch { folder, once } => {
                 let mut signals = Signals::listen()?;
@@ -207,6 +247,16 @@ fn shown(tutorials: &[Tutorial]) -> String {
         &rows.collect::<Vec<_>>(),
         "No tutorials: install OpenFOAM's examples (Debian: openfoam-examples), or name their folder with --from",
     )
+}
+
+/// Works on what was wanted of runs, unless another process does, which was told then.
+async fn see_to(context: &Context, folder: &Path, job: Option<Job>) -> Outcome {
+    let Some(job) = job else { return Ok(0) };
+    let mut signals = Signals::listen()?;
+    progress::wait(context, &job, &mut signals).await?;
+    let runs = context.workshop.study_runs(folder)?;
+    context.output.show(&runs, |runs| stands(runs))?;
+    Ok(0)
 }
 
 fn listed(studies: &[StudySummary]) -> String {

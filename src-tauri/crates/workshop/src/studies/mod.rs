@@ -18,6 +18,7 @@ mod queue;
 mod series;
 mod shelf;
 mod start;
+mod steer;
 mod view;
 mod watch;
 
@@ -109,11 +110,21 @@ pub(crate) struct PlannedRun {
 }
 
 /// How a study is run, beside what its file says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct StudyOptions {
     /// Whether runs that failed, were stopped or lost are begun again.
     pub retry: bool,
+    /// These runs only; all where there are none.
+    #[serde(default)]
+    pub runs: Vec<u32>,
+}
+
+impl StudyOptions {
+    fn is_meant(&self, run: &Run) -> bool {
+        let is_it = |number: &u32| *number as usize == run.number;
+        self.runs.is_empty() || self.runs.iter().any(is_it)
+    }
 }
 
 impl From<StudyError> for AppError {

@@ -1,18 +1,19 @@
 //! The queue of a study: which runs there are to do, so many at a time.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use windlass_guest::CommandLine;
 use windlass_machine::{Boot, Disk, DiskAccess, DiskFormat, MachineHandle, MachineSpec};
-use windlass_study::record::{self, Record, RunState, Verdict};
-use windlass_study::{ChangedFile, Run};
+use windlass_study::record::{self, Record, RunState, Runs, Verdict};
+use windlass_study::{ChangedFile, Run, Wish};
 
 use super::start::Shared;
 use super::watch::RunWatch;
-use super::{StudyOptions, disk, osv};
+use super::{StudyOptions, disk, osv, steer};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::GuestOs;
@@ -20,10 +21,23 @@ use crate::jobs::{Reporter, Unit};
 
 /// What the programs of a run said, in its folder.
 const CONSOLE: &str = "console.log";
+/// How often it is looked whether a run that is over is to go on.
+const LOOK: Duration = Duration::from_secs(1);
 /// Where a guest finds its case.
-const CASE: &str = "/case";
+pub(super) const CASE: &str = "/case";
 /// Where Debian's OpenFOAM keeps its `etc`.
 const OPENFOAM: (&str, &str) = ("WM_PROJECT_DIR", "/usr/share/openfoam");
+
+/// What is to be done with a run.
+enum Task {
+    /// It is begun, or watched where it runs already.
+    Do {
+        fingerprint: String,
+        kept: Option<Record>,
+    },
+    /// It goes on from what it wrote last.
+    GoOn { kept: Record, end: String },
+}
 
 impl Workshop {
     /// Does the runs that are not done, so many at a time.
@@ -37,40 +51,47 @@ impl Workshop {
     ) -> Result<()> {
         reporter.step("Running");
         reporter.log(&format!("{} runs, {at_once} at a time", planned.len()));
-        let places = Arc::new(Semaphore::new(at_once as usize));
         let total = planned.len() as u64;
-        let mut done = 0;
-        let mut working = JoinSet::new();
-        for run in planned {
-            let changes = match &shared.case {
-                Some(case) => shared.study.changes(case, &run)?,
-                None => Vec::new(),
-            };
-            let fingerprint = shared.fingerprint(&run, &changes);
+        let mut waiting = VecDeque::new();
+        for run in &planned {
             let kept = shared.runs.load(run.number);
-            if let Some(kept) = &kept
-                && kept.state == RunState::Done
-                && !kept.is_wanted(&fingerprint, options.retry)
-            {
-                done += 1;
+            let is_running = (kept.as_ref()).is_some_and(|kept| kept.state == RunState::Running);
+            if !options.is_meant(run) && !is_running {
                 continue;
             }
-            let (workshop, shared, reporter) =
-                (Arc::clone(self), Arc::clone(&shared), reporter.clone());
-            let places = Arc::clone(&places);
-            working.spawn(async move {
-                let _place = places.acquire().await;
-                reporter.check()?;
-                workshop
-                    .do_run(&shared, &run, &changes, (fingerprint, kept), &reporter)
-                    .await
+            let fingerprint = shared.fingerprint(run, &shared.changes(run)?);
+            let is_over = (kept.as_ref()).is_some_and(|kept| {
+                kept.state == RunState::Done && !kept.is_wanted(&fingerprint, options.retry)
             });
+            if !is_over {
+                waiting.push_back((run, Task::Do { fingerprint, kept }));
+            }
         }
-        reporter.progress(done, Some(total), Unit::Items);
+        let mut working = JoinSet::new();
         let mut first_error = None;
-        while let Some(ended) = working.join_next().await {
-            done += 1;
-            reporter.progress(done, Some(total), Unit::Items);
+        loop {
+            for run in &planned {
+                if let Some((kept, end)) = extension(&shared.runs, run) {
+                    waiting.push_back((run, Task::GoOn { kept, end }));
+                }
+            }
+            // In their order; none once somebody has cancelled.
+            while working.len() < at_once as usize && reporter.check().is_ok() {
+                let Some((run, task)) = waiting.pop_front() else {
+                    break;
+                };
+                let (workshop, shared, reporter) =
+                    (Arc::clone(self), Arc::clone(&shared), reporter.clone());
+                let run = run.clone();
+                working.spawn(async move { workshop.work(&shared, &run, task, &reporter).await });
+            }
+            let left = (waiting.len() + working.len()) as u64;
+            reporter.progress(total.saturating_sub(left), Some(total), Unit::Items);
+            let ended = tokio::select! {
+                ended = working.join_next() => ended,
+                () = tokio::time::sleep(LOOK) => continue,
+            };
+            let Some(ended) = ended else { break };
             let result = ended.unwrap_or_else(|error| {
                 Err(AppError::from_error(ErrorKind::Internal, &error, None))
             });
@@ -78,7 +99,28 @@ impl Workshop {
                 first_error.get_or_insert(error);
             }
         }
+        reporter.check()?;
         first_error.map_or(Ok(()), Err)
+    }
+
+    async fn work(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        run: &Run,
+        task: Task,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let changes = shared.changes(run)?;
+        match task {
+            Task::Do { fingerprint, kept } => {
+                self.do_run(shared, run, &changes, (fingerprint, kept), reporter)
+                    .await
+            }
+            Task::GoOn { kept, end } => {
+                self.go_on(shared, run, &changes, (&kept, &end), reporter)
+                    .await
+            }
+        }
     }
 
     /// One run, from its record to its verdict; again where it was lost.
@@ -90,6 +132,13 @@ impl Workshop {
         (fingerprint, kept): (String, Option<Record>),
         reporter: &Reporter,
     ) -> Result<()> {
+        // What runs, and is not what the study says any more, makes room.
+        let other = kept
+            .as_ref()
+            .filter(|kept| kept.state == RunState::Running && kept.fingerprint != fingerprint);
+        if let Some(handle) = other.and_then(|kept| self.found(kept)) {
+            handle.delete().await?;
+        }
         let same = kept.filter(|kept| kept.fingerprint == fingerprint);
         // What another process began, and did not see the end of.
         if let Some(mut record) = same
@@ -107,19 +156,30 @@ impl Workshop {
                 );
                 shared.runs.save(&record)?;
             }
-            if record.verdict != Some(Verdict::Lost) || record.attempts >= record::ATTEMPTS {
+            if !self.is_to_be_tried_again(shared, &record) {
                 return Ok(());
             }
         }
-        let mut attempts = same.map_or(0, |record| record.attempts);
+        let before = same.unwrap_or_default();
+        let mut attempts = before.attempts;
         loop {
             reporter.check()?;
-            let mut record = Record::new(run, fingerprint.clone());
+            if shared.runs.is_stopped() {
+                return Ok(());
+            }
+            let mut record = match &before.extended_to {
+                // What it had before is there still: files take the place of others when all have come.
+                Some(end) if before.goes_on => before.going_on(end, before.kept_bytes),
+                end => Record {
+                    extended_to: end.clone(),
+                    ..Record::new(run, fingerprint.clone())
+                },
+            };
             record.attempts = attempts + 1;
             attempts += 1;
             self.begin(shared, &mut record, changes, run, reporter)
                 .await?;
-            let again = record.verdict == Some(Verdict::Lost) && attempts < record::ATTEMPTS;
+            let again = self.is_to_be_tried_again(shared, &record);
             let message = record.message.as_deref().unwrap_or_default();
             reporter.log(&format!("Run {}: {message}", record.name()));
             if !again {
@@ -127,6 +187,46 @@ impl Workshop {
             }
             reporter.log(&format!("Run {}: once more", record.name()));
         }
+    }
+
+    /// Has the solver of a run that is over go on from what it wrote last.
+    async fn go_on(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        run: &Run,
+        changes: &[ChangedFile],
+        (kept, end): (&Record, &str),
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let console = shared.runs.folder(run.number).join(CONSOLE);
+        let said = console.metadata().map_or(0, |metadata| metadata.len());
+        reporter.log(&format!("Run {}: goes on to {end}", kept.name()));
+        let mut record = kept.going_on(end, said);
+        loop {
+            record.attempts += 1;
+            self.begin(shared, &mut record, changes, run, reporter)
+                .await?;
+            let message = record.message.as_deref().unwrap_or_default();
+            reporter.log(&format!("Run {}: {message}", record.name()));
+            if !self.is_to_be_tried_again(shared, &record) {
+                return Ok(());
+            }
+            let attempts = record.attempts;
+            record = Record {
+                attempts,
+                ..record.going_on(end, said)
+            };
+        }
+    }
+
+    /// Whether a run failed for reasons of ours, and nobody has stopped it.
+    #[expect(clippy::unused_self, reason = "it reads as a question to the workshop")]
+    fn is_to_be_tried_again(&self, shared: &Shared, record: &Record) -> bool {
+        let is_stopped = (shared.runs.wish(record.number)).is_some_and(|wish| wish.is_end());
+        record.verdict == Some(Verdict::Lost)
+            && record.attempts < record::ATTEMPTS
+            && !is_stopped
+            && !shared.runs.is_stopped()
     }
 
     fn found(&self, record: &Record) -> Option<MachineHandle> {
@@ -142,7 +242,27 @@ impl Workshop {
         reporter: &Reporter,
     ) -> Result<()> {
         let folder = shared.runs.folder(record.number);
-        let (case, changes) = (shared.case.clone(), changes.to_vec());
+        steer::forget(&folder);
+        // What was wanted of an earlier attempt; that it is to go on is done now.
+        if let Some(wish) = shared.runs.wish(record.number) {
+            shared.runs.grant(record.number, &wish);
+        }
+        let (mut case, mut changes) = (shared.case.clone(), changes.to_vec());
+        if let Some(end) = &record.extended_to {
+            if record.goes_on {
+                let back = folder.join(disk::BACK);
+                changes = vec![steer::going_on(&back, end)?];
+                case = Some(back);
+            } else if let Some(case) = &case {
+                changes = steer::with_end(case, changes, end)?;
+            }
+        }
+        if let (Some(case), true) = (&case, shared.is_openfoam) {
+            record.end_time = steer::end_time(case, &changes);
+        }
+        if record.goes_on && shared.boots > 1 {
+            record.boot = shared.solver;
+        }
         let into = folder.clone();
         crate::blocking(move || disk::write(case.as_deref(), &changes, &into)).await??;
         record.started_at = Some(crate::now());
@@ -163,11 +283,16 @@ impl Workshop {
         run: &Run,
     ) -> Result<Option<MachineHandle>> {
         let disk = shared.runs.folder(record.number).join(disk::DISK);
-        let spec = self.run_spec(shared, run, record.boot, &disk)?;
+        let spec = self.run_spec(shared, run, record, &disk)?;
         record.state = RunState::Running;
         record.machine = Some(spec.id.clone());
         // Before there is a machine: whoever finds the record looks for it.
         shared.runs.save(record)?;
+        // Who stopped the study just now did not see that this one begins.
+        if shared.runs.is_stopped() && !record.goes_on && shared.runs.wish(record.number).is_none()
+        {
+            shared.runs.want(record.number, &Wish::Stop)?;
+        }
         let handle = self.machines.create(spec).await?;
         if let Err(error) = handle.start(&shared.probe).await {
             record.close(Verdict::Lost, format!("its machine did not start: {error}"));
@@ -189,7 +314,7 @@ impl Workshop {
         let runs = &shared.runs;
         let folder = runs.folder(record.number);
         let console = folder.join(CONSOLE);
-        let mut watch = RunWatch::begin(shared.bounds, record, &console)?;
+        let mut watch = RunWatch::begin(shared, record, &console)?;
         let watched = loop {
             let ended = self
                 .watch_run(&handle, record, &mut watch, reporter, |record| {
@@ -216,6 +341,10 @@ impl Workshop {
             }
         };
         self.take_back(shared, record, &folder, reporter).await?;
+        steer::forget(&folder);
+        if let Some(wish) = runs.wish(record.number).filter(Wish::is_end) {
+            runs.grant(record.number, &wish);
+        }
         handle.delete().await?;
         watched
     }
@@ -231,6 +360,7 @@ impl Workshop {
         let place = folder.to_owned();
         match crate::blocking(move || disk::read_back(&place)).await? {
             Ok(()) => {
+                steer::restore(folder, &folder.join(disk::BACK))?;
                 for result in &shared.study.results {
                     let console = folder.join(CONSOLE);
                     if let Some(value) = result.read(&folder.join(disk::BACK), &console)? {
@@ -256,7 +386,7 @@ impl Workshop {
         &self,
         shared: &Shared,
         run: &Run,
-        boot: usize,
+        record: &Record,
         disk: &Path,
     ) -> Result<MachineSpec> {
         let (build, composition) = (&shared.provided.build, &shared.provided.composition);
@@ -264,6 +394,8 @@ impl Workshop {
         let mut spec = self.machine_spec(build, composition, &shared.kernel, name, None)?;
         spec.network = None;
         spec.display = false;
+        // Somebody may want its solver to save.
+        spec.agent = composition.guest == GuestOs::Linux;
         let number = spec.disks.len();
         spec.disks.push(Disk {
             path: disk.to_owned(),
@@ -291,7 +423,10 @@ impl Workshop {
             GuestOs::Osv => osv::CASE,
         };
         if composition.guest == GuestOs::Osv {
-            parsed.commands = osv::commands(parsed.commands, boot, shared.is_openfoam);
+            parsed.commands = osv::commands(parsed.commands, record.boot, shared.is_openfoam);
+        } else if record.goes_on {
+            let earlier = shared.solver.min(parsed.commands.len().saturating_sub(1));
+            parsed.commands.drain(..earlier);
         }
         parsed = parsed.with_option("mount-fs", Some(&format!("ext,/dev/vblk{number},{case}")));
         if parsed.cwd().is_none() {
@@ -307,5 +442,23 @@ impl Workshop {
         }
         *line = parsed.to_string();
         Ok(spec)
+    }
+}
+
+/// What is known of a run that is over, and the end up to which it is wanted to go on.
+fn extension(runs: &Runs, run: &Run) -> Option<(Record, String)> {
+    let Some(wish @ Wish::Extend { .. }) = runs.wish(run.number) else {
+        return None;
+    };
+    let kept = runs.load(run.number)?;
+    let can = kept.values == run.values && kept.may_go_on();
+    if kept.state != RunState::Done {
+        return None;
+    }
+    // Taken now: it is begun once.
+    runs.grant(run.number, &wish);
+    match wish {
+        Wish::Extend { to } if can => Some((kept, to)),
+        _ => None,
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) kernel: GuestKernel,
     pub(super) probe: Probe,
     pub(super) bounds: Bounds,
+    /// The step that is the solver's: a run that goes on begins with it.
+    pub(super) solver: usize,
     /// How many machines a run takes, one after the other: OSv ends with its first program.
     pub(super) boots: usize,
 }
@@ -76,6 +78,9 @@ impl Workshop {
             AppError::new(ErrorKind::Conflict, "Another Windlass works on this study")
                 .hinted("Watch it with `windlassctl study watch`")
         })?;
+        if options.runs.is_empty() {
+            runs.set_stopped(false)?;
+        }
         let workshop = Arc::clone(self);
         let title = check
             .study
@@ -88,7 +93,7 @@ impl Workshop {
             Some(folder.to_string_lossy().into_owned()),
             Some(&Request::Study {
                 folder: folder.clone(),
-                options,
+                options: options.clone(),
             }),
             async move |reporter| {
                 let _lock = lock;
@@ -158,8 +163,14 @@ impl Workshop {
             GuestOs::Osv => check.steps.len().max(1),
             GuestOs::Linux => 1,
         };
+        let application = (check.case.as_ref()).and_then(|case| case.application.as_deref());
+        let is_solver = |step: &String| {
+            let mut words = step.split_whitespace();
+            words.any(|word| Some(word.rsplit('/').next().unwrap_or(word)) == application)
+        };
         let shared = Shared {
             boots,
+            solver: check.steps.iter().position(is_solver).unwrap_or(0),
             case: case_folder(&check.study, &folder),
             is_openfoam: check.case.is_some(),
             study: check.study,
@@ -179,6 +190,14 @@ impl Workshop {
 }
 
 impl Shared {
+    /// The files of the case that a run changes.
+    pub(super) fn changes(&self, run: &Run) -> Result<Vec<ChangedFile>> {
+        match &self.case {
+            Some(case) => Ok(self.study.changes(case, run)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// A digest over all that makes a run what it is.
     pub(super) fn fingerprint(&self, run: &Run, changes: &[ChangedFile]) -> String {
         let mut hasher = blake3::Hasher::new();

@@ -98,6 +98,10 @@ pub struct StudyRun {
     pub steps: u64,
     /// The solver's last time.
     pub last_time: Option<f64>,
+    /// Where the solver ends.
+    pub end_time: Option<f64>,
+    /// Whether it is over, and its solver can go on.
+    pub may_go_on: bool,
     /// The solver's processor time.
     pub seconds: Option<f64>,
     /// Libraries that were missing, though the solver went on.
@@ -112,6 +116,7 @@ impl From<Record> for StudyRun {
     fn from(record: Record) -> Self {
         Self {
             outcome: RunOutcome::of(&record),
+            may_go_on: record.may_go_on(),
             number: u32::try_from(record.number).unwrap_or(u32::MAX),
             values: record.values,
             message: record.message,
@@ -120,6 +125,7 @@ impl From<Record> for StudyRun {
             machine: record.machine,
             steps: record.steps,
             last_time: record.last_time,
+            end_time: record.end_time,
             seconds: record.execution_seconds,
             missing_libraries: record.missing_libraries,
             trend: record.trend,

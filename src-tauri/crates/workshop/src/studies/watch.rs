@@ -9,6 +9,8 @@ use windlass_machine::{MachineHandle, MachineState, Status};
 use windlass_study::log::{Exit, Log, LogReader, Outcome};
 use windlass_study::record::{Record, Verdict};
 
+use super::start::Shared;
+use super::steer::{Steered, Steering};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, IoContext, Result};
 use crate::jobs::Reporter;
@@ -17,6 +19,9 @@ use crate::jobs::Reporter;
 const LOOK: Duration = Duration::from_millis(200);
 /// How often what is known of a run is kept while it runs.
 const KEEP: Duration = Duration::from_secs(2);
+
+/// So long has a solver to write what it has when its run takes too long.
+const TO_SAVE: Duration = Duration::from_mins(2);
 
 /// How long a run may take, and what ends it before.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +35,7 @@ pub(super) struct Bounds {
 enum Cut {
     Diverged,
     TimedOut,
+    Stopped,
     Cancelled,
 }
 
@@ -39,13 +45,17 @@ pub(super) struct RunWatch {
     bounds: Bounds,
     reader: LogReader,
     cut: Option<Cut>,
+    steering: Steering,
+    can_save: bool,
+    /// Since when the solver of a run that takes too long is told to save.
+    overtime: Option<Instant>,
     /// How the last machine ended.
     status: Option<Status>,
 }
 
 impl RunWatch {
     /// A run of which this much is known; its earlier machines said what is in the file of its console.
-    pub(super) fn begin(bounds: Bounds, record: &Record, console: &Path) -> Result<Self> {
+    pub(super) fn begin(shared: &Shared, record: &Record, console: &Path) -> Result<Self> {
         let mut reader = LogReader::new();
         if record.console_bytes > 0 {
             let file = File::open(console).doing("read", console)?;
@@ -62,9 +72,12 @@ impl RunWatch {
         }
         Ok(Self {
             begun: Instant::now(),
-            bounds,
+            bounds: shared.bounds,
             reader,
             cut: None,
+            steering: Steering::of(&shared.runs, record.number),
+            can_save: shared.is_openfoam,
+            overtime: None,
             status: None,
         })
     }
@@ -76,16 +89,67 @@ impl RunWatch {
     }
 
     /// The verdict, once there is no machine any more; an error where somebody cancelled the run.
-    pub(super) fn conclude(self, record: &mut Record) -> Result<()> {
-        let log = self.reader.finish();
+    pub(super) fn conclude(mut self, record: &mut Record) -> Result<()> {
+        let log = std::mem::take(&mut self.reader).finish();
         record.take(&log);
         if let Some(status) = &self.status {
             conclude(record, status, &log, self.cut);
+        }
+        if self.steering.is_saving() && record.verdict.is_some_and(Verdict::is_complete) {
+            self.conclude_saved(record);
         }
         if self.cut == Some(Cut::Cancelled) {
             return Err(AppError::new(ErrorKind::Cancelled, "Cancelled"));
         }
         Ok(())
+    }
+
+    /// A solver that was told to write and end did so, unless it came to its end before it heard of it.
+    fn conclude_saved(&self, record: &mut Record) {
+        let came_to_its_end = match (record.last_time, record.end_time) {
+            (Some(last), Some(end)) => last >= end - 1e-9 * end.abs(),
+            _ => false,
+        };
+        if record.verdict == Some(Verdict::Converged) || came_to_its_end {
+            return;
+        }
+        let last = record.last_time.unwrap_or_default();
+        record.is_saved = true;
+        if self.overtime.is_some() {
+            let message = format!("it took longer than it may; saved at {last}");
+            record.close(Verdict::TimedOut, message);
+        } else {
+            record.close(Verdict::Stopped, format!("stopped, and saved at {last}"));
+        }
+    }
+
+    /// Does what is wanted of the run, and ends it where it takes too long: first its solver is told to save.
+    async fn steer(&mut self, handle: &MachineHandle, record: &mut Record, reporter: &Reporter) {
+        let steered = self.steering.look(handle).await;
+        let name = record.name();
+        match steered {
+            Some(Steered::Stop) => self.cut = Some(Cut::Stopped),
+            Some(Steered::Saving) => reporter.log(&format!("Run {name}: its solver saves")),
+            Some(Steered::Extended(to)) => {
+                reporter.log(&format!("Run {name}: goes on to {to}"));
+                record.end_time = to.parse().ok();
+                record.extended_to = Some(to);
+            }
+            Some(Steered::Refused(why)) => {
+                reporter.log(&format!("Run {name}: its solver could not be told: {why}"));
+            }
+            None => {}
+        }
+        if self.cut.is_none() {
+            self.cut = self.reason_to_cut(reporter);
+        }
+        let can_save = self.can_save && handle.spec().agent;
+        if self.cut == Some(Cut::TimedOut) && can_save {
+            let since = *self.overtime.get_or_insert_with(Instant::now);
+            if since.elapsed() < TO_SAVE && self.steering.save().is_ok() {
+                self.cut = None;
+            }
+        }
     }
 
     fn reason_to_cut(&self, reporter: &Reporter) -> Option<Cut> {
@@ -125,10 +189,11 @@ impl Workshop {
                 break;
             }
             if watch.cut.is_none() {
-                watch.cut = watch.reason_to_cut(reporter);
+                watch.steer(handle, record, reporter).await;
                 if let Some(cut) = watch.cut {
                     reporter.log(&format!("Run {}: {}", record.name(), words(cut)));
-                    if let Err(error) = handle.kill().await {
+                    // The guest writes what it has to the disk of the run before it ends.
+                    if let Err(error) = handle.stop().await {
                         // It may have ended by itself meanwhile; the next look says.
                         tracing::debug!(%error, "could not cut a run");
                     }
@@ -174,7 +239,7 @@ fn words(cut: Cut) -> &'static str {
     match cut {
         Cut::Diverged => "stopped, for it has diverged",
         Cut::TimedOut => "stopped, for it takes longer than it may",
-        Cut::Cancelled => "stopped",
+        Cut::Stopped | Cut::Cancelled => "stopped",
     }
 }
 
@@ -187,7 +252,7 @@ fn conclude(record: &mut Record, status: &Status, log: &Log, cut: Option<Cut>) {
         (Some(Cut::TimedOut), ..) => {
             record.close(Verdict::TimedOut, "it took longer than it may");
         }
-        (Some(Cut::Cancelled), ..) => record.close(Verdict::Stopped, "stopped"),
+        (Some(Cut::Stopped | Cut::Cancelled), ..) => record.close(Verdict::Stopped, "stopped"),
         (None, MachineState::Stopped, None) => {
             record.close(Verdict::Stopped, "its machine was stopped");
         }

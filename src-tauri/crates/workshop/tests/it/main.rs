@@ -35,4 +35,5 @@ mod slow_readback;
 mod slow_recipes;
 mod slow_studies;
 mod slow_studies_osv;
+mod slow_studies_steered;
 mod volumes;

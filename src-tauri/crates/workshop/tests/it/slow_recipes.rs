@@ -58,7 +58,7 @@ async fn slow_an_image_of_openfoam_holds_only_what_its_case_needs() {
         ["core", "mesh", "icofoam"].map(|name| format!("openfoam.{name}-1912 true openfoam-1912"))
     );
     let job = workshop
-        .start_study(&folder, StudyOptions { retry: false })
+        .start_study(&folder, StudyOptions::default())
         .unwrap();
     finish(&workshop, &job).await.unwrap();
     let run = workshop.study_runs(&folder).unwrap().remove(0);

@@ -14,7 +14,10 @@ use windlass_workshop::studies::{Record, RunState, StudyOptions, Verdict};
 
 use crate::place::{Place, finish, kill, until};
 
-pub(crate) const AGAIN: StudyOptions = StudyOptions { retry: false };
+pub(crate) const AGAIN: StudyOptions = StudyOptions {
+    retry: false,
+    runs: Vec::new(),
+};
 
 /// Where OpenFOAM's files are.
 pub(crate) fn openfoam() -> Option<PathBuf> {
@@ -39,7 +42,7 @@ fn libraries(root: &Path) -> String {
 }
 
 /// Two programs and all that they need, as an appliance.
-async fn appliance(place: &Place, workshop: &Arc<Workshop>, root: &Path) {
+pub(crate) async fn appliance(place: &Place, workshop: &Arc<Workshop>, root: &Path) {
     let settings = "guest: linux\nroot_fs: ext4\nmemory_mib: 256\n";
     pack(place, root, settings, &["blockMesh", "icoFoam"]);
     let folder = place.path("openfoam");
