@@ -120,7 +120,15 @@ impl Study {
                 Target::Environment { .. } => continue,
             };
         }
-        Ok(files.into_values().collect())
+        let mut files: Vec<ChangedFile> = files.into_values().collect();
+        if let Some(parallel) = &self.parallel {
+            let file = parallel.file(case)?;
+            // A study that varies how the case is cut says so itself.
+            if files.iter().all(|other| other.file != file.file) {
+                files.push(file);
+            }
+        }
+        Ok(files)
     }
 }
 
@@ -193,6 +201,21 @@ impl ChangedFile {
     ) -> Result<Self, DictionaryError> {
         self.text = change(&self.text)?;
         Ok(self)
+    }
+
+    /// A file that was `before`; nothing, where the case does not have it.
+    pub(crate) fn new(file: PathBuf, before: Vec<u8>, text: Vec<u8>, compressed: bool) -> Self {
+        Self {
+            file,
+            text,
+            compressed,
+            before,
+        }
+    }
+
+    /// Whether the case does not have it.
+    pub fn is_new(&self) -> bool {
+        self.before.is_empty()
     }
 
     /// The lines that differ from the case's own.

@@ -5,6 +5,7 @@
 //!   study.yaml ────────── study ───────> Study: case, steps, variables, limits, results
 //!     and its CSV ─────── runs ────────> Run 1 … n: a value for each variable            [formula]
 //!   Run + case ────────── changes ─────> files as the run has them, and the lines that differ
+//!   several processes ─── parallel ────> the case cut into parts, the steps that do it
 //!   files of a case ───── dictionary ──> entries with their places; a value changed, every other byte kept
 //!   what a solver says ── log ─────────> residuals over time, and how it ended
 //!   a run's folder ────── results ─────> the last value of a column, what a pattern finds
@@ -23,6 +24,7 @@ pub mod dictionary;
 mod error;
 pub mod formula;
 pub mod log;
+pub mod parallel;
 pub mod record;
 mod results;
 pub mod runs;
@@ -32,6 +34,7 @@ pub mod wish;
 pub use case::Case;
 pub use changes::{ChangedFile, Difference};
 pub use error::StudyError;
+pub use parallel::Parallel;
 pub use runs::Run;
 pub use study::Study;
 pub use wish::Wish;

@@ -40,9 +40,16 @@ impl Step {
     /// Of a line of `study.yaml`.
     pub(super) fn of_line(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
-        let program = words.next()?;
-        let arguments: Vec<&str> = words.collect();
-        Some(Self::new(program, &arguments, "the study names it"))
+        let mut program = words.next()?;
+        let arguments: Vec<&str> = words.clone().collect();
+        let parallel = program == "mpirun";
+        if parallel {
+            program = words.find(|word| is_program(word))?;
+        }
+        Some(Self {
+            parallel,
+            ..Self::new(program, &arguments, "the study names it")
+        })
     }
 
     /// As a line of `study.yaml`.

@@ -57,6 +57,14 @@ pub struct Target {
     pub tolerance: f64,
 }
 
+/// Programs that cut a case into parts and put it together, and solve nothing.
+const CUTTING: [&str; 4] = [
+    "decomposePar",
+    "reconstructPar",
+    "reconstructParMesh",
+    "redistributePar",
+];
+
 /// A program that spoke in the log.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Program {
@@ -119,6 +127,8 @@ pub struct LogReader {
     region: String,
     coefficients: Option<String>,
     in_criteria: bool,
+    /// Whether the last program has solved nothing yet.
+    is_new: bool,
     /// Lines of an error's text that are still wanted.
     detail: usize,
 }
@@ -269,6 +279,11 @@ impl LogReader {
     }
 
     fn time(&mut self, time: f64) {
+        // They go through times that were written already.
+        let is_cutting = |program: &Program| CUTTING.contains(&program.name.as_str());
+        if self.log.programs.last().is_some_and(is_cutting) {
+            return;
+        }
         let log = &mut self.log;
         log.steps += 1;
         log.first_time.get_or_insert(time);
@@ -287,11 +302,15 @@ impl LogReader {
                 ..Program::default()
             },
         );
-        self.log.converged = None;
+        self.is_new = true;
         self.region.clear();
     }
 
     fn solve(&mut self, solver: &str, field: &str, residuals: (&str, &str), iterations: u64) {
+        // What an earlier program came to is over once another one solves; those that only look at it change nothing.
+        if std::mem::take(&mut self.is_new) {
+            self.log.converged = None;
+        }
         let parts = |text: &str| -> Vec<f64> {
             let inner = text.trim_matches(['(', ')']);
             inner

@@ -181,3 +181,16 @@ proptest! {
         prop_assert_eq!(cut.steps, 2);
     }
 }
+
+#[test]
+fn what_puts_parts_together_again_makes_no_steps_and_takes_no_outcome_away() {
+    let solved = format!("{HEAD}SIMPLE solution converged in 1 iterations\n\nEnd\n");
+    let log = read(&format!(
+        "{solved}\nExec   : /usr/bin/reconstructPar\nTime = 0.1\n\nTime = 0.2\n\nEnd\n"
+    ));
+    assert_eq!((log.steps, log.last_time), (1, Some(1.0)));
+    assert_eq!(log.converged, Some(1));
+    // Another solver has to converge by itself.
+    let log = read(&format!("{solved}{HEAD}End\n"));
+    assert_eq!((log.steps, log.converged), (2, None));
+}

@@ -7,6 +7,7 @@
 //! steps:                              # none: found from the case
 //! - blockMesh
 //! - simpleFoam
+//! parallel: {cores: 4, method: hierarchical, parts: [2, 2, 1]}   # the solver as several processes; none: as one
 //! variables:
 //! - {name: alpha, range: 0:12:4}      # from, to and step; no place of its own
 //! - name: inflow
@@ -33,6 +34,8 @@ mod write;
 
 use std::path::PathBuf;
 
+use crate::parallel::Parallel;
+
 /// The name of the file.
 pub const FILE: &str = "study.yaml";
 
@@ -47,6 +50,8 @@ pub struct Study {
     pub appliance: Option<String>,
     /// The programs that run, in order, with their arguments.
     pub steps: Vec<String>,
+    /// Into how many processes the solver is cut, and how; none: one.
+    pub parallel: Option<Parallel>,
     /// What varies.
     pub variables: Vec<Variable>,
     /// How several variables with values go together.

@@ -9,6 +9,7 @@ use windlass_package::yaml::{self, Fields, Mistake, Node, Parsed, Place, Source,
 use super::{Combine, Limits, ResultPart, ResultSource, Study, Target, Values, Variable};
 use crate::StudyError;
 use crate::formula::Formula;
+use crate::parallel::{CORES, Method, Parallel};
 
 type Result<T> = std::result::Result<T, Box<Mistake>>;
 
@@ -60,6 +61,10 @@ fn parse(text: &str, file: &str) -> Result<Parsed<Study>> {
         case: path(&mut fields, "case")?,
         appliance: fields.text("appliance")?,
         steps: fields.texts("steps")?,
+        parallel: match fields.take("parallel") {
+            Some(node) => Some(parallel(node, source, &mut notes)?),
+            None => None,
+        },
         variables: list(&mut fields, "variables")?
             .into_iter()
             .map(|node| variable(node, source, &mut notes))
@@ -91,6 +96,37 @@ fn parse(text: &str, file: &str) -> Result<Parsed<Study>> {
     Ok(Parsed {
         value: study,
         notes,
+    })
+}
+
+fn parallel(node: Node, source: Source<'_>, notes: &mut Vec<Finding>) -> Result<Parallel> {
+    let mut fields = Fields::new(node, "how a case is cut", source.text, source.file)?;
+    let cores = fields.number("cores", CORES.0, CORES.1)?;
+    let cores = cores.ok_or_else(|| fields.missing("cores"))?;
+    let method = match fields.text_node("method")? {
+        None => Method::default(),
+        Some((name, place)) => Method::of(&name).ok_or_else(|| {
+            source.mistake(
+                place,
+                format!("`method` has to be simple, hierarchical or scotch, not `{name}`"),
+            )
+        })?,
+    };
+    let place = fields.place();
+    let texts = fields.texts("parts")?;
+    let numbers: Vec<u32> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    let parts = match (texts.len(), <[u32; 3]>::try_from(numbers)) {
+        (0, _) => None,
+        (3, Ok(parts)) if parts.iter().all(|part| (1..=CORES.1).contains(part)) => Some(parts),
+        _ => {
+            return Err(source.mistake(place, "`parts` has to be three numbers, such as [2, 2, 1]"));
+        }
+    };
+    fields.finish(notes);
+    Ok(Parallel {
+        cores,
+        method,
+        parts,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::parallel::Parallel;
+
 use super::{Combine, Limits, ResultPart, ResultSource, Study, Target, Values, Variable};
 
 impl Study {
@@ -35,6 +37,9 @@ impl Serialize for Study {
         if !self.steps.is_empty() {
             map.serialize_entry("steps", &self.steps)?;
         }
+        if let Some(parallel) = &self.parallel {
+            map.serialize_entry("parallel", parallel)?;
+        }
         if !self.variables.is_empty() {
             map.serialize_entry("variables", &self.variables)?;
         }
@@ -49,6 +54,18 @@ impl Serialize for Study {
         }
         if !self.results.is_empty() {
             map.serialize_entry("results", &self.results)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Parallel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("cores", &self.cores)?;
+        map.serialize_entry("method", self.method.name())?;
+        if let Some(parts) = &self.parts {
+            map.serialize_entry("parts", parts)?;
         }
         map.end()
     }

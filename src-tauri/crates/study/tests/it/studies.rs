@@ -18,6 +18,7 @@ variables:
   formula: (26*cos(alpha*degree) 26*sin(alpha*degree) 0)
 - {name: nu, file: constant/transportProperties, entry: nu, values: [1e-5, 2e-5]}
 - {name: mode, environment: MODE, values: [fast]}
+parallel: {cores: 6, method: simple, parts: [3, 2, 1]}
 limits: {at_once: 4, minutes: 120, stop_when_diverged: true}
 results:
 - {name: Cl, file: postProcessing/forces/*/coefficient.dat, column: Cl}
@@ -104,6 +105,7 @@ fn what_a_run_changes_is_shown_before_it_is_written() {
         [
             "0/U:3: internalField uniform (25.75 3.62 0); -> internalField uniform (25.4318376191 5.40570396126 0);",
             "constant/transportProperties:3: nu              [0 2 -1 0 0 0 0] 1e-05; // air -> nu              [0 2 -1 0 0 0 0] 2e-5; // air",
+            "system/decomposeParDict:1:  -> FoamFile",
         ]
     );
     assert_eq!(

@@ -36,6 +36,11 @@ pub(super) fn write(case: Option<&Path>, changes: &[ChangedFile], run: &Path) ->
             )?;
         }
     }
+    for change in changes.iter().filter(|change| change.is_new()) {
+        let guest = GuestPath::new(change.file.to_string_lossy().as_bytes())?;
+        tree.insert(guest, Node::bytes(change.bytes()?, 0o644))
+            .map_err(|error| AppError::from_error(ErrorKind::Input, &error, None))?;
+    }
     let draft = NamedTempFile::with_prefix_in(".disk-", run).doing("write into the folder", run)?;
     let options = Ext4Options {
         headroom_bytes: Some(ROOM_BYTES),

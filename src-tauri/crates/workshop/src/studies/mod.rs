@@ -31,7 +31,7 @@ use windlass_package::yaml::Parsed;
 use windlass_study::record::Runs;
 pub use windlass_study::record::{Record, RunState, Verdict};
 use windlass_study::study::FILE;
-use windlass_study::{Case, Difference, Run, Study, StudyError, case};
+use windlass_study::{Case, Difference, Run, Study, StudyError, case, parallel};
 
 pub use form::{
     StudyCaseEntry, StudyCaseFile, StudyCombine, StudyForm, StudyLimits, StudyRoom, StudyVariable,
@@ -171,7 +171,7 @@ impl Workshop {
                 .file_stem()
                 .map(|name| name.to_string_lossy().into_owned()),
             case: Some("case".into()),
-            steps: case.steps.iter().map(case::Step::line).collect(),
+            steps: parallel::as_one(case.steps.iter().map(case::Step::line).collect()),
             ..Study::default()
         };
         let path = folder.join(FILE);
@@ -220,16 +220,30 @@ impl Workshop {
         let is_openfoam = place
             .as_deref()
             .is_some_and(|case| case::locate(case).is_ok());
-        let case = match &place {
+        let mut case = match &place {
             Some(place) if is_openfoam => Some(Case::inspect(place)?),
             _ => None,
         };
-        let steps = match &case {
-            Some(case) if study.steps.is_empty() => {
-                case.steps.iter().map(case::Step::line).collect()
+        let mut steps = study.steps.clone();
+        if let Some(case) = &mut case {
+            if steps.is_empty() {
+                steps = parallel::as_one(case.steps.iter().map(case::Step::line).collect());
             }
-            _ => study.steps.clone(),
-        };
+            if let Some(parallel) = &study.parallel {
+                steps = parallel.steps(steps);
+                case.findings.extend(parallel.findings());
+                case.guest = windlass_guest::GuestOs::Linux;
+                case.guest_reason = format!(
+                    "the solver runs as {} processes, which OSv cannot",
+                    parallel.cores
+                );
+            }
+            for package in case.packages_of(&steps) {
+                if case.packages.iter().all(|other| other.name != package.name) {
+                    case.packages.push(package);
+                }
+            }
+        }
         let mut runs = Vec::new();
         for run in study.runs(folder)? {
             let changes = match &place {

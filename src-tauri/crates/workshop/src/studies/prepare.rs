@@ -14,7 +14,7 @@ use windlass_package::settings::{self, BuildSettings};
 use windlass_package::{Manifest, manifest, name_from};
 use windlass_study::study::FILE;
 
-use super::{Case, StudyCheck, study_folder};
+use super::study_folder;
 use crate::Workshop;
 use crate::appliances::Appliance;
 use crate::disk::write_whole;
@@ -49,7 +49,8 @@ impl Workshop {
             )
             .hinted("Name an appliance of your own: a line `appliance: NAME` in study.yaml"));
         };
-        let names: Vec<String> = needed(&check, case);
+        let packages = case.packages.iter();
+        let names: Vec<String> = packages.map(|package| package.name.clone()).collect();
         let source = recipes::source(from)?;
         let workshop = Arc::clone(self);
         let title = check
@@ -93,21 +94,6 @@ impl Workshop {
         }
         self.find_appliance(name)
     }
-}
-
-/// The packages that the case proposes, and those of programs that only the study's own steps name.
-fn needed(check: &StudyCheck, case: &Case) -> Vec<String> {
-    let mut names: Vec<String> = case
-        .packages
-        .iter()
-        .map(|package| package.name.clone())
-        .collect();
-    for package in case.packages_of(&check.steps) {
-        if !names.contains(&package.name) {
-            names.push(package.name);
-        }
-    }
-    names
 }
 
 fn memory(cells: Option<u64>) -> u32 {

@@ -25,6 +25,17 @@ const CONSOLE: &str = "console.log";
 const LOOK: Duration = Duration::from_secs(1);
 /// Where a guest finds its case.
 pub(super) const CASE: &str = "/case";
+/// What Open MPI has to be told in a guest: that it is root on purpose; that all processes are on this machine, where it
+/// needs no other to be asked by ssh; and where programs are.
+const MPI: [(&str, &str); 7] = [
+    ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+    ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+    ("OMPI_MCA_btl", "self,vader"),
+    ("OMPI_MCA_pml", "ob1"),
+    ("OMPI_MCA_plm", "isolated"),
+    ("HOME", "/tmp"),
+    ("PATH", "/usr/bin:/bin"),
+];
 /// Where Debian's OpenFOAM keeps its `etc`.
 const OPENFOAM: (&str, &str) = ("WM_PROJECT_DIR", "/usr/share/openfoam");
 
@@ -436,6 +447,11 @@ impl Workshop {
             parsed = parsed
                 .with_env(OPENFOAM.0, OPENFOAM.1)
                 .with_env("PWD", case);
+        }
+        if shared.study.parallel.is_some() {
+            for (key, value) in MPI {
+                parsed = parsed.with_env(key, value);
+            }
         }
         for (key, value) in run.environment(&shared.study) {
             parsed = parsed.with_env(key, value);

@@ -45,6 +45,10 @@ fn refuse_broken(case: &super::Case) -> Result<()> {
     Err(error)
 }
 
+/// Memory that several processes need at least: what they share, and each of them.
+const MEMORY_OF_MPI_MIB: u32 = 128;
+const MEMORY_OF_PROCESS_MIB: u32 = 160;
+
 impl Workshop {
     /// Does the runs of a study that are not done, as a job. What is done already stays.
     ///
@@ -130,6 +134,13 @@ impl Workshop {
         settings.volumes.clear();
         settings.memory_mib = check.study.limits.memory_mib.unwrap_or(settings.memory_mib);
         settings.vcpus = check.study.limits.vcpus.unwrap_or(settings.vcpus);
+        if let Some(parallel) = &check.study.parallel {
+            settings.vcpus = check.study.limits.vcpus.unwrap_or(parallel.cores);
+            let least = MEMORY_OF_MPI_MIB + parallel.cores * MEMORY_OF_PROCESS_MIB;
+            if check.study.limits.memory_mib.is_none() {
+                settings.memory_mib = settings.memory_mib.max(least);
+            }
+        }
         if !check.steps.is_empty() {
             settings.command = Some(command(&check.steps, check.case.is_some()));
         }

@@ -30,6 +30,7 @@ mod place;
 mod processes;
 mod registries;
 mod slow_bootable;
+mod slow_cases;
 mod slow_packed;
 mod slow_readback;
 mod slow_recipes;

@@ -36,7 +36,7 @@ pub(crate) fn cavity(root: &Path) -> PathBuf {
 }
 
 /// The libraries without MPI come before the others.
-fn libraries(root: &Path) -> String {
+pub(crate) fn libraries(root: &Path) -> String {
     let folder = |path: &str| root.join(path).display().to_string();
     format!("{}:{}", folder("usr/lib/dummy"), folder("usr/lib"))
 }
