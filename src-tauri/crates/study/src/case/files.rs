@@ -38,6 +38,12 @@ pub enum CaseError {
         /// What is there.
         path: PathBuf,
     },
+    /// A link in an archive leads out of the case, or nowhere.
+    #[error("{} is a link that leads out of the case, or nowhere", path.display())]
+    Link {
+        /// The link within the case.
+        path: PathBuf,
+    },
     /// An archive was refused.
     #[error(transparent)]
     Archive(#[from] Box<windlass_package::Error>),
@@ -61,6 +67,7 @@ impl CaseError {
             Self::None { .. } => "Take the folder that has system, constant and 0 in it".into(),
             Self::Several { .. } => "Take one of them".into(),
             Self::AlreadyThere { .. } => "Choose another place, or remove that one".into(),
+            Self::Link { .. } => "Put the file itself in its place".into(),
             Self::Archive(error) => return error.hint(),
             Self::Io { .. } => return None,
         })
@@ -135,6 +142,23 @@ pub(super) fn copy(from: &Path, into: &Path) -> Result<(), CaseError> {
                     .is_ok_and(|target| target.starts_with(&root) && target.is_file())
         {
             fs::copy(entry.path(), &path).map_err(io("write", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses links by which a case would have what is elsewhere on this computer.
+pub(super) fn refuse_links(case: &Path) -> Result<(), CaseError> {
+    let root = fs::canonicalize(case).map_err(|source| CaseError::Io {
+        doing: "read",
+        path: case.into(),
+        source,
+    })?;
+    for entry in WalkDir::new(case).into_iter().flatten() {
+        let is_inside = || fs::canonicalize(entry.path()).is_ok_and(|at| at.starts_with(&root));
+        if entry.file_type().is_symlink() && !is_inside() {
+            let path = entry.path().strip_prefix(case).unwrap_or(entry.path());
+            return Err(CaseError::Link { path: path.into() });
         }
     }
     Ok(())

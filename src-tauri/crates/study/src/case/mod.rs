@@ -143,6 +143,7 @@ pub fn take(from: &Path, into: &Path) -> Result<(), CaseError> {
         archive::unpack(from, &whole, &Limits::default(), &mut ()).map_err(Box::new)?;
     }
     let case = locate(&whole)?;
+    files::refuse_links(&case)?;
     if into.exists() {
         return Err(CaseError::AlreadyThere { path: into.into() });
     }

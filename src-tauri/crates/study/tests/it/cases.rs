@@ -256,6 +256,37 @@ fn cases_come_from_folders_and_archives_and_hostile_ones_do_not() {
         assert!(take(&bad, &into).is_err(), "{name}");
         assert!(!into.exists());
     }
+    for target in ["/etc/passwd", "../../outside", "nowhere"] {
+        let bad = folder.path().join("link.zip");
+        let mut writer = zip::ZipWriter::new(fs::File::create(&bad).unwrap());
+        let options = zip::write::SimpleFileOptions::default();
+        writer
+            .start_file("case/system/controlDict", options)
+            .unwrap();
+        writer.write_all(control.as_bytes()).unwrap();
+        writer.add_symlink("case/0/q", target, options).unwrap();
+        writer.finish().unwrap();
+        let into = folder.path().join("linked");
+        assert!(take(&bad, &into).is_err(), "{target}");
+        assert!(!into.exists());
+    }
+    // A quarter of a gibibyte of nothing, in as many kibibytes: refused before much of it is on the disk.
+    let bomb = folder.path().join("bomb.zip");
+    let mut writer = zip::ZipWriter::new(fs::File::create(&bomb).unwrap());
+    let options = zip::write::SimpleFileOptions::default().large_file(true);
+    writer
+        .start_file("case/system/controlDict", options)
+        .unwrap();
+    writer.write_all(control.as_bytes()).unwrap();
+    writer.start_file("case/0/U", options).unwrap();
+    let nothing = vec![0; 1 << 20];
+    for _ in 0..256 {
+        writer.write_all(&nothing).unwrap();
+    }
+    writer.finish().unwrap();
+    let error = take(&bomb, &folder.path().join("bomb")).unwrap_err();
+    assert!(matches!(error, CaseError::Archive(_)), "{error}");
+    fs::remove_file(bomb).unwrap();
     let empty = folder.path().join("none.zip");
     zip(&empty, &[("readme", "x")]);
     assert!(matches!(
