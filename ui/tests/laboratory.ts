@@ -7,6 +7,7 @@ import type {
   StudyReport,
   StudyRun,
   StudySummary,
+  Tutorial,
 } from "../src/backend";
 
 export interface Laboratory {
@@ -174,6 +175,27 @@ export const fullLaboratory = (): Laboratory => ({
   ],
 });
 
+const TUTORIALS: Tutorial[] = (
+  [
+    [
+      "incompressible/icoFoam/cavity/cavity",
+      "icoFoam",
+      "Transient solver for incompressible, laminar flow of Newtonian fluids",
+    ],
+    [
+      "incompressible/simpleFoam/airFoil2D",
+      "simpleFoam",
+      "Steady-state solver for incompressible, turbulent flows",
+    ],
+    [
+      "incompressible/simpleFoam/pitzDaily",
+      "simpleFoam",
+      "Steady-state solver for incompressible, turbulent flows",
+    ],
+    ["multiphase/interFoam/laminar/damBreak/damBreak", "interFoam", null],
+  ] as const
+).map(([name, solver, about]) => ({ name, folder: `/usr/share/examples/${name}`, solver, about }));
+
 export function laboratoryHandlers(
   laboratory: Laboratory,
 ): Record<string, (args: Record<string, unknown>) => unknown> {
@@ -184,6 +206,7 @@ export function laboratoryHandlers(
       laboratory.studies = laboratory.studies.filter(({ id }) => id !== folder);
       return null;
     },
+    study_tutorials: () => TUTORIALS,
     study_check: () => laboratory.report,
     study_text: () => laboratory.text,
     study_save_text: ({ text }) => {

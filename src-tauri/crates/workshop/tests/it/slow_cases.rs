@@ -90,8 +90,9 @@ impl Trial {
     fn inputs(&self, record: &Record) -> PathBuf {
         let inputs = self.place.path(&format!("inputs-{}", record.name()));
         fs::create_dir(&inputs).unwrap();
-        for part in ["0", "constant", "system"] {
-            copy(&self.case(record).join(part), &inputs.join(part));
+        for entry in fs::read_dir(self.folder.join("case")).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy(&self.case(record).join(&name), &inputs.join(&name));
         }
         if inputs.join("system/blockMeshDict").exists() {
             fs::remove_dir_all(inputs.join("constant/polyMesh")).unwrap();
