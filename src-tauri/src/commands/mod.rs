@@ -159,6 +159,8 @@ pub fn list<R: Runtime>() -> Builder<R> {
             studies::study_run,
             studies::study_stop,
             studies::study_extend,
+            studies::study_provenance,
+            studies::study_repeat,
             studies::study_runs,
             studies::study_series,
             studies::study_results,

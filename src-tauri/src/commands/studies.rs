@@ -163,6 +163,28 @@ pub async fn study_extend(
     workshop.inner().study_extend(&folder, &runs, &to)
 }
 
+/// What a run was made of, as the text of its file.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_provenance(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    number: u32,
+) -> Result<String> {
+    workshop.study_provenance(&folder, number)
+}
+
+/// Does a run once more from what is kept of it, and compares all files, as a job that fails where one is another.
+#[tauri::command]
+#[specta::specta]
+pub async fn study_repeat(
+    workshop: State<'_, Arc<Workshop>>,
+    folder: PathBuf,
+    number: u32,
+) -> Result<Job> {
+    workshop.inner().start_study_repeat(&folder, number)
+}
+
 /// Where each run of a study stands.
 #[tauri::command]
 #[specta::specta]

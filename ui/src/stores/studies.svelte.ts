@@ -96,6 +96,11 @@ class Studies extends Collection<StudySummary> {
     return this.told(id, () => backend.studyExtend(id, [run], to));
   }
 
+  /** Does a run once more, and compares all files: the job says whether they are the same. */
+  async repeat(id: string, run: number): Promise<void> {
+    await this.told(id, () => backend.studyRepeat(id, run));
+  }
+
   private async told(id: string, tell: () => Promise<Job | null>): Promise<boolean> {
     const done = await dialogs.attempt(m.error_running_study(), async () => {
       const job = await tell();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::StudyError;
 use crate::dictionary::{Dictionary, DictionaryError, EntryPath, read_text, write_text};
@@ -13,7 +13,7 @@ use crate::runs::Run;
 use crate::study::{Study, Target};
 
 /// A line that is another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The file within the case.
     pub file: String,

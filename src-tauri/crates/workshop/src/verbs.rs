@@ -163,6 +163,8 @@ pub const VERBS: &[Verb] = &[
     verb("study_run", With("study run FOLDER")),
     verb("study_stop", With("study stop FOLDER --run 1")),
     verb("study_extend", With("study extend FOLDER --to 100")),
+    verb("study_provenance", With("study provenance FOLDER --run 1")),
+    verb("study_repeat", With("study repeat FOLDER --run 1")),
     verb("study_runs", With("study watch FOLDER")),
     verb("study_series", With("study watch FOLDER")),
     verb("study_results", With("study results FOLDER")),

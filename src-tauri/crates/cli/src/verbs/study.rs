@@ -13,7 +13,7 @@ use windlass_workshop::studies::{
 
 use super::findings;
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, count, fields, table};
 use crate::progress;
 use crate::signals::Signals;
@@ -119,6 +119,24 @@ pub(crate) enum Verb {
         #[arg(long)]
         once: bool,
     },
+    /// Say what a run was made of: image, packages, kernel, case, commands, versions, and digests of all files
+    Provenance {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// The run
+        #[arg(long, value_name = "NUMBER")]
+        run: u32,
+    },
+    /// Do a run once more from what is kept of it, and compare all files; fails where one is another
+    Repeat {
+        /// The study's folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// The run
+        #[arg(long, value_name = "NUMBER")]
+        run: u32,
+    },
     /// Say variables against outcomes, as CSV
     Results {
         /// The study's folder
@@ -181,7 +199,14 @@ impl Verb {
                 runs,
             } => {
                 let mut signals = Signals::listen()?;
-                let job = workshop.start_study(&folder, StudyOptions { retry, runs })?;
+                let job = workshop.start_study(
+                    &folder,
+                    StudyOptions {
+                        retry,
+                        runs,
+                        ..StudyOptions::default()
+                    },
+                )?;
                 progress::wait(context, &job, &mut signals).await?;
                 let runs = workshop.study_runs(&folder)?;
                 context.output.show(&runs, |runs| stands(runs))?;
@@ -196,29 +221,16 @@ impl Verb {
                 let job = workshop.study_extend(&folder, &runs, &to)?;
                 return see_to(context, &folder, job).await;
             }
-            Self::Watch { folder, once } => {
+            Self::Watch { folder, once } => watch(context, &folder, once).await?,
+            Self::Provenance { folder, run } => {
+                Output::raw(workshop.study_provenance(&folder, run)?.as_bytes())?;
+            }
+            Self::Repeat { folder, run } => {
                 let mut signals = Signals::listen()?;
-                let mut shown = String::new();
-                loop {
-                    let runs = workshop.study_runs(&folder)?;
-                    let over = runs.iter().all(|run| run.state == RunState::Done);
-                    let text = stands(&runs);
-                    if context.output.json {
-                        if once || over {
-                            context.output.show(&runs, |_| String::new())?;
-                        }
-                    } else if text != shown {
-                        Output::raw(text.as_bytes())?;
-                        shown = text;
-                    }
-                    if once || over {
-                        break;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(LOOK) => {}
-                        _ = signals.next() => break,
-                    }
-                }
+                let job = workshop.start_study_repeat(&folder, run)?;
+                progress::wait(context, &job, &mut signals).await?;
+                let same = "The same files came out, byte for byte\n";
+                context.output.show(&run, |_| same.into())?;
             }
             Self::Results { folder } => {
                 Output::raw(workshop.study_results(&folder)?.as_bytes())?;
@@ -247,6 +259,31 @@ fn shown(tutorials: &[Tutorial]) -> String {
         &rows.collect::<Vec<_>>(),
         "No tutorials: install OpenFOAM's examples (Debian: openfoam-examples), or name their folder with --from",
     )
+}
+
+async fn watch(context: &Context, folder: &Path, once: bool) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let mut shown = String::new();
+    loop {
+        let runs = context.workshop.study_runs(folder)?;
+        let over = runs.iter().all(|run| run.state == RunState::Done);
+        let text = stands(&runs);
+        if context.output.json {
+            if once || over {
+                context.output.show(&runs, |_| String::new())?;
+            }
+        } else if text != shown {
+            Output::raw(text.as_bytes())?;
+            shown = text;
+        }
+        if once || over {
+            return Ok(());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = signals.next() => return Ok(()),
+        }
+    }
 }
 
 /// Works on what was wanted of runs, unless another process does, which was told then.

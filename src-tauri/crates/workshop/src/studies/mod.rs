@@ -14,6 +14,7 @@ mod disk;
 mod form;
 mod osv;
 mod prepare;
+mod provenance;
 mod queue;
 mod series;
 mod shelf;
@@ -118,6 +119,9 @@ pub struct StudyOptions {
     /// These runs only; all where there are none.
     #[serde(default)]
     pub runs: Vec<u32>,
+    /// This run once more, beside what came out of it, to compare the two.
+    #[serde(default)]
+    pub repeat: Option<u32>,
 }
 
 impl StudyOptions {

@@ -13,7 +13,7 @@ use windlass_study::{ChangedFile, Run, Wish};
 
 use super::start::Shared;
 use super::watch::RunWatch;
-use super::{StudyOptions, disk, osv, steer};
+use super::{StudyOptions, disk, osv, provenance, steer};
 use crate::Workshop;
 use crate::error::{AppError, ErrorKind, Result};
 use crate::guests::GuestOs;
@@ -244,7 +244,7 @@ impl Workshop {
         self.machines.get(record.machine.as_deref()?).ok()
     }
 
-    async fn begin(
+    pub(super) async fn begin(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         record: &mut Record,
@@ -274,9 +274,11 @@ impl Workshop {
         if record.goes_on && shared.boots > 1 {
             record.boot = shared.solver;
         }
-        let into = folder.clone();
-        crate::blocking(move || disk::write(case.as_deref(), &changes, &into)).await??;
+        let (into, written) = (folder.clone(), changes.clone());
+        crate::blocking(move || disk::write(case.as_deref(), &written, &into)).await??;
         record.started_at = Some(crate::now());
+        let spec = self.run_spec(shared, run, record, &folder.join(disk::DISK))?;
+        provenance::begin(shared, record, &changes, &spec)?;
         match self.boot_run(shared, record, run).await? {
             Some(handle) => {
                 self.see_through(shared, handle, record, run, reporter)
@@ -390,6 +392,8 @@ impl Workshop {
             Err(error) => reporter.log(&format!("Run {}: {error}", record.name())),
         }
         record.ended_at = Some(crate::now());
+        let (place, ended) = (folder.to_owned(), record.clone());
+        crate::blocking(move || provenance::end(&place, &ended)).await??;
         Ok(shared.runs.save(record)?)
     }
 

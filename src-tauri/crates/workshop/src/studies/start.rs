@@ -9,8 +9,9 @@ use windlass_machine::{HostUsage, Probe};
 use windlass_study::record::{self, Runs};
 use windlass_study::{ChangedFile, Run, Study};
 
+use super::provenance::{Digests, PackageUsed};
 use super::watch::Bounds;
-use super::{StudyCheck, StudyOptions, case_folder, osv, study_folder};
+use super::{StudyCheck, StudyOptions, case_folder, osv, provenance, study_folder};
 use crate::Workshop;
 use crate::appliances::Appliance;
 use crate::builds::{GuestKernel, Making, Provided};
@@ -28,6 +29,10 @@ pub(super) struct Shared {
     pub(super) kernel: GuestKernel,
     pub(super) probe: Probe,
     pub(super) bounds: Bounds,
+    /// The packages of the image.
+    pub(super) packages: Vec<PackageUsed>,
+    /// The files of the case, before any run changes them.
+    pub(super) inputs: Digests,
     /// The step that is the solver's: a run that goes on begins with it.
     pub(super) solver: usize,
     /// How many machines a run takes, one after the other: OSv ends with its first program.
@@ -82,7 +87,7 @@ impl Workshop {
             AppError::new(ErrorKind::Conflict, "Another Windlass works on this study")
                 .hinted("Watch it with `windlassctl study watch`")
         })?;
-        if options.runs.is_empty() {
+        if options.runs.is_empty() && options.repeat.is_none() {
             runs.set_stopped(false)?;
         }
         let workshop = Arc::clone(self);
@@ -101,7 +106,7 @@ impl Workshop {
             }),
             async move |reporter| {
                 let _lock = lock;
-                let planned = check
+                let planned: Vec<Run> = check
                     .runs
                     .iter()
                     .map(|planned| planned.run.clone())
@@ -109,6 +114,13 @@ impl Workshop {
                 let (shared, at_once) = workshop
                     .share(check, &appliance, folder, runs, &reporter)
                     .await?;
+                if let Some(number) = options.repeat {
+                    let is_it = |run: &&Run| run.number == number as usize;
+                    let run = planned.iter().find(is_it);
+                    let run = run.ok_or_else(|| AppError::not_found("run", &number.to_string()))?;
+                    workshop.repeat_run(shared, run, &reporter).await?;
+                    return Ok(None);
+                }
                 workshop
                     .work_off(Arc::new(shared), planned, at_once, options, &reporter)
                     .await?;
@@ -179,10 +191,19 @@ impl Workshop {
             let mut words = step.split_whitespace();
             words.any(|word| Some(word.rsplit('/').next().unwrap_or(word)) == application)
         };
+        let case = case_folder(&check.study, &folder);
+        let (layers, from) = (composition.plan.layers().to_vec(), case.clone());
+        let (packages, inputs) = crate::blocking(move || {
+            let inputs = from.map_or_else(|| Ok(Digests::new()), |case| provenance::digests(&case));
+            Ok::<_, AppError>((provenance::packages(&layers)?, inputs?))
+        })
+        .await??;
         let shared = Shared {
+            packages,
+            inputs,
             boots,
             solver: check.steps.iter().position(is_solver).unwrap_or(0),
-            case: case_folder(&check.study, &folder),
+            case,
             is_openfoam: check.case.is_some(),
             study: check.study,
             runs,
@@ -217,6 +238,10 @@ impl Shared {
             hasher.update(bytes);
         };
         add(self.provided.build.digest.as_bytes());
+        for (path, digest) in &self.inputs {
+            add(path.as_bytes());
+            add(digest.as_bytes());
+        }
         for change in changes {
             add(change.file.to_string_lossy().as_bytes());
             add(change.text());

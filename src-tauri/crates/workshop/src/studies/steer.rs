@@ -134,6 +134,7 @@ impl Workshop {
         let options = StudyOptions {
             retry: false,
             runs: told.into_iter().map(number).collect(),
+            repeat: None,
         };
         match self.start_study(folder, options) {
             // Another one was faster, and looks for wishes as we would.

@@ -36,5 +36,6 @@ mod slow_readback;
 mod slow_recipes;
 mod slow_studies;
 mod slow_studies_osv;
+mod slow_studies_repeated;
 mod slow_studies_steered;
 mod volumes;

@@ -17,6 +17,7 @@ use crate::place::{Place, finish, kill, until};
 pub(crate) const AGAIN: StudyOptions = StudyOptions {
     retry: false,
     runs: Vec::new(),
+    repeat: None,
 };
 
 /// Where OpenFOAM's files are.
