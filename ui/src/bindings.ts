@@ -254,6 +254,10 @@ export const commands = {
 	studyStop: (folder: string, runs: number[], save: boolean) => typedError<Job | null, AppError>(__TAURI_INVOKE("study_stop", { folder, runs, save })),
 	/**  Has runs calculate up to another end: those that run, and those that are over from what they wrote last. */
 	studyExtend: (folder: string, runs: number[], to: string) => typedError<Job | null, AppError>(__TAURI_INVOKE("study_extend", { folder, runs, to })),
+	/**  What a run was made of, as the text of its file. */
+	studyProvenance: (folder: string, number: number) => typedError<string, AppError>(__TAURI_INVOKE("study_provenance", { folder, number })),
+	/**  Does a run once more from what is kept of it, and compares all files, as a job that fails where one is another. */
+	studyRepeat: (folder: string, number: number) => typedError<Job, AppError>(__TAURI_INVOKE("study_repeat", { folder, number })),
 	/**  Where each run of a study stands. */
 	studyRuns: (folder: string) => typedError<StudyRun[], AppError>(__TAURI_INVOKE("study_runs", { folder })),
 	/**  What the solver of a run has said so far. */
@@ -3579,6 +3583,8 @@ export type StudyOptions = {
 	retry: boolean,
 	/**  These runs only; all where there are none. */
 	runs?: number[],
+	/**  This run once more, beside what came out of it, to compare the two. */
+	repeat?: number | null,
 };
 
 /**  A run before it is begun, with the lines of the case that it changes. */
