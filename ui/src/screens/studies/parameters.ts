@@ -54,6 +54,11 @@ export function vectorOf(value: string): [number, number, number] | null {
   return [x!, y!, z!];
 }
 
+/** What is wrong, without the line of a file that nobody looks at here. */
+export function withoutPlace(message: string): string {
+  return (message.split("\n")[0] ?? "").replace(/^study\.yaml:\d+:\d+: /, "");
+}
+
 const short = (value: number) => String(Number(value.toPrecision(6)));
 
 /**

@@ -299,6 +299,9 @@ impl StudyForm {
         let mut text = text.to_owned();
         if self.variables.is_empty() {
             text = without(&text, "variables")?;
+        } else if now.variables.is_empty() {
+            let all = self.variables.iter().map(StudyVariable::value).collect();
+            text = edit::set(&text, &["variables"], &Value::List(all))?;
         } else {
             for gone in (self.variables.len()..now.variables.len()).rev() {
                 text = edit::remove(&text, &["variables", &gone.to_string()])?;
@@ -510,6 +513,17 @@ limits: {at_once: 2}
         limits: {at_once: 2}
         combine: zip
         "#);
+    }
+
+    #[test]
+    fn the_first_variable_begins_the_list() {
+        for text in ["title: Cavity\n", "variables: []\n", ""] {
+            let now = StudyForm::of(&Study::parse(text, FILE).unwrap().value);
+            let wanted = form();
+            let text = wanted.written(&now, text).unwrap();
+            let read = Study::parse(&text, FILE).unwrap().value;
+            assert_eq!(StudyForm::of(&read), wanted, "{text}");
+        }
     }
 
     #[test]
